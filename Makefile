@@ -1,0 +1,72 @@
+# Regime Trading. `make` lists the targets; `make run` and `make test` set themselves up.
+# `make run PYTHON=python3.12` chooses the interpreter of a new environment (`make clean` removes the old one).
+# A `.env` file, if there is one, is exported.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+-include .env
+export
+
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+# the first interpreter new enough; `python3` where none is, so that the message below can say so
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+ifeq ($(strip $(PYTHON)),)
+override PYTHON := python3
+endif
+KEY := $(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
+READY := $(VENV)/.ready-$(KEY)
+
+.PHONY: help run test test-full check format lock clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: $(READY)  ## the main job on real prices: last decision, then the history, then a report
+	@$(BIN)/regime run
+	@$(BIN)/regime backtest
+	@echo "Open $${REGIME_ARTIFACTS:-artifacts}/report.html in a browser; 'make help' and '$(BIN)/regime --help' say what else there is."
+
+test: $(READY)  ## set up and run the tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not full" -rs
+
+test-full: $(READY)  ## every test in its long form; prints the figures that claims cite
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rsP
+
+check: $(READY)  ## lint, format, types, import contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY)  ## rewrite the code in the house format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock:  ## resolve pyproject.toml into requirements.lock again (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv/)"; exit 2; }
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--extra dev pyproject.toml -o requirements.lock
+	@echo "requirements.lock: $$(grep -c '==' requirements.lock) packages pinned"
+
+clean:  ## remove the environment and the caches; results in artifacts/ stay
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "removed the environment and the caches"
+
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Regime Trading needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -1)." \
+			"Try: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	@$(BIN)/python -c '' 2>/dev/null || { echo "set-up 1/3: environment in $(VENV) ($$($(PYTHON) --version))"; \
+		rm -rf $(VENV); $(PYTHON) -m venv $(VENV) || { \
+		echo "Could not create $(VENV): install the venv module (Debian, Ubuntu: python3-venv)."; exit 1; }; }
+	@echo "set-up 2/3: packages pinned in requirements.lock (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
+		-r requirements.lock > $(VENV)/set-up.log 2>&1 || { tail -20 $(VENV)/set-up.log; exit 1; }
+	@echo "set-up 3/3: the package itself"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+		--no-build-isolation --editable . >> $(VENV)/set-up.log 2>&1 || { tail -20 $(VENV)/set-up.log; exit 1; }
+	@rm -f $(VENV)/.ready-* && touch $@
