@@ -1,0 +1,45 @@
+"""One error family. Every error says what was expected, what was found, and where."""
+
+from __future__ import annotations
+
+
+class RegimeError(Exception):
+    """Base of every error this product raises on purpose.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit status of the command line (0 done, 1 failed, 2 bad input, 3 a check did not hold).
+    """
+
+    exit_code = 1
+
+
+class BadInput(RegimeError):
+    """Input or usage that cannot be accepted.
+
+    Parameters
+    ----------
+    expected : str
+        What a correct input would have been.
+    found : str
+        What was there instead.
+    where : str
+        File, row, column, key or layer.
+    """
+
+    exit_code = 2
+
+    def __init__(self, *, expected: str, found: str, where: str) -> None:
+        self.expected, self.found, self.where = expected, found, where
+        super().__init__(f"{where}: expected {expected}, found {found}")
+
+
+class CheckFailed(RegimeError):
+    """A verification did not hold."""
+
+    exit_code = 3
+
+
+class NotDurable(RegimeError):
+    """The record could not be made durable; nothing that depends on it may leave."""

@@ -1,0 +1,540 @@
+"""Frozen schemas, in the order in which a price becomes an order.
+
+Decimals are strings in JSON. Times are integers: UTC nanoseconds since the epoch (``*_ns``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from regime_trading.core.canonical import array_hash
+from regime_trading.core.numbers import F8, I8
+from regime_trading.core.rules import (
+    AuthorityName,
+    Frozen,
+    Number,
+    ReleaseName,
+    TradingStateName,
+)
+
+Ident = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9^=./:_-]{1,40}$")]
+Confidence = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Mode(StrEnum):
+    """Mode of an account and environment of a record."""
+
+    DRY_RUN = "dry_run"
+    SHADOW = "shadow"
+    GATED_LIVE = "gated_live"
+
+
+class Provides(StrEnum):
+    """What a data source can say (``contracts.md`` 3)."""
+
+    CLOSE = "close"
+    OHLC = "ohlc"
+    VOLUME = "volume"
+    QUOTES = "quotes"
+    TRADES = "trades"
+    STATUS = "status"
+    FX = "fx"
+
+
+# --- data -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PriceWindow:
+    """Everything a reader may know at ``until``: bars with ``ts_event ≤ until``.
+
+    Parameters
+    ----------
+    symbols : tuple of str
+        Column order, sorted.
+    ts_ns : int64 [T]
+        Completion time of each bar, strictly increasing, UTC nanoseconds.
+    close : float64 [T, N]
+        Quote currency. NaN = no bar for that symbol at that time. Never 0, never filled.
+    open, high, low, volume : float64 [T, N] or None
+        None where the source does not provide them.
+    """
+
+    symbols: tuple[str, ...]
+    ts_ns: I8
+    close: F8
+    open: F8 | None = None
+    high: F8 | None = None
+    low: F8 | None = None
+    volume: F8 | None = None
+
+    def content_hash(self) -> str:
+        """SHA-256 of symbols, times and prices."""
+        return array_hash(
+            {
+                "symbols": np.frombuffer("\n".join(self.symbols).encode(), dtype=np.uint8),
+                "ts_ns": self.ts_ns,
+                "close": self.close,
+                "open": self.open,
+                "high": self.high,
+                "low": self.low,
+                "volume": self.volume,
+            }
+        )
+
+    def until(self, ts_ns: int) -> PriceWindow:
+        """The same window cut at ``ts_ns`` (included)."""
+        n = int(np.searchsorted(self.ts_ns, ts_ns, side="right"))
+
+        def cut(a: F8 | None) -> F8 | None:
+            return None if a is None else a[:n]
+
+        return PriceWindow(
+            self.symbols,
+            self.ts_ns[:n],
+            self.close[:n],
+            cut(self.open),
+            cut(self.high),
+            cut(self.low),
+            cut(self.volume),
+        )
+
+    def select(self, symbols: tuple[str, ...]) -> PriceWindow:
+        """The same window for a subset of symbols, in the order given."""
+        at = [self.symbols.index(s) for s in symbols]
+
+        def pick(a: F8 | None) -> F8 | None:
+            return None if a is None else np.ascontiguousarray(a[:, at])
+
+        return PriceWindow(
+            symbols,
+            self.ts_ns,
+            np.ascontiguousarray(self.close[:, at]),
+            pick(self.open),
+            pick(self.high),
+            pick(self.low),
+            pick(self.volume),
+        )
+
+
+class HealthStatus(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"  #: usable, with reasons
+    UNUSABLE = "unusable"  #: later stages block the symbol
+
+
+class SymbolHealth(Frozen):
+    """Integrity of one symbol's bars up to ``as_of``.
+
+    ``completeness`` = bars present / sessions of the calendar since the first bar, over the last
+    ``lookback_sessions``; ``longest_gap`` and ``longest_stale_run`` (identical closes) count sessions.
+    """
+
+    symbol: Symbol
+    bars: int
+    first_ts_ns: int | None
+    last_ts_ns: int | None
+    duplicates: int
+    out_of_order: int
+    missing: int
+    non_positive: int
+    off_calendar: int
+    longest_gap: int
+    current_gap: int
+    longest_stale_run: int
+    completeness: Confidence
+    status: HealthStatus
+    reasons: tuple[str, ...] = ()
+
+
+class DataHealth(Frozen):
+    """Integrity record of one source at ``as_of``."""
+
+    source: str
+    calendar: str
+    as_of_ns: int
+    provides: tuple[Provides, ...]
+    bar_s: int
+    symbols: tuple[SymbolHealth, ...]
+    content_hash: str
+    notes: tuple[str, ...] = ()
+
+
+class FrameRef(Frozen):
+    """Handle to a large table in the artifacts folder: pipeline state holds these, never frames."""
+
+    path: str
+    sha256: str
+    rows: int
+    columns: tuple[str, ...] = ()
+
+
+class InstrumentSpec(Frozen):
+    """What the guards must know of an instrument. ``adv`` and ``spread_bps`` are declared assumptions,
+    used (and reported) only where the source cannot provide the measure."""
+
+    symbol: Symbol
+    group: str | None = None
+    currency: str = "USD"
+    lot: Number = Decimal(1)
+    multiplier: Number = Decimal(1)
+    spread_bps: Number | None = None
+    adv: Number | None = None  #: notional a day, account currency
+
+
+# --- analysis ---------------------------------------------------------------------------------------------
+
+
+class StructureLabel(StrEnum):
+    TRENDING = "trending"
+    MEAN_REVERTING = "mean_reverting"
+    RANDOM = "random"
+    UNKNOWN = "unknown"
+
+
+class RegimeLabel(StrEnum):
+    """The label the rest of the system uses. The order is the order of the codes in arrays."""
+
+    TRENDING = "trending"
+    MEAN_REVERTING = "mean_reverting"
+    RANDOM = "random"
+    VOLATILE_TRENDING = "volatile_trending"
+    UNCERTAIN = "uncertain"
+
+
+REGIME_LABELS: tuple[str, ...] = tuple(label.value for label in RegimeLabel)
+
+
+class Structure(Frozen):
+    """Does the return series trend, revert, or neither?"""
+
+    label: StructureLabel
+    confidence: Confidence
+    variance_ratio: float | None
+    p_value: float | None
+    half_life_bars: float | None
+    n_obs: int
+    reason: str = ""
+
+
+class RiskState(Frozen):
+    """Calm (0) to turbulent (K−1), causal. ``margin`` in [0, 1]: share of the jump penalty that would have to
+    be forgiven for the model to change its mind."""
+
+    state: int | None
+    n_states: int
+    margin: Confidence
+    expected_duration_bars: float | None
+    fitted_at_ns: int | None
+    reason: str = ""
+
+
+class Regime(Frozen):
+    """Regime of one symbol (or of the market proxy) at ``as_of``."""
+
+    symbol: Symbol
+    as_of_ns: int
+    label: RegimeLabel
+    confidence: Confidence
+    structure: Structure
+    risk: RiskState
+
+
+class TapeSummary(Frozen):
+    """What the tape says and on which grade of evidence it rests (L2 > L1 > trades > bars)."""
+
+    evidence: Literal["L2", "L1", "trades", "bars"]
+    confidence_cap: Confidence
+    notes: tuple[str, ...] = ()
+
+
+class Exposure(StrEnum):
+    """Strategy of a symbol under its regime."""
+
+    TREND_FOLLOWING = "trend_following"
+    MEAN_REVERSION = "mean_reversion"
+    STAND_ASIDE = "stand_aside"
+    DE_RISK = "de_risk"
+
+
+class Proposal(Frozen):
+    """Target weights from an allocator or from the user (``contracts.md`` 5)."""
+
+    proposal_id: str
+    as_of_ns: int
+    complete: bool = True
+    weights: dict[Symbol, Number]
+    input_hash: str = ""
+    confidence: Confidence = 1.0
+    basket: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRows:
+    """The user's own proposals over time: at each of ``ts_ns`` [K] (ascending), nanoweights [K, N] of ``symbols``
+    (sorted); a symbol not named at a time weighs 0 there. ``sha256`` is that of the content."""
+
+    ts_ns: I8
+    symbols: tuple[str, ...]
+    weights: F8
+    sha256: str
+
+
+# --- portfolio and state ----------------------------------------------------------------------------------
+
+
+class Position(Frozen):
+    symbol: Symbol
+    qty: Number
+    avg_price: Number
+
+
+class PortfolioSnapshot(Frozen):
+    """Positions and cash of one account at ``as_of``; the ledger's own marks, account currency."""
+
+    account: str
+    as_of_ns: int
+    cash: Number
+    positions: tuple[Position, ...] = ()
+
+
+class Latch(Frozen):
+    """A persisted lockout: ``rule_id`` holds the account at ``trading_state`` until released."""
+
+    rule_id: str
+    trading_state: TradingStateName
+    release: ReleaseName
+    since_ns: int
+    since_session: int
+    until_ns: int | None = None
+    detail: str = ""
+
+
+class AccountState(Frozen):
+    """What ``decide()`` carries from one cycle to the next.
+
+    ``unit_hwm`` is the high-water mark of the unitised NAV (first observation = initial capital).
+    ``rung`` is the drawdown ladder's current step (−1 = none), ``acknowledged_rung`` the highest locking
+    step that was released and does not fire again until it re-arms, ``ramp_left`` sessions left of the
+    ramp after such a release.
+    """
+
+    account: str
+    as_of_ns: int
+    initial_capital: Number
+    units: Number
+    unit_hwm: Number
+    last_equity: Number
+    last_balance: Number
+    day_id: int
+    day_anchor_balance: Number
+    day_anchor_equity: Number
+    day_flow: Number
+    rung: int = -1
+    acknowledged_rung: int = -1
+    calm_sessions: int = 0
+    ramp_left: int = 0
+    session: int = 0
+    last_good_price: dict[Symbol, Number] = Field(default_factory=dict)
+    last_good_sigma: dict[Symbol, Number] = Field(default_factory=dict)
+    latches: tuple[Latch, ...] = ()
+
+
+# --- decision ---------------------------------------------------------------------------------------------
+
+
+class RuleOutcome(StrEnum):
+    """What a rule said. The order is the order of the codes in arrays."""
+
+    PASS = "pass"
+    BOUND = "bound"
+    UNKNOWN = "unknown"  #: an input is missing: the rule's most conservative non-flattening effect
+    NOT_EVALUABLE = "not_evaluable"  #: the source cannot provide the input and no substitute is declared
+    OFF = "off"  #: not enabled or without a limit for this account
+
+
+RULE_OUTCOMES: tuple[str, ...] = tuple(o.value for o in RuleOutcome)
+
+
+class RuleResult(Frozen):
+    rule_id: str
+    outcome: RuleOutcome
+    value: Number | None = None
+    limit: Number | None = None
+    reason_codes: tuple[str, ...] = ()
+
+
+class Outcome(StrEnum):
+    APPROVE = "approve"
+    RESIZE = "resize"
+    BLOCK = "block"
+    REDUCE_ONLY = "reduce_only"
+    FLATTEN = "flatten"
+    LOCK = "lock"
+    HOLD = "hold"
+
+
+class Target(Frozen):
+    symbol: Symbol
+    proposed_w: Number
+    current_w: Number
+    target_w: Number
+    current_qty: Number
+    target_qty: Number
+    step_qty: Number
+    limiting_rules: tuple[str, ...] = ()
+    reason_codes: tuple[str, ...] = ()
+
+
+class Order(Frozen):
+    """One leg of the step plan. ``client_order_id`` derives from account, decision, leg and slice."""
+
+    client_order_id: str
+    leg: int
+    symbol: Symbol
+    intent: Literal["exit", "entry"]
+    qty: Number  #: signed
+
+
+class OrderStatus(StrEnum):
+    """How far an order has come. ``UNKNOWN``: sent without an answer; resolved by asking, never by resending."""
+
+    NEW = "new"
+    SENDING = "sending"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+OPEN_ORDER_STATUSES = frozenset({OrderStatus.NEW, OrderStatus.SENDING, OrderStatus.SENT, OrderStatus.UNKNOWN})
+
+
+class PMDecision(Frozen):
+    """The Portfolio Manager's answer for one account: what is allowed, and why."""
+
+    schema_version: Literal[1] = 1
+    decision_id: str
+    account: str
+    as_of_ns: int
+    proposal_id: str
+    outcome: Outcome
+    trading_state_before: TradingStateName
+    trading_state_after: TradingStateName
+    authority: AuthorityName
+    equity: Number
+    throttle: Number
+    budget_factor: Number
+    targets: tuple[Target, ...]
+    orders: tuple[Order, ...]
+    rules: tuple[RuleResult, ...]
+    binding_rules: tuple[str, ...]
+    latches_added: tuple[str, ...]
+    latches_cleared: tuple[str, ...]
+    rationale: str
+    snapshot_hash: str
+    proposal_hash: str
+    state_hash: str
+    config_hash: str
+    code_version: str
+
+
+# --- the record -------------------------------------------------------------------------------------------
+
+
+class EventType(StrEnum):
+    DECISION = "DECISION"
+    RULE_BREACH = "RULE_BREACH"
+    MODE_CHANGE = "MODE_CHANGE"
+    LATCH = "LATCH"
+    UNLOCK = "UNLOCK"
+    FILL = "FILL"
+    CASH_FLOW = "CASH_FLOW"
+    ATTEMPT = "ATTEMPT"
+    RUN = "RUN"
+
+
+class ActorType(StrEnum):
+    USER = "user"
+    SERVICE = "service"
+    RULE = "rule"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One entry of a chain before it is sealed.
+
+    ``body`` is the canonical JSON of the whole entry without its hashes; it is what is hashed, and every
+    other field is a projection of it that the files carry as a column.
+    """
+
+    firm_id: str
+    account_id: str
+    run_id: str
+    env: str
+    seq: int
+    ts_event_ns: int
+    event_type: str
+    rule_id: str
+    body: bytes
+    feature_set_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that events up to ``seq`` of a chain are durable; execution takes only decisions with one."""
+
+    chain_id: str
+    seq: int
+    entry_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of a firm: what was asked, over which inputs, and how far it came. ``path`` is relative to the
+    artifacts folder."""
+
+    run_id: str
+    kind: Literal["run", "backtest"]
+    status: Literal["started", "done", "failed"]
+    inputs_hash: str
+    as_of_ns: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One simulated or real execution, signed quantity, quote currency."""
+
+    client_order_id: str
+    symbol: str
+    qty: float
+    price: float
+    fee: float
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RLBlock:
+    """Columnar RL rows of one chain: ``record`` is ``state``, ``action`` or ``transition``.
+
+    Every column has the same first dimension; two-dimensional columns become list columns.
+    """
+
+    record: Literal["state", "action", "transition"]
+    firm_id: str
+    account_id: str
+    run_id: str
+    env: str
+    feature_set_version: str
+    columns: dict[str, npt.NDArray[Any] | list[Any]] = field(default_factory=dict)
