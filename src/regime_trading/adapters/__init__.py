@@ -1,0 +1,1 @@
+"""The world: every folder implements ports from ``core``; the only I/O."""

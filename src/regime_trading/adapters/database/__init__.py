@@ -1,0 +1,8 @@
+"""The store: account state, latches, write-ahead audit rows and outbox, in one transaction per decision."""
+
+from regime_trading.adapters.database.audit_log import SqlAuditLog
+from regime_trading.adapters.database.engine import open_database, sqlite_url
+from regime_trading.adapters.database.ledger import SqlLedger
+from regime_trading.adapters.database.runs import SqlRuns
+
+__all__ = ["SqlAuditLog", "SqlLedger", "SqlRuns", "open_database", "sqlite_url"]

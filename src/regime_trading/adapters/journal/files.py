@@ -1,0 +1,183 @@
+"""Parquet bytes of sealed rows: the same rows give the same bytes on the same library version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from regime_trading.core.audit import ChainEntry
+from regime_trading.core.canonical import array_hash, content_hash
+from regime_trading.core.errors import BadInput
+from regime_trading.core.schemas import AuditEvent, RLBlock
+
+AUDIT_ROW_OVERHEAD_BYTES = 512
+ROW_GROUP_ROWS = 16_384
+
+_TS = pa.timestamp("ns", tz="UTC")
+_WHO = ("firm_id", "account_id", "run_id", "env", "feature_set_version")
+AUDIT_SCHEMA = pa.schema(
+    [pa.field(name, pa.string(), nullable=False) for name in _WHO]
+    + [
+        pa.field("seq", pa.int64(), nullable=False),
+        pa.field("ts_event", _TS, nullable=False),
+        pa.field("event_type", pa.string(), nullable=False),
+        pa.field("rule_id", pa.string(), nullable=False),
+        pa.field("body", pa.string(), nullable=False),
+        pa.field("prev_hash", pa.string(), nullable=False),
+        pa.field("entry_hash", pa.string(), nullable=False),
+    ]
+)
+_UNIQUE_TEXT = frozenset({"body", "prev_hash", "entry_hash"})
+_RESERVED = frozenset({*_WHO, "ts_event", "schema", "record", "firm", "account", "run"})
+
+Column = npt.NDArray[Any] | list[Any]
+
+
+def audit_table(entries: Sequence[ChainEntry]) -> pa.Table:
+    """Audit rows of consecutive entries."""
+    events = [entry.event for entry in entries]
+    text = {name: [getattr(event, name) for event in events] for name in (*_WHO, "event_type", "rule_id")}
+    numbers = {
+        "seq": pa.array([event.seq for event in events], pa.int64()),
+        "ts_event": pa.array([event.ts_event_ns for event in events], pa.int64()).cast(_TS),
+    }
+    hashes = {
+        "body": pa.array([event.body for event in events], pa.binary()).cast(pa.string()),
+        "prev_hash": [entry.prev_hash for entry in entries],
+        "entry_hash": [entry.entry_hash for entry in entries],
+    }
+    return pa.table(text | numbers | hashes, schema=AUDIT_SCHEMA)
+
+
+def entries_of(table: pa.Table) -> list[ChainEntry]:
+    """Entries as the columns of an audit file hold them; the inverse of :func:`audit_table`."""
+    text = [table.column(name).to_pylist() for name in _WHO]
+    ts_ns = table.column("ts_event").cast(pa.int64()).to_pylist()
+    body = table.column("body").cast(pa.binary()).to_pylist()
+    rest = [
+        table.column(name).to_pylist() for name in ("seq", "event_type", "rule_id", "prev_hash", "entry_hash")
+    ]
+    return [
+        ChainEntry(AuditEvent(firm, account, run, env, seq, ts, kind, rule, text_, version), before, own)
+        for firm, account, run, env, version, ts, text_, seq, kind, rule, before, own in zip(
+            *text, ts_ns, body, *rest, strict=True
+        )
+    ]
+
+
+def require_rl_columns(block: RLBlock) -> None:
+    """Refuse a block that cannot be sealed.
+
+    Raises
+    ------
+    BadInput
+        Columns of unequal length, an unsupported type, a reserved name, or a missing or unordered key.
+    """
+    where = f"RL {block.record} block"
+    for name, column in block.columns.items():
+        if name in _RESERVED:
+            raise BadInput(expected="a column name that is free", found=name, where=where)
+        text = isinstance(column, list) and all(item is None or isinstance(item, str) for item in column)
+        if not text and not (
+            isinstance(column, np.ndarray) and column.ndim in (1, 2) and column.dtype.kind in "biufU"
+        ):
+            raise BadInput(
+                expected="an array of 1 or 2 dimensions or a list of text",
+                found=_kind(column),
+                where=f"{where}.{name}",
+            )
+    lengths = {len(column) for column in block.columns.values()}
+    if len(lengths) != 1 or lengths == {0}:
+        raise BadInput(expected="columns of one length above 0", found=str(sorted(lengths)), where=where)
+    for key, step in (("seq", 1), ("ts_event_ns", 0)):
+        found = block.columns.get(key)
+        if not (isinstance(found, np.ndarray) and found.dtype == np.int64 and found.ndim == 1):
+            raise BadInput(expected="int64 [rows]", found=_kind(found), where=f"{where}.{key}")
+        if np.any(np.diff(found) < step) or (key == "seq" and found[0] < 1):
+            raise BadInput(expected="increasing values", found="a step back", where=f"{where}.{key}")
+
+
+def rl_chunks(block: RLBlock, max_bytes: int) -> Iterator[RLBlock]:
+    """The block in consecutive pieces of at most ``max_bytes`` before compression (one row at least)."""
+    rows = len(block.columns["seq"])
+    size = sum(_nbytes(column) for column in block.columns.values())
+    step = max(1, max_bytes * rows // max(size, 1))
+    for start in range(0, rows, step):
+        yield replace(
+            block, columns={name: column[start : start + step] for name, column in block.columns.items()}
+        )
+
+
+def rl_table(block: RLBlock) -> pa.Table:
+    """RL rows with the columns that say whose they are."""
+    rows = len(block.columns["seq"])
+    who = {name: pa.repeat(pa.scalar(getattr(block, name), pa.string()), rows) for name in _WHO}
+    time = {
+        "seq": pa.array(block.columns["seq"]),
+        "ts_event": pa.array(block.columns["ts_event_ns"]).cast(_TS),
+    }
+    rest = {name: _arrow(c) for name, c in block.columns.items() if name not in ("seq", "ts_event_ns")}
+    return pa.table(who | time | rest)
+
+
+def rl_content_hash(block: RLBlock) -> str:
+    """SHA-256 of the block's identity and columns, free of the file format."""
+    arrays = {name: c for name, c in block.columns.items() if isinstance(c, np.ndarray)}
+    texts = {name: c for name, c in block.columns.items() if isinstance(c, list)}
+    who = {name: getattr(block, name) for name in _WHO}
+    parts = (content_hash({"who": who, "texts": texts, "order": list(block.columns)}), array_hash(arrays))
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def encode(table: pa.Table) -> bytes:
+    """Parquet file of ``table``: zstd, statistics on every short column."""
+    sink = pa.BufferOutputStream()
+    short = [name for name in table.column_names if name not in _UNIQUE_TEXT]
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
+        use_dictionary=short,
+        write_statistics=short,
+        version="2.6",
+    )
+    return bytes(sink.getvalue())
+
+
+def decode(data: bytes) -> pa.Table:
+    """Table of a Parquet file, its columns as they are in the file."""
+    return pq.read_table(pa.BufferReader(data), partitioning=None)
+
+
+def fingerprint(schema: pa.Schema) -> str:
+    """SHA-256 of column names, types and nullability, in order."""
+    return content_hash([[field.name, str(field.type), field.nullable] for field in schema])
+
+
+def _arrow(column: Column) -> pa.Array:
+    if isinstance(column, list):
+        return pa.array(column, pa.string())
+    if column.ndim == 1:
+        return pa.array(column)
+    rows, width = column.shape
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
+    values = pa.array(np.ascontiguousarray(column).reshape(-1))
+    return pa.ListArray.from_arrays(offsets, values, type=pa.list_(pa.field("element", values.type)))
+
+
+def _nbytes(column: Column) -> int:
+    return column.nbytes if isinstance(column, np.ndarray) else sum(len(item or "") + 4 for item in column)
+
+
+def _kind(column: object) -> str:
+    if isinstance(column, np.ndarray):
+        return f"{column.dtype} with {column.ndim} dimensions"
+    return type(column).__name__

@@ -1,0 +1,298 @@
+"""Sealing events and RL rows into Parquet, and checking what was sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from regime_trading.adapters.journal import files
+from regime_trading.adapters.journal.manifest import Manifest, SealedRun, read_manifest, write_manifest
+from regime_trading.core.audit import (
+    ChainCheck,
+    ChainEntry,
+    Dataset,
+    SealedPart,
+    chain_of,
+    link,
+    verify_chain,
+)
+from regime_trading.core.canonical import GENESIS, sha256_hex
+from regime_trading.core.errors import BadInput, CheckFailed, NotDurable, RegimeError
+from regime_trading.core.ports import ArtifactStore
+from regime_trading.core.schemas import AuditEvent, Mode, Receipt, RLBlock
+
+MAX_PART_BYTES = 128 * 2**20
+
+
+class ParquetSealer:
+    """Sealed record under one artifacts folder. One writer per run at a time.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        The artifacts folder; an object store serves as well, it only has to write whole files.
+    max_part_bytes : int
+        Upper bound of a part before compression.
+    """
+
+    def __init__(self, store: ArtifactStore, *, max_part_bytes: int = MAX_PART_BYTES) -> None:
+        self._store, self._max_part_bytes = store, max_part_bytes
+
+    def seal_audit(
+        self, chain_id: str, prev_hash: str, events: Sequence[AuditEvent]
+    ) -> tuple[SealedPart, ...]:
+        """Seal consecutive events of one run; all its parts count from the moment this returns.
+
+        Events that are sealed already are compared, not written again.
+
+        Raises
+        ------
+        BadInput
+            No events, or events of several runs or of another chain.
+        NotDurable
+            Events that do not continue or do not equal what is sealed, or a store that cannot write.
+        CheckFailed
+            The run is sealed and its files are no longer what was sealed.
+        """
+        run, env = _run_of(chain_id, events)
+        entries = link(events, prev_hash)
+        sealed = self._sealed_in(run, env)
+        new = _beyond(sealed, entries, chain_id)
+        if not new:
+            self._require_intact(run)
+            return sealed
+        check = verify_chain(new, chain=chain_id, first_seq=new[0].event.seq, prev_hash=new[0].prev_hash)
+        if not check.ok:
+            raise NotDurable(f"chain {chain_id}, entry {check.first_bad}: {check.reason}")
+        parts = [self._write_audit(run, chunk) for chunk in self._chunks(new)]
+        return self._publish(run, env, (*sealed, *parts))
+
+    def seal_rl(self, block: RLBlock) -> tuple[SealedPart, ...]:
+        """Seal RL rows that follow the run's sealed ones, or compare rows that are sealed already.
+
+        The block's columns include ``seq`` (of the decision's audit entry, strictly increasing) and
+        ``ts_event_ns``. One-dimensional columns become primitive columns, two-dimensional ones lists;
+        NaN stays NaN.
+
+        Raises
+        ------
+        BadInput
+            Columns of unequal length, an unsupported type, a reserved name, or a missing or unordered key.
+        NotDurable
+            Rows that neither follow nor equal what is sealed, or a store that cannot write.
+        CheckFailed
+            The run is sealed and its files are no longer what was sealed.
+        """
+        run = SealedRun(block.record, block.firm_id, block.account_id, block.run_id)
+        run.chain(block.env)
+        files.require_rl_columns(block)
+        sealed = self._sealed_in(run, block.env)
+        chunks = list(files.rl_chunks(block, self._max_part_bytes))
+        if sealed and int(block.columns["seq"][0]) <= sealed[-1].seq_to:
+            _require_same_rows(run, sealed, chunks)
+            self._require_intact(run)
+            return sealed
+        parts = [self._write_rl(run, chunk) for chunk in chunks]
+        return self._publish(run, block.env, (*sealed, *parts))
+
+    def sealed(
+        self, run_id: str, firm_id: str, account_id: str, dataset: Dataset = "audit"
+    ) -> tuple[SealedPart, ...] | None:
+        """Parts of a run in sequence; None where nothing of it counts as sealed."""
+        manifest = read_manifest(self._store, SealedRun(dataset, firm_id, account_id, run_id))
+        return None if manifest is None else manifest.parts
+
+    def verify_sealed(
+        self,
+        run_id: str,
+        firm_id: str,
+        account_id: str,
+        dataset: Dataset = "audit",
+        head: Receipt | None = None,
+    ) -> ChainCheck:
+        """Check every file of a run against the manifest and, in ``audit``, every entry against its chain.
+
+        The manifest itself is not signed: whoever can rewrite it can cut off the tail. ``head``, a receipt
+        kept elsewhere, makes that visible too.
+        """
+        run = SealedRun(dataset, firm_id, account_id, run_id)
+        try:
+            manifest = read_manifest(self._store, run)
+        except RegimeError as err:
+            return ChainCheck(0, GENESIS, 1, str(err))
+        if manifest is None:
+            return ChainCheck(0, GENESIS, 1, f"{run.manifest}: missing")
+        check = self._check_audit(run, manifest) if dataset == "audit" else self._check_rl(manifest)
+        last = (manifest.parts[-1].seq_to, check.head)
+        if check.ok and head is not None and last != (head.seq, head.entry_hash):
+            return replace(
+                check, first_bad=last[0] + 1, reason=f"ends at {last[0]}, receipt is for {head.seq}"
+            )
+        return check
+
+    def entries(self, run_id: str, firm_id: str, account_id: str) -> Iterator[ChainEntry]:
+        """Sealed audit entries of a run, in order, as the files hold them (unchecked)."""
+        for part in self.sealed(run_id, firm_id, account_id) or ():
+            yield from files.entries_of(files.decode(self._store.read_bytes(part.path)))
+
+    def _sealed_in(self, run: SealedRun, env: str) -> tuple[SealedPart, ...]:
+        """Parts of a run, all of whose rows must come from ``env``."""
+        manifest = read_manifest(self._store, run)
+        if manifest is not None and manifest.env != env:
+            raise NotDurable(f"{run.folder}: sealed in {manifest.env}, rows come from {env}")
+        return () if manifest is None else manifest.parts
+
+    def _chunks(self, entries: list[ChainEntry]) -> Iterator[list[ChainEntry]]:
+        start, size = 0, 0
+        for i, entry in enumerate(entries):
+            row = len(entry.event.body) + files.AUDIT_ROW_OVERHEAD_BYTES
+            if i > start and size + row > self._max_part_bytes:
+                yield entries[start:i]
+                start, size = i, 0
+            size += row
+        yield entries[start:]
+
+    def _write_audit(self, run: SealedRun, entries: list[ChainEntry]) -> SealedPart:
+        part = self._write(run, files.audit_table(entries), entries[0].event.seq, entries[-1].event.seq)
+        return replace(
+            part,
+            prev_hash=entries[0].prev_hash,
+            first_entry_hash=entries[0].entry_hash,
+            last_entry_hash=entries[-1].entry_hash,
+        )
+
+    def _write_rl(self, run: SealedRun, block: RLBlock) -> SealedPart:
+        seq = block.columns["seq"]
+        part = self._write(run, files.rl_table(block), int(seq[0]), int(seq[-1]))
+        return replace(part, content_hash=files.rl_content_hash(block))
+
+    def _write(self, run: SealedRun, table: pa.Table, seq_from: int, seq_to: int) -> SealedPart:
+        data = files.encode(table)
+        digest = sha256_hex(data)
+        path = f"{run.folder}/part-{seq_from}-{seq_to}-{digest[:8]}.parquet"
+        self._store.write_bytes(path, data)
+        part = SealedPart(path, table.num_rows, seq_from, seq_to, digest, files.fingerprint(table.schema))
+        _, fault = self._read(part)
+        if fault:
+            raise NotDurable(f"{path}: read back differently: {fault}")
+        return part
+
+    def _publish(self, run: SealedRun, env: str, parts: tuple[SealedPart, ...]) -> tuple[SealedPart, ...]:
+        """Remove what an unfinished sealing left behind, then make ``parts`` count."""
+        kept = {part.path for part in parts}
+        for path in self._store.names(run.folder):
+            if path not in kept:
+                self._store.remove(path)
+        write_manifest(self._store, run, Manifest(env, parts))
+        return parts
+
+    def _require_intact(self, run: SealedRun) -> None:
+        check = self.verify_sealed(run.run_id, run.firm_id, run.account_id, run.dataset)
+        if not check.ok:
+            raise CheckFailed(f"{run.folder}: sealed record, entry {check.first_bad}: {check.reason}")
+
+    def _read(self, part: SealedPart) -> tuple[pa.Table | None, str]:
+        """Table of a part, where it can be decoded, and what is wrong with its file."""
+        try:
+            data = self._store.read_bytes(part.path)
+            table = files.decode(data)
+        except (RegimeError, pa.ArrowException, OSError) as err:
+            return None, str(err)
+        digest = sha256_hex(data)
+        name = f"part-{part.seq_from}-{part.seq_to}-{digest[:8]}.parquet"
+        if digest != part.sha256 or part.path.rsplit("/", 1)[1] != name:
+            return table, "file differs from the manifest's sha256 or from its own name"
+        if (table.num_rows, files.fingerprint(table.schema)) != (part.rows, part.schema_fingerprint):
+            return table, "rows or columns differ from the manifest"
+        return table, ""
+
+    def _check_audit(self, run: SealedRun, manifest: Manifest) -> ChainCheck:
+        first = manifest.parts[0]
+        dry = manifest.env == Mode.DRY_RUN
+        start = (1, GENESIS) if dry else (first.seq_from, first.prev_hash)
+        so_far, ts_ns = ChainCheck(0, start[1]), -(2**63)
+        for part in manifest.parts:
+            seq = start[0] + so_far.entries
+            table, fault = self._read(part)
+            if table is None or table.num_rows == 0 or not table.schema.equals(files.AUDIT_SCHEMA):
+                return replace(so_far, first_bad=seq, reason=f"{part.path}: {fault or 'not an audit file'}")
+            entries = files.entries_of(table)
+            check = verify_chain(
+                entries,
+                chain=run.chain(manifest.env),
+                first_seq=seq,
+                prev_hash=so_far.head,
+                not_before_ns=ts_ns,
+            )
+            so_far = replace(check, entries=so_far.entries + check.entries)
+            if not check.ok:
+                return replace(so_far, reason=f"{part.path}: {check.reason}")
+            fault = fault or _part_fault(run, part, entries)
+            if fault:
+                return replace(so_far, first_bad=seq, reason=f"{part.path}: {fault}")
+            ts_ns = entries[-1].event.ts_event_ns
+        return so_far
+
+    def _check_rl(self, manifest: Manifest) -> ChainCheck:
+        rows, last = 0, 0
+        for part in manifest.parts:
+            _, fault = self._read(part)
+            if fault or not last < part.seq_from <= part.seq_to:
+                return ChainCheck(rows, "", part.seq_from, f"{part.path}: {fault or 'parts out of order'}")
+            rows, last = rows + part.rows, part.seq_to
+        return ChainCheck(rows, "")
+
+
+def _run_of(chain_id: str, events: Sequence[AuditEvent]) -> tuple[SealedRun, str]:
+    """The one run and environment that all ``events`` belong to."""
+    found = {(chain_of(event), event.run_id, event.env) for event in events}
+    if len(found) != 1 or {chain for chain, _, _ in found} != {chain_id}:
+        raise BadInput(
+            expected=f"events of one run of chain {chain_id}",
+            found=", ".join(sorted(f"{chain} run {run_id}" for chain, run_id, _ in found)) or "no events",
+            where="events",
+        )
+    first = events[0]
+    return SealedRun("audit", first.firm_id, first.account_id, first.run_id), first.env
+
+
+def _beyond(sealed: Sequence[SealedPart], entries: list[ChainEntry], chain_id: str) -> list[ChainEntry]:
+    """Entries that are not sealed yet; those that are must be the same."""
+    first, last = entries[0], entries[-1]
+    if not sealed:
+        if first.event.env == Mode.DRY_RUN and (first.event.seq, first.prev_hash) != (1, GENESIS):
+            raise NotDurable(
+                f"chain {chain_id} starts at entry {first.event.seq}: its beginning is not sealed"
+            )
+        return entries
+    end = next((p for p in sealed if p.seq_to == last.event.seq), sealed[-1])
+    known = end.seq_to - first.event.seq + 1
+    if first.event.seq < sealed[0].seq_from or not 0 <= known <= len(entries):
+        raise NotDurable(
+            f"chain {chain_id}: entries {first.event.seq} to {last.event.seq} do not meet the sealed "
+            f"{sealed[0].seq_from} to {sealed[-1].seq_to}"
+        )
+    if (entries[known - 1].entry_hash if known else first.prev_hash) != end.last_entry_hash:
+        raise NotDurable(f"chain {chain_id}: different entries are sealed up to {end.seq_to}")
+    return entries[known:]
+
+
+def _require_same_rows(run: SealedRun, sealed: Sequence[SealedPart], chunks: Sequence[RLBlock]) -> None:
+    known = {(part.seq_from, part.seq_to): part.content_hash for part in sealed}
+    for chunk in chunks:
+        span = (int(chunk.columns["seq"][0]), int(chunk.columns["seq"][-1]))
+        if known.get(span) != files.rl_content_hash(chunk):
+            raise NotDurable(f"{run.folder}: rows {span[0]} to {span[1]} are not what is sealed there")
+
+
+def _part_fault(run: SealedRun, part: SealedPart, entries: Sequence[ChainEntry]) -> str:
+    """What the manifest says wrongly of entries that hold as a chain."""
+    first, last = entries[0], entries[-1]
+    said = (part.seq_from, part.seq_to, part.prev_hash, part.first_entry_hash, part.last_entry_hash)
+    if said != (first.event.seq, last.event.seq, first.prev_hash, first.entry_hash, last.entry_hash):
+        return "sequence or hashes differ from the manifest"
+    if any(entry.event.run_id != run.run_id for entry in entries):
+        return "entries of another run"
+    return ""

@@ -1,0 +1,214 @@
+"""What every Ledger must do. A new adapter joins by adding its factory to ``ADAPTERS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.record_samples import (
+    DAY_NS,
+    T0_NS,
+    decision_id,
+    event,
+    latch,
+    orders,
+    portfolio,
+    state,
+)
+
+from regime_trading.adapters.database import SqlLedger, open_database, sqlite_url
+from regime_trading.core.audit import link
+from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.ports import Ledger
+from regime_trading.core.schemas import EventType, Mode, OrderStatus, Receipt
+
+Open = Callable[..., Ledger]
+
+
+def sql_on_sqlite(folder: Path, firm_id: str, env: Mode) -> Ledger:
+    return SqlLedger(open_database(sqlite_url(folder / "store.db")), firm_id=firm_id, env=env)
+
+
+ADAPTERS: list[Open] = [sql_on_sqlite]
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    def open_ledger(firm_id: str = "alpha", env: Mode = Mode.DRY_RUN) -> Ledger:
+        return request.param(tmp_path, firm_id, env)
+
+    return open_ledger
+
+
+@pytest.fixture
+def ledger(opened: Open) -> Ledger:
+    return opened()
+
+
+def decision(seq: int, run_id: str = "run-1", **changes: Any) -> dict[str, Any]:
+    plain = {
+        "state": state(seq, latches=(latch(1), latch(seq))),
+        "portfolio": portfolio(seq),
+        "orders": orders(seq, run_id),
+        "events": [event(seq, run_id=run_id)],
+        "run_id": run_id,
+        "decision_id": decision_id(seq, run_id),
+    }
+    return plain | changes
+
+
+def at(seq: int) -> int:
+    return T0_NS + seq * DAY_NS
+
+
+def test_what_was_committed_is_loaded_latches_and_orders_included(ledger: Ledger, opened: Open) -> None:
+    assert ledger.load("alpha/main", at(9)) is None
+    receipt = ledger.commit_decision(**decision(1))
+    assert receipt == Receipt("dry_run/run-1/alpha/main", 1, link([event(1)])[0].entry_hash)
+    found = opened().load("alpha/main", at(9))
+    assert found == (state(1, latches=(latch(1), latch(1))), portfolio(1), orders(1))
+    assert found[0].model_dump_json() == state(1, latches=(latch(1), latch(1))).model_dump_json()
+
+
+def test_only_the_past_is_loaded(ledger: Ledger) -> None:
+    for seq in (1, 2, 3):
+        ledger.commit_decision(**decision(seq))
+    assert ledger.load("alpha/main", at(1)) is None
+    for seq in (1, 2, 3):
+        found = ledger.load("alpha/main", at(seq) + 1)
+        assert found is not None and found[0].as_of_ns == at(seq)
+        assert found[2] == orders(seq)
+    assert ledger.load("alpha/main", at(3))[0].as_of_ns == at(2)  # type: ignore[index]
+
+
+def test_of_two_runs_at_one_instant_the_later_commit_is_in_force(ledger: Ledger) -> None:
+    ledger.commit_decision(**decision(1))
+    other = state(1).model_copy(update={"rung": 2})
+    ledger.commit_decision(**decision(1, "run-2", state=other))
+    found = ledger.load("alpha/main", at(2))
+    assert found == (other, portfolio(1), orders(1, "run-2"))
+
+
+def test_a_later_state_may_have_no_latches(ledger: Ledger) -> None:
+    ledger.commit_decision(**decision(1))
+    ledger.commit_decision(**decision(2, state=state(2)))
+    assert ledger.load("alpha/main", at(3))[0].latches == ()  # type: ignore[index]
+
+
+def test_the_same_decision_again_gives_the_same_receipt_and_changes_nothing(ledger: Ledger) -> None:
+    first = ledger.commit_decision(**decision(1))
+    ledger.mark_orders(first, {orders(1)[0].client_order_id: OrderStatus.FILLED})
+    second = ledger.commit_decision(**decision(2))
+    assert ledger.commit_decision(**decision(1)) == first
+    assert ledger.commit_decision(**decision(2)) == second
+    assert ledger.load("alpha/main", at(2))[2] == orders(1)[1:]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"events": [event(1, note="other")]},
+        {"state": state(1)},
+        {"state": state(1, latches=(latch(1), latch(2)))},
+        {"portfolio": portfolio(2)},
+        {"orders": orders(1)[:1]},
+        {"orders": orders(1)[::-1]},
+        {"orders": ()},
+        {"decision_id": "another"},
+        {"events": [event(1), event(2)]},
+    ],
+)
+def test_the_same_decision_with_other_content_is_not_durable(ledger: Ledger, change: dict[str, Any]) -> None:
+    ledger.commit_decision(**decision(1))
+    with pytest.raises(NotDurable):
+        ledger.commit_decision(**decision(1, **change))
+    found = ledger.load("alpha/main", at(9))
+    assert found == (state(1, latches=(latch(1), latch(1))), portfolio(1), orders(1))
+    assert ledger.commit_decision(**decision(2)).seq == 2
+
+
+def test_an_order_id_is_used_once_in_a_chain(ledger: Ledger) -> None:
+    ledger.commit_decision(**decision(1))
+    with pytest.raises(NotDurable):
+        ledger.commit_decision(**decision(2, orders=orders(1)))
+    assert ledger.load("alpha/main", at(9))[0].as_of_ns == at(1)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"events": []},
+        {"events": [event(1, event_type=EventType.LATCH)]},
+        {"events": [event(1, account="other")]},
+        {"events": [event(1, firm="beta")]},
+        {"events": [event(1, run_id="run-2")]},
+        {"events": [event(1, env=Mode.SHADOW)]},
+        {"portfolio": portfolio(1, account="alpha/other")},
+        {"state": state(1, account="alpha/other")},
+        {"state": state(1, account="beta/main")},
+        {"state": state(1, account="main")},
+        {"state": state(1, account="alpha/../x")},
+        {"state": state(1, account="alpha/main/x")},
+        {"run_id": "../run"},
+    ],
+)
+def test_what_does_not_belong_together_is_bad_input(ledger: Ledger, change: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        ledger.commit_decision(**decision(1, **change))
+    assert ledger.load("alpha/main", at(9)) is None
+
+
+def test_accounts_of_another_firm_are_refused_and_unseen(ledger: Ledger, opened: Open) -> None:
+    receipt = ledger.commit_decision(**decision(1))
+    other = opened("beta")
+    with pytest.raises(BadInput, match="beta"):
+        other.load("alpha/main", at(9))
+    with pytest.raises(BadInput, match="beta"):
+        other.mark_orders(receipt, {})
+    assert other.load("beta/main", at(9)) is None
+    with pytest.raises(BadInput):
+        opened("")
+
+
+def test_state_of_one_environment_is_not_seen_in_another(ledger: Ledger, opened: Open) -> None:
+    ledger.commit_decision(**decision(1))
+    assert opened(env=Mode.SHADOW).load("alpha/main", at(9)) is None
+
+
+def test_in_shadow_a_second_writer_loses(opened: Open) -> None:
+    ledger = opened(env=Mode.SHADOW)
+    day = {"env": Mode.SHADOW, "run_id": "2024-01-02"}
+    ledger.commit_decision(**decision(1, "2024-01-02", events=[event(1, **day)]))
+    with pytest.raises(NotDurable):
+        ledger.commit_decision(
+            **decision(1, "2024-01-02", events=[event(1, note="second", **day)], decision_id="second")
+        )
+    assert ledger.load("alpha/main", at(9))[0].latches == (latch(1), latch(1))  # type: ignore[index]
+
+
+def test_orders_move_forward_only(ledger: Ledger) -> None:
+    receipt = ledger.commit_decision(**decision(1))
+    first, second = (order.client_order_id for order in orders(1))
+    ledger.mark_orders(receipt, {first: OrderStatus.SENDING, second: OrderStatus.SENT})
+    ledger.mark_orders(receipt, {first: OrderStatus.UNKNOWN})
+    assert ledger.load("alpha/main", at(2))[2] == orders(1)  # type: ignore[index]
+    ledger.mark_orders(receipt, {first: OrderStatus.FILLED, second: OrderStatus.CANCELLED})
+    ledger.mark_orders(receipt, {first: OrderStatus.FILLED})
+    assert ledger.load("alpha/main", at(2))[2] == ()  # type: ignore[index]
+    for order, status in ((first, OrderStatus.SENT), (second, OrderStatus.FILLED)):
+        with pytest.raises(BadInput):
+            ledger.mark_orders(receipt, {order: status})
+
+
+def test_marking_is_all_or_none_and_needs_the_receipt(ledger: Ledger) -> None:
+    receipt = ledger.commit_decision(**decision(1))
+    first, second = (order.client_order_id for order in orders(1))
+    with pytest.raises(BadInput):
+        ledger.mark_orders(
+            receipt, {first: OrderStatus.FILLED, second: OrderStatus.NEW, "zz": OrderStatus.SENT}
+        )
+    with pytest.raises(BadInput):
+        ledger.mark_orders(Receipt(receipt.chain_id, 1, "0" * 64), {first: OrderStatus.FILLED})
+    assert ledger.load("alpha/main", at(2))[2] == orders(1)  # type: ignore[index]
