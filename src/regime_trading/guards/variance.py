@@ -1,0 +1,145 @@
+"""What turns weights into volatility, and the budget factors that follow from it.
+
+The only inexact sums of the guards are here: compiled loops in fixed (symbol) order, no BLAS, no fast-math.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from regime_trading.core.numbers import B1, F8, NANO
+from regime_trading.guards.constraint import holds
+from regime_trading.guards.snapshot import Market, Params, View, known_or_zero
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What turns weights into volatility.
+
+    Parameters
+    ----------
+    sigma : float64 [A, N]
+        Annualised.
+    rho : float64 [N, N]
+        Contiguous; a pair whose correlation is not a number in [−1, 1] counts as correlation 1, and earns no
+        hedge credit.
+    blind : bool [A, N]
+        Assets whose correlations count as 1 whatever they are.
+    """
+
+    sigma: F8
+    rho: F8
+    blind: B1
+
+
+def known_sigma(market: Market) -> B1:
+    """Assets whose volatility is known: finite, > 0, with at least one return behind it; bool [N]."""
+    return np.isfinite(market.sigma) & (market.sigma > 0) & (market.n_obs > 0)
+
+
+def effective_sigma(view: View, k: Params, health: Params, annual: float) -> tuple[F8, B1]:
+    """Daily σ for book factors, and the assets whose correlations count as 1; float64 and bool [A, N].
+
+    Known σ as it is; unknown, or too thin a history for DS-12 (``health``): the worst of class prior,
+    ``median_multiple`` × the median of the known ones, the last good value (``contracts.md`` 11) and σ itself.
+    An ill-conditioned matrix leaves σ and makes every correlation 1.
+    """
+    sigma, known = view.market.sigma, known_sigma(view.market)
+    thin, ill = thin_history(view, health)
+    thin = ~known | (thin & health["enabled"][:, None])
+    blind = thin | (ill & health["enabled"])[:, None]
+    if not holds(thin):
+        return np.repeat(sigma[None, :], view.n_accounts, axis=0), blind
+    median = float(np.median(sigma[known])) if holds(known) else 0.0
+    prior = np.maximum(k["class_prior"] / np.sqrt(annual), k["median_multiple"] * median)
+    own = np.where(known, sigma, 0.0)
+    fallback = np.maximum(np.maximum(prior[:, None], known_or_zero(view.states.last_sigma)), own)
+    return np.where(thin, fallback, own), blind
+
+
+def thin_history(view: View, k: Params) -> tuple[B1, B1]:
+    """DS-12 in parts: assets with too few returns [A, N], accounts for which the matrix is ill conditioned [A]."""
+    thin = view.market.n_obs[None, :] < k["min_obs"][:, None]
+    return thin, ~(view.market.condition <= k["max_condition"])
+
+
+def grid_down(factor: F8) -> F8:
+    return np.where(factor >= 1.0, 1.0, np.floor(factor * NANO) / NANO)
+
+
+def largest_factor(quadratic: F8, linear: F8, constant: F8, limit: F8) -> F8:
+    """Largest factor in [0, 1], on the grid, with ``k²A + 2kB + C ≤ limit²``; 0 where ``C`` leaves no room."""
+    room = np.maximum(np.square(limit) - constant, 0.0)
+    root = linear + np.sqrt(np.square(linear) + quadratic * np.where(np.isinf(room), 0.0, room))
+    over = np.sqrt(quadratic + 2.0 * linear + constant) > limit
+    largest = np.divide(room, root, out=np.zeros_like(room), where=over & (root > 0))
+    return np.where(over, grid_down(np.minimum(largest * (1.0 - 1e-8), 1.0)), 1.0)
+
+
+@numba.njit(cache=True)
+def variance_terms(
+    free: F8, fixed: F8, scale: F8, sigma: F8, rho: F8, blind: B1
+) -> tuple[F8, F8, F8]:  # pragma: no cover
+    """``A, B, C`` of ``σ̃²(k) = k²A + 2kB + C`` in fixed (symbol) order, each float64 [A].
+
+    free, fixed : plain weights [A, N] · scale : factors [A, N] · sigma : annualised [A, N] · rho [N, N] ·
+    blind [A, N] : correlation 1 and no hedge credit, as for a pair whose correlation is unknown. Crosses of free
+    with fixed earn no hedge credit; crosses of fixed with fixed are what they are.
+    """
+    n_accounts, n = free.shape
+    out = np.zeros((3, n_accounts))
+    for r in range(n_accounts):
+        x, z = free[r] * sigma[r], fixed[r] * sigma[r]
+        some_fixed = np.any(z != 0.0)
+        a = 0.0
+        b = 0.0
+        c = 0.0
+        for i in range(n):
+            if x[i] == 0.0 and z[i] == 0.0:
+                continue
+            a += x[i] * x[i]
+            b += max(x[i] * z[i], 0.0)
+            c += z[i] * z[i]
+            for j in range(i):
+                known = abs(rho[i, j]) <= 1.000001 and not blind[r, i] and not blind[r, j]
+                term = x[i] * x[j] * rho[i, j] if known else abs(x[i] * x[j])
+                a += 2.0 * term if term >= 0.0 else 2.0 * term * scale[r, i] * scale[r, j]
+                if some_fixed:
+                    mixed = x[i] * z[j] * rho[i, j] if known else abs(x[i] * z[j])
+                    b += max(mixed, 0.0)
+                    mixed = z[i] * x[j] * rho[i, j] if known else abs(z[i] * x[j])
+                    b += max(mixed, 0.0)
+                    c += 2.0 * (z[i] * z[j] * rho[i, j] if known else abs(z[i] * z[j]))
+        out[0, r] = max(a, 0.0)
+        out[1, r] = b
+        out[2, r] = max(c, 0.0)
+    return out[0], out[1], out[2]
+
+
+@numba.njit(cache=True)
+def marginal_variance(weights: F8, sigma: F8, rho: F8, blind: B1) -> F8:  # pragma: no cover
+    """``w_i (Σ w)_i`` of plain weights, float64 [A, N]: positive where more of the asset adds to the variance."""
+    n_accounts, n = weights.shape
+    out = np.zeros((n_accounts, n))
+    for r in range(n_accounts):
+        for i in range(n):
+            x = weights[r, i] * sigma[r, i]
+            total = x * x
+            for j in range(n):
+                if j != i:
+                    y = weights[r, j] * sigma[r, j]
+                    known = abs(rho[i, j]) <= 1.000001 and not blind[r, i] and not blind[r, j]
+                    total += x * y * rho[i, j] if known else abs(x * y)
+            out[r, i] = total
+    return out
+
+
+def book_volatility(weights: F8, risk: Risk) -> F8:
+    """Annualised volatility of nanoweights as they are, float64 [A]."""
+    whole = np.ones_like(weights)
+    return np.sqrt(
+        variance_terms(weights / NANO, np.zeros_like(weights), whole, risk.sigma, risk.rho, risk.blind)[0]
+    )

@@ -1,0 +1,99 @@
+"""What a rule says: its constraint, its number beside its limit, and the reason codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from regime_trading.core.numbers import B1, F8, I1, I8
+from regime_trading.guards.constraint import Constraint, holds
+from regime_trading.guards.snapshot import View
+
+PASS, BOUND, UNKNOWN, NOT_EVALUABLE, OFF = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class LatchRequest:
+    """Lock the marked accounts: ``kind`` is a ``Release``, ``state`` a ``TradingState``; int8 [A]."""
+
+    fire: B1
+    state: I1
+    kind: I1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One rule's answer for all accounts.
+
+    Parameters
+    ----------
+    constraint : Constraint
+    outcome : int8 [A]
+        PASS, BOUND, UNKNOWN (an input is missing), NOT_EVALUABLE, OFF.
+    value, limit : float64 [A]
+        Worst measured value and its limit in the rule's own unit; NaN = none.
+    reasons : int64 [A]
+        Bit ``b`` set = ``codes[b]`` holds for the account.
+    codes : tuple of str
+    latch : LatchRequest, optional
+    """
+
+    constraint: Constraint
+    outcome: I1
+    value: F8
+    limit: F8
+    reasons: I8
+    codes: tuple[str, ...]
+    latch: LatchRequest | None = None
+
+
+def verdict(
+    view: View,
+    constraint: Constraint,
+    *,
+    bound: B1,
+    unknown: B1 | None = None,
+    off: B1 | None = None,
+    value: F8 | None = None,
+    limit: F8 | None = None,
+    codes: dict[str, B1] | None = None,
+    latch: LatchRequest | None = None,
+) -> Verdict:
+    """Build a verdict; masks over assets count for an account when they hold for any asset."""
+    outcome = np.zeros(view.n_accounts, dtype=np.int8)  # PASS
+    reasons = np.zeros(view.n_accounts, dtype=np.int64)
+    for mask, says in ((bound, BOUND), (unknown, UNKNOWN), (off, OFF)):
+        if mask is not None and holds(mask):
+            outcome[any_asset(mask)] = says
+    for bit, mask in enumerate((codes or {}).values()):
+        if holds(mask):
+            reasons |= np.left_shift(any_asset(mask), bit, dtype=np.int64)
+    return Verdict(
+        constraint=constraint,
+        outcome=outcome,
+        value=view.blank if value is None else value,
+        limit=view.blank if limit is None else limit,
+        reasons=reasons,
+        codes=tuple(codes or ()),
+        latch=latch,
+    )
+
+
+def any_asset(mask: B1) -> B1:
+    """Does it hold for any asset of the account? bool [A]; a mask over accounts is returned as it is."""
+    return mask if mask.ndim == 1 else np.logical_or.reduce(mask, axis=1)
+
+
+def worst(values: F8) -> F8:
+    """Largest known value of each account over its assets, NaN where none is known; float64 [A]."""
+    top: F8 = np.fmax.reduce(values, axis=1, initial=-np.inf)
+    top[top == -np.inf] = np.nan
+    return top
+
+
+def least(values: F8) -> F8:
+    """Smallest known value of each account over its assets, NaN where none is known; float64 [A]."""
+    low: F8 = np.fmin.reduce(values, axis=1, initial=np.inf)
+    low[low == np.inf] = np.nan
+    return low

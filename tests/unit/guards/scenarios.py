@@ -1,0 +1,255 @@
+"""Random markets, books, states and rule parameters, small enough to hit limits, ties and gaps often."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from regime_trading.core.numbers import to_nano
+from regime_trading.core.rules import RULES, FreezeWindow, Frozen, Release
+from regime_trading.guards.snapshot import (
+    LATCHING_RULES,
+    Books,
+    Market,
+    States,
+    View,
+    nano_weights,
+    stack_params,
+)
+
+ANNUAL = 252.0
+TRAITS = (
+    "shorts", "halts", "jumps", "gaps", "nan_proposal", "no_proposal", "unknown_sigma", "thin", "latched", "ladder",
+    "losses", "bad_equity", "estimated", "unnamed", "working", "illiquid", "unclassified", "lists", "news", "stale",
+    "odd_rho", "coarse_lots", "big_proposal", "switched_off", "tight", "frugal", "regime",
+)  # fmt: skip
+
+
+@dataclass
+class Scene:
+    """A view and the parameters that judge it."""
+
+    view: View
+    profiles: list[dict[str, Any]]
+    knobs: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.knobs = stack_params(self.profiles, self.view.market.symbols)
+
+    def with_rules(self, **changes: dict[str, Any]) -> Scene:
+        """The same view under changed parameters, ``CC_01={"max_weight": …}``, for every account."""
+        profiles = [dict(profile) for profile in self.profiles]
+        for profile in profiles:
+            for key, values in changes.items():
+                rule_id = key.replace("_", "-")
+                profile[rule_id] = changed(profile[rule_id], **values)
+        return Scene(self.view, profiles)
+
+    def with_market(self, **changes: Any) -> Scene:
+        return replace(self, view=replace(self.view, market=replace(self.view.market, **changes)))
+
+    def with_books(self, **changes: Any) -> Scene:
+        return replace(self, view=replace(self.view, books=replace(self.view.books, **changes)))
+
+    def with_states(self, **changes: Any) -> Scene:
+        return replace(self, view=replace(self.view, states=replace(self.view.states, **changes)))
+
+
+def changed(params: Frozen, **values: Any) -> Frozen:
+    """A validated copy; numbers may be given as text."""
+    return type(params).model_validate(params.model_dump(mode="python") | values)
+
+
+def defaults() -> dict[str, Any]:
+    return {spec.rule_id: spec.params() for spec in RULES}
+
+
+def scene(seed: int, n_accounts: int, n_assets: int, traits: frozenset[str] = frozenset()) -> Scene:
+    """A random scene; a trait that is absent leaves its part of the world harmless."""
+    r = np.random.default_rng(seed)
+
+    def some(trait: str, p: float = 0.3, shape: Any = None) -> Any:
+        shape = n_assets if shape is None else shape
+        drawn = r.random(shape) < p
+        return drawn if trait in traits else np.zeros_like(drawn)
+
+    market = _market(r, n_assets, some)
+    profiles = [_profile(r, market.symbols, traits) for _ in range(n_accounts)]
+    books = _books(r, market, n_accounts, some)
+    return Scene(View(market, books, _states(r, market, books, some)), profiles)
+
+
+def _market(r: np.random.Generator, n: int, some: Any) -> Market:
+    price = np.round(r.uniform(5, 300, n), 2)
+    factor = r.normal(size=(80, 1)) * r.uniform(0, 1.5)
+    sample = r.normal(size=(80, n)) * 1.0 + factor * r.choice([-1.0, 1.0], n)
+    rho = np.clip(np.atleast_2d(np.corrcoef(sample.T)), -1, 1) if n else np.zeros((0, 0))
+    odd = np.triu(some("odd_rho", 0.3, (n, n)), 1)
+    rho = np.where(odd | odd.T, np.nan, rho)
+    sigma = np.where(
+        some("unknown_sigma"), r.choice([np.nan, 0.0, -1.0, np.inf], n), r.uniform(0.004, 0.03, n)
+    )
+    far = np.full(n, np.inf)
+    news = some("news", 0.4)
+    return Market(
+        ts_ns=10**18,
+        bar_ns=86_400 * 10**9,
+        session=100,
+        date=dt.date(2020, 3, 2),
+        symbols=tuple(f"S{i:02d}" for i in range(n)),
+        price=np.where(some("gaps", 0.2), r.choice([np.nan, 0.0, -3.0, np.inf], n), price),
+        ref_price=price * np.where(some("jumps"), 1.6, 1.0),
+        age_bars=np.where(some("stale", 0.2), r.choice([1.5, 1.6, np.nan, np.inf, -1.0], n), 0.0),
+        sigma=sigma,
+        correlation=rho,
+        n_obs=np.where(some("thin"), r.choice([0, 30, 59, 60], n), 300).astype(np.int64),
+        condition=float(r.choice([100.0, 2e6, np.nan])) if some("thin", 0.3, 1)[0] else 100.0,
+        completeness=np.where(some("stale", 0.2), r.choice([0.95, 0.9, np.nan], n), 1.0),
+        gap=np.where(some("stale", 0.1), 4, 0).astype(np.int64),
+        venue_open=~some("halts"),
+        adv=np.where(
+            some("illiquid", 0.5),
+            r.choice([np.nan, 0.0, -1.0, np.inf, 1e4, 1e5, 1e6], n),
+            r.uniform(1e7, 1e9, n),
+        ),
+        group=np.where(some("unclassified"), -1, r.integers(0, 3, n)).astype(np.int64),
+        n_groups=3,
+        lot=np.where(some("coarse_lots", 0.5), r.choice([0.0, 10.0, 100.0], n), 1.0),
+        multiplier=np.ones(n),
+        fx=np.ones(n),
+        to_event_s=np.where(news, r.choice([0.0, 300.0, 301.0, np.nan], n), far),
+        since_event_s=np.where(some("news", 0.2), r.choice([300.0, 600.0], n), far),
+        label=int(r.integers(-1, 5)) if some("regime", 0.7, 1)[0] else 0,
+        confidence=float(r.choice([0.9, 0.5, 0.4, np.nan])) if some("regime", 0.5, 1)[0] else 0.9,
+        provided=frozenset({"close", "volume", "status"}),
+    )
+
+
+def _weights(r: np.random.Generator, shape: tuple[int, int], some: Any, gross: float) -> Any:
+    """Weights on a coarse grid (ties, exact limits) or fine, both sides where there are shorts."""
+    size = r.dirichlet(np.ones(max(shape[1], 1)), shape[0])[:, : shape[1]] * gross
+    size = np.where(r.random((shape[0], 1)) < 0.5, np.round(size / 0.05) * 0.05, size)
+    size = np.where(r.random(shape) < 0.15, 0.0, size)
+    return size * np.where(some("shorts", 0.5, shape), -1.0, 1.0)
+
+
+def _books(r: np.random.Generator, market: Market, a: int, some: Any) -> Books:
+    n = len(market.symbols)
+    capital = np.round(r.uniform(2e4, 1e6, a), 2)
+    last = market.ref_price
+    lot = np.where(market.lot > 0, market.lot, 1.0)
+    qty = np.trunc(_weights(r, (a, n), some, r.uniform(0, 1.2)) * capital[:, None] / last / lot) * lot
+    equity = np.where(
+        some("losses", 0.6, a), capital * r.choice([0.99, 0.985, 0.982, 0.97, 0.9, 0.8], a), capital
+    )
+    equity = np.where(some("bad_equity", 0.5, a), r.choice([np.nan, 0.0, -500.0, np.inf, -np.inf], a), equity)
+    proposed = to_nano(_weights(r, (a, n), some, r.uniform(0.2, 1.6)))
+    proposed = np.where(some("big_proposal", 0.5, (a, 1)), proposed * 8, proposed)
+    holes = some("nan_proposal", 0.5, (a, 1)) & some("nan_proposal", 0.4, (a, n))
+    mentioned = ~some("unnamed", 0.3, (a, n))
+    mark = np.where(np.isfinite(market.price) & (market.price > 0), market.price, np.nan)
+    mark = np.where(some("estimated", 0.7, n) & np.isnan(mark), last * 0.9, mark)
+    return Books(
+        accounts=tuple(f"f{i % 2}/a{i}" for i in range(a)),
+        firm=np.arange(a) % 2,
+        equity=equity,
+        balance=np.where(np.isfinite(equity), equity, capital),
+        equity_estimated=some("estimated", 0.5, a),
+        equity_age_bars=np.where(some("stale", 0.3, a), r.choice([1.0, 1.1, np.nan], a), 0.0),
+        qty=qty,
+        working_exit_qty=np.where(
+            some("working", 0.5, (a, n)), np.trunc(np.abs(qty) * r.uniform(0, 1.2)), 0.0
+        ),
+        current=nano_weights(qty, mark, equity),
+        proposed=np.where(holes, r.choice([np.nan, np.inf], (a, n)), np.where(mentioned, proposed, 0.0)),
+        mentioned=mentioned,
+        proposal_age_bars=np.where(some("no_proposal", 0.5, a), r.choice([np.nan, 7.0, 8.0, -1.0], a), 0.0),
+    )
+
+
+def _states(r: np.random.Generator, market: Market, books: Books, some: Any) -> States:
+    a, n, latches = len(books.accounts), len(market.symbols), len(LATCHING_RULES)
+    capital = np.where(np.isfinite(books.equity) & (books.equity > 0), books.equity, 1e5)
+    start = np.where(
+        some("losses", 0.7, a), np.round(capital * r.choice([1.0, 1.012, 1.02, 1.1], a), 2), capital
+    )
+    latched = some("latched", 0.1, (a, latches))
+    zeros = np.zeros(a, dtype=np.int64)
+    return States(
+        initial_capital=np.where(some("bad_equity", 0.1, a), np.nan, start),
+        units=start,
+        unit_hwm=np.where(some("ladder", 0.7, a), r.choice([1.0, 1.05, 1.12, 1.2], a), 1.0),
+        last_equity=capital,
+        last_balance=capital,
+        day_id=zeros,
+        day_anchor_balance=start,
+        day_anchor_equity=np.where(some("bad_equity", 0.1, a), np.nan, start),
+        day_flow=np.where(some("losses", 0.2, a), 1000.0, 0.0),
+        rung=np.where(some("ladder", 0.6, a), r.integers(-1, 4, a), -1),
+        acknowledged_rung=np.where(some("ladder", 0.3, a), r.integers(-1, 4, a), -1),
+        calm_sessions=zeros,
+        ramp_left=np.where(some("ladder", 0.3, a), r.integers(0, 11, a), 0),
+        last_price=np.tile(market.ref_price, (a, 1)),
+        last_sigma=np.where(r.random((a, n)) < 0.5, np.nan, r.uniform(0.01, 0.08, (a, n))),
+        latch_kind=np.where(latched, r.integers(0, 6, (a, latches)), -1).astype(np.int8),
+        latch_state=np.where(latched, r.integers(1, 4, (a, latches)), 0).astype(np.int8),
+        latch_since_ns=np.zeros((a, latches), dtype=np.int64),
+        latch_since_session=np.zeros((a, latches), dtype=np.int64),
+    )
+
+
+def _profile(r: np.random.Generator, symbols: tuple[str, ...], traits: frozenset[str]) -> dict[str, Any]:
+    profile = defaults()
+
+    def put(rule_id: str, **values: Any) -> None:
+        profile[rule_id] = changed(profile[rule_id], **values)
+
+    def pick(*options: Any) -> Any:
+        return options[int(r.integers(len(options)))]
+
+    if "tight" in traits:
+        put("CC-01", max_weight=pick("0.05", "0.2", "0.5", "unlimited"))
+        put("CC-02", max_gross=pick("0", "0.35", "0.8", "1", "unlimited"))
+        put("CC-03", max_net=pick("0.05", "0.3", "1", "unlimited"))
+        put(
+            "CC-04",
+            max_group=pick("0.1", "0.4", "unlimited"),
+            max_unclassified=pick("0.05", "0.2", "unlimited"),
+        )
+        put("CC-08", count=pick(0, 1, 3, 10))
+        put("VT-01", sigma_target=pick("0", "0.03", "0.08", "0.15", "unlimited"))
+    else:
+        put("CC-01", max_weight="0.5")
+    if "frugal" in traits:
+        put("XL-06", max_increase=pick("0", "0.1", "0.5", "unlimited"))
+        put("XL-07", min_notional=pick("0", "10", "2000"), dead_band=pick("0.0025", "0.05"))
+    else:
+        put("XL-06", max_increase="unlimited")
+        put("XL-07", min_notional="0", dead_band="0")
+    if "losses" in traits:
+        put(
+            "LD-01",
+            limit_money=pick("unlimited", "500"),
+            base=pick("anchor", "initial"),
+            anchor=pick("max", "equity"),
+        )
+        put("LD-03", limit_pct=pick("unlimited", "0.1"), limit_money=pick("unlimited", "2000"))
+        put("LD-13", limit_pct=pick("unlimited", "0.02"), limit_money=pick("unlimited", "3000"))
+    if "ladder" in traits and pick(True, False):
+        put("LD-02", ladder=[["0.03", "0.9"], ["0.06", "FLATTEN"]], flatten_release=Release.NEXT_SESSION)
+    if "lists" in traits:
+        named = tuple(s for s in symbols if r.random() < 0.3)
+        put("UT-01", symbols=pick(None, tuple(s for s in symbols if r.random() < 0.7)))
+        put("UT-02", symbols=named, mode=pick("no_increase", "no_trade", "exit"))
+        window = FreezeWindow(id="w", first=pick("12-20", "02-20"), last=pick("03-02", "03-01"))
+        put("UT-14", windows=pick((), (window,)))
+    if "news" in traits:
+        put("UT-06", mode=pick("no_increase", "no_trade"), before_s=pick(0, 300))
+    if "switched_off" in traits:
+        for rule_id in profile:
+            if r.random() < 0.15:
+                put(rule_id, enabled=False)
+    return profile
