@@ -125,6 +125,8 @@ class Allocator(StrEnum):
     RISK_PARITY = "risk_parity"
     MINIMUM_VARIANCE = "minimum_variance"
     INVERSE_VOLATILITY = "inverse_volatility"
+    HIERARCHICAL_RISK_PARITY = "hierarchical_risk_parity"
+    EQUAL = "equal"
 
 
 class BasketExposure(Frozen):
@@ -177,10 +179,10 @@ class RegimeSettings(Frozen):
 class StructureSettings(Frozen):
     """Variance-ratio and half-life tests over ``window_bars``, joint over ``lags``."""
 
-    window_bars: Bars = 504
+    window_bars: Bars = 1008
     every_bars: Bars = 21
-    lags: tuple[Annotated[int, Field(ge=2)], ...] = (2, 4, 8, 16)
-    min_obs_bars: Bars = 252
+    lags: tuple[Annotated[int, Field(ge=2)], ...] = (2, 5, 10)
+    min_obs_bars: Bars = 504
 
     @model_validator(mode="after")
     def _fits(self) -> StructureSettings:
@@ -207,7 +209,6 @@ class AllocationSettings(Frozen):
 class ContradictorSettings(Frozen):
     """Cap on a regime's confidence where the alternate bar or the alternate estimator disagrees, or both."""
 
-    alternate_bar: Literal["weekly"] = "weekly"
     cap_one_disagrees: Fraction = Decimal("0.5")
     cap_both_disagree: Fraction = Decimal("0.25")
 

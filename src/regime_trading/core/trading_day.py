@@ -45,15 +45,14 @@ def trading_day_id(ts_ns: int, reset_at: dt.time, zone: str) -> int:
     """Days from 1970-01-01 to the local date on which the trading day of ``ts_ns`` ends.
 
     An instant exactly at the reset belongs to the new day. A reset at 00:00 names the local calendar day
-    that has begun.
+    that has begun. A clock that is set back over the reset does not bring the old day back.
     """
-    local = dt.datetime.fromtimestamp(ts_ns // 1_000_000_000, ZoneInfo(zone))
-    day = local.date()
-    ended = ts_ns >= reset_instant_s(day, reset_at, zone) * 1_000_000_000
-    at_midnight = reset_at == dt.time(0)
-    return (
-        (day - EPOCH).days + (1 if ended and not at_midnight else 0) - (1 if at_midnight and not ended else 0)
-    )
+    today = dt.datetime.fromtimestamp(ts_ns // 1_000_000_000, ZoneInfo(zone)).date()
+    named = (today - EPOCH).days + (0 if reset_at == dt.time(0) else 1)
+    for ahead in (1, 0):
+        if ts_ns >= reset_instant_s(today + dt.timedelta(days=ahead), reset_at, zone) * 1_000_000_000:
+            return named + ahead
+    return named - 1
 
 
 def trading_day_ids(ts_ns: I8, reset_at: dt.time, zone: str) -> I8:

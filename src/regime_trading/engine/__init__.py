@@ -1,0 +1,1 @@
+"""The cycle: propose, decide, step. The same code in every mode."""

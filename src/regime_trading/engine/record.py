@@ -1,0 +1,419 @@
+"""From arrays to the record: audit entries and RL rows of every cycle, in canonical form, without a clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from regime_trading.core.audit import EventHeader, audit_event
+from regime_trading.core.canonical import array_hash, content_hash, sha256_hex
+from regime_trading.core.numbers import F8
+from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Guard, Release, TradingState
+from regime_trading.core.schemas import RULE_OUTCOMES, ActorType, AuditEvent, EventType
+from regime_trading.engine.cycle import Cycle, Released
+from regime_trading.engine.fills import Fills
+from regime_trading.guards.chain import OUTCOMES, Decisions
+from regime_trading.guards.snapshot import LATCHING_RULES, Market, States, View
+from regime_trading.guards.verdict import BOUND, UNKNOWN
+
+FEATURE_SET_VERSION = "1"
+SCHEDULER = "engine"
+_NANO_RULES = frozenset({"CC-01", "CC-02", "CC-03", "CC-04", "XL-03", "XL-04", "XL-06"})
+_BREACH_GUARDS = frozenset({Guard.DATA_SANITY, Guard.BLACKOUT, Guard.DRAWDOWN})
+_BREACH_ROWS = np.array([RULE_BY_ID[r].guard in _BREACH_GUARDS for r in RULE_IDS])
+_ATTRIBUTION = sorted(
+    range(len(RULE_IDS)), key=lambda r: (RULE_BY_ID[RULE_IDS[r]].guard != Guard.DRAWDOWN, r)
+)
+
+
+_MARKET_ARRAYS = (
+    "price",
+    "ref_price",
+    "age_bars",
+    "sigma",
+    "correlation",
+    "n_obs",
+    "completeness",
+    "gap",
+    "venue_open",
+    "adv",
+    "group",
+    "lot",
+    "multiplier",
+    "fx",
+    "to_event_s",
+    "since_event_s",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose chain, and under which configuration and code."""
+
+    firm_id: str
+    account_id: str
+    run_id: str
+    env: str
+    config_hash: str
+    code_version: str
+
+    @property
+    def name(self) -> str:
+        """``firm/account``."""
+        return f"{self.firm_id}/{self.account_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionHashes:
+    """What a decision was made of; ``decision_id`` binds all of it."""
+
+    snapshot: str
+    proposal: str
+    state: str
+    decision_id: str
+
+
+@dataclass(slots=True)
+class Chain:
+    """The growing entries of one account; ``mode`` and ``breached`` remember the last cycle for transitions."""
+
+    identity: Identity
+    seq: int = 0
+    mode: int = 0
+    breached: np.ndarray = field(default_factory=lambda: np.zeros(len(RULE_IDS), dtype=np.bool_))
+    events: list[AuditEvent] = field(default_factory=list)
+    last_decision: str = ""
+
+    def write(
+        self,
+        ts_ns: int,
+        kind: EventType,
+        payload: dict[str, Any],
+        *,
+        actor: tuple[ActorType, str] = (ActorType.SERVICE, SCHEDULER),
+        rule_id: str = "",
+        rationale: str = "",
+        reason_codes: tuple[str, ...] = (),
+        correlation_id: str = "",
+        causation_id: str = "",
+    ) -> int:
+        """Append one entry and return its sequence number."""
+        self.seq += 1
+        who = self.identity
+        header = EventHeader(
+            firm_id=who.firm_id,
+            account_id=who.account_id,
+            run_id=who.run_id,
+            env=who.env,
+            seq=self.seq,
+            ts_event_ns=ts_ns,
+            event_type=kind,
+            actor_type=actor[0],
+            actor_id=actor[1],
+            feature_set_version=FEATURE_SET_VERSION,
+            config_hash=who.config_hash,
+            code_version=who.code_version,
+            rule_id=rule_id,
+            rationale=rationale,
+            reason_codes=reason_codes,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            ts_recorded_ns=ts_ns,
+        )
+        self.events.append(audit_event(header, payload, trusted=True))
+        return self.seq
+
+    def take(self) -> list[AuditEvent]:
+        """Hand over what has been written since the last call."""
+        events, self.events = self.events, []
+        return events
+
+
+def number_text(value: float) -> str | None:
+    """Shortest text of a measured number, one for both zeros; None where there is none."""
+    return None if value != value else _text(float(value) + 0.0)
+
+
+@lru_cache(maxsize=16_384)
+def _text(value: float) -> str:
+    if math.isinf(value):
+        return "unlimited" if value > 0 else "-unlimited"
+    return repr(value)
+
+
+def market_hash(market: Market) -> str:
+    """SHA-256 of everything the guards saw of the market."""
+    head = content_hash(
+        {
+            "ts_ns": str(market.ts_ns),
+            "session": market.session,
+            "symbols": list(market.symbols),
+            "label": market.label,
+            "confidence": repr(float(market.confidence)),
+            "condition": repr(float(market.condition)),
+            "provided": sorted(market.provided),
+            "substituted": sorted(market.substituted),
+        }
+    )
+    return sha256_hex((head + array_hash({name: getattr(market, name) for name in _MARKET_ARRAYS})).encode())
+
+
+def decision_hashes(view: View, market_digest: str, identities: Sequence[Identity]) -> list[DecisionHashes]:
+    """Hashes of every account's snapshot, proposal and state, and the decision ids they make."""
+    books, rows = view.books, _state_rows(view.states)
+    own = np.column_stack(
+        [
+            books.equity,
+            books.balance,
+            books.equity_estimated,
+            books.equity_age_bars,
+            books.qty,
+            books.working_exit_qty,
+        ]
+    )
+    asked = np.column_stack([books.proposal_age_bars, books.mentioned, books.proposed])
+    out = []
+    for a, who in enumerate(identities):
+        snapshot = sha256_hex(market_digest.encode() + own[a].tobytes())
+        proposal = sha256_hex(asked[a].tobytes())
+        state = sha256_hex(rows[a].tobytes())
+        whole = "|".join((who.name, who.run_id, snapshot, proposal, state, who.config_hash, who.code_version))
+        out.append(DecisionHashes(snapshot, proposal, state, sha256_hex(whole.encode())))
+    return out
+
+
+def _state_rows(states: States) -> F8:
+    columns = [np.asarray(getattr(states, name), dtype=np.float64) for name in States.__dataclass_fields__]
+    return np.ascontiguousarray(np.column_stack(columns))
+
+
+def binding(decisions: Decisions, account: int) -> list[int]:
+    """Rows of the rules that bound this account, guard 3 first, then in guard order."""
+    limiting = int(np.bitwise_or.reduce(decisions.limiting[account], initial=0))
+    said = decisions.rule_outcome[account]
+    return [r for r in _ATTRIBUTION if said[r] in (BOUND, UNKNOWN) and (limiting >> r & 1 or _BREACH_ROWS[r])]
+
+
+def rationale(decisions: Decisions, account: int, rows: Sequence[int]) -> str:
+    """One sentence from codes alone: the outcome, and each binding rule with its number beside its limit."""
+    outcome = OUTCOMES[decisions.outcome[account]]
+    if not rows:
+        return f"{outcome}: no rule binds."
+    parts = []
+    for r in rows:
+        rule_id = RULE_IDS[r]
+        value, limit = (_shown(rule_id, x[account, r]) for x in (decisions.rule_value, decisions.rule_limit))
+        measured = f" ({value} against {limit})" if value is not None and limit is not None else ""
+        parts.append(f"{rule_id} {RULE_BY_ID[rule_id].title}{measured}")
+    return f"{outcome}: {'; '.join(parts)}."
+
+
+def _shown(rule_id: str, value: float) -> str | None:
+    if np.isnan(value):
+        return None
+    return format(value / 1e9 if rule_id in _NANO_RULES else value, ".6g")
+
+
+def rule_table(decisions: Decisions, account: int) -> list[dict[str, Any]]:
+    """Outcome of every rule for one account, in registry order; weights as plain fractions."""
+    values = (decisions.rule_value[account] / _SCALE).tolist()
+    limits = (decisions.rule_limit[account] / _SCALE).tolist()
+    return [
+        {
+            "rule_id": rule_id,
+            "outcome": RULE_OUTCOMES[outcome],
+            "value": number_text(value),
+            "limit": number_text(limit),
+            "reason_codes": _codes(codes, bits) if bits else [],
+        }
+        for rule_id, outcome, value, limit, bits, codes in zip(
+            RULE_IDS,
+            decisions.rule_outcome[account].tolist(),
+            values,
+            limits,
+            decisions.rule_reasons[account].tolist(),
+            decisions.rule_codes,
+            strict=True,
+        )
+    ]
+
+
+def _codes(codes: Sequence[str], bits: int) -> list[str]:
+    return [code for b, code in enumerate(codes) if bits >> b & 1]
+
+
+_SCALE = np.array([1e9 if rule_id in _NANO_RULES else 1.0 for rule_id in RULE_IDS])
+
+
+def target_table(cycle: Cycle, account: int) -> dict[str, list[Any]]:
+    """Targets of one account as columns over the symbols it holds, proposes or targets; weights times 1e9."""
+    d = cycle.decisions
+    qty, plan = cycle.view.books.qty[account], d.steps
+    current = np.nan_to_num(d.current[account], nan=0.0)
+    target = np.nan_to_num(d.projection.target[account], nan=0.0)
+    shown = np.flatnonzero((d.proposed[account] != 0) | (qty != 0) | (target != 0))
+    symbols = cycle.view.market.symbols
+    return {
+        "symbol": [symbols[i] for i in shown],
+        "proposed_w_e9": d.proposed[account][shown].astype(np.int64).tolist(),
+        "current_w_e9": current[shown].astype(np.int64).tolist(),
+        "target_w_e9": target[shown].astype(np.int64).tolist(),
+        "current_qty": [repr(q) for q in qty[shown].tolist()],
+        "target_qty": [repr(q) for q in plan.target_qty[account][shown].tolist()],
+        "step_qty": [repr(q) for q in plan.step_qty[account][shown].tolist()],
+        "limiting_rules": [rule_names(bits) for bits in d.limiting[account][shown].tolist()],
+    }
+
+
+def rule_names(bits: int) -> list[str]:
+    """Rule ids of a bit mask over ``RULE_IDS``."""
+    return list(_rule_names(bits))
+
+
+@lru_cache(maxsize=4096)
+def _rule_names(bits: int) -> tuple[str, ...]:
+    return tuple(_codes(RULE_IDS, bits))
+
+
+def write_cycle(
+    chain: Chain, cycle: Cycle, account: int, hashes: DecisionHashes, released: Iterable[Released]
+) -> int:
+    """All entries of one account at one bar, in causal order; returns the sequence number of its DECISION."""
+    ts_ns = cycle.view.market.ts_ns
+    fills, symbols = cycle.fills, cycle.view.market.symbols
+    write_fills(chain, fills, account, symbols, ts_ns, "of the orders waiting for this bar")
+    for r in released:
+        who = (ActorType.SIMULATED, "operator") if r.by_operator else (ActorType.SERVICE, SCHEDULER)
+        how = "a simulated operator released it" if r.by_operator else "a new trading day began"
+        chain.write(
+            ts_ns,
+            EventType.UNLOCK,
+            {"release": r.kind.name},
+            actor=who,
+            rule_id=r.rule_id,
+            rationale=f"{r.rule_id} {RULE_BY_ID[r.rule_id].title}: {how}.",
+        )
+    seq = _write_decision(chain, cycle, account, hashes)
+    _write_transitions(chain, cycle, account, hashes.decision_id, ts_ns)
+    return seq
+
+
+def write_fills(
+    chain: Chain, fills: Fills, account: int, symbols: tuple[str, ...], ts_ns: int, why: str
+) -> None:
+    """One FILL entry with all executions of an account at one bar; none where there was none."""
+    qty = fills.qty[account]
+    done = np.flatnonzero(qty)
+    if len(done):
+        chain.write(
+            ts_ns,
+            EventType.FILL,
+            {
+                "symbol": [symbols[i] for i in done],
+                "qty": [repr(q) for q in qty[done].tolist()],
+                "price": [repr(p) for p in fills.price[account][done].tolist()],
+                "fee": [repr(f) for f in fills.fee[account][done].tolist()],
+            },
+            correlation_id=chain.last_decision,
+            rationale=f"{len(done)} fills {why}.",
+        )
+
+
+def _write_decision(chain: Chain, cycle: Cycle, account: int, hashes: DecisionHashes) -> int:
+    d, market = cycle.decisions, cycle.view.market
+    rows = binding(d, account)
+    chain.last_decision = hashes.decision_id
+    equity = cycle.marks.equity[account]
+    return chain.write(
+        market.ts_ns,
+        EventType.DECISION,
+        {
+            "decision_id": hashes.decision_id,
+            "outcome": OUTCOMES[d.outcome[account]],
+            "trading_state_before": TradingState(int(d.mode_before[account])).name,
+            "trading_state_after": TradingState(int(d.mode[account])).name,
+            "equity": number_text(equity),
+            "drawdown": number_text(d.rule_value[account, RULE_IDS.index("LD-02")]),
+            "throttle": repr(float(d.projection.throttle[account])),
+            "budget_factor": repr(float(d.projection.k[account])),
+            "targets": target_table(cycle, account),
+            "rules": rule_table(d, account),
+            "binding_rules": [RULE_IDS[r] for r in rows],
+            "substitutes": sorted(market.substituted),
+            "snapshot_hash": hashes.snapshot,
+            "proposal_hash": hashes.proposal,
+            "state_hash": hashes.state,
+        },
+        rule_id=RULE_IDS[rows[0]] if rows else "",
+        rationale=rationale(d, account, rows),
+        reason_codes=("SUBSTITUTE_USED",) if market.substituted else (),
+        correlation_id=hashes.decision_id,
+    )
+
+
+def _write_transitions(chain: Chain, cycle: Cycle, account: int, decision_id: str, ts_ns: int) -> None:
+    d = cycle.decisions
+    for column, rule_id in enumerate(LATCHING_RULES):
+        if int(d.latched[account]) >> column & 1:
+            _write_latch(chain, cycle, account, column, rule_id, decision_id, ts_ns)
+    mode = int(d.mode[account])
+    if mode != chain.mode:
+        names = TradingState(chain.mode).name, TradingState(mode).name
+        chain.write(
+            ts_ns,
+            EventType.MODE_CHANGE,
+            {"before": names[0], "after": names[1]},
+            correlation_id=decision_id,
+            rationale=f"{names[0]} to {names[1]}.",
+        )
+        chain.mode = mode
+    said = d.rule_outcome[account]
+    breached = _BREACH_ROWS & ((said == BOUND) | (said == UNKNOWN))
+    for r in np.flatnonzero(breached & ~chain.breached):
+        row = rule_table_row(d, account, int(r))
+        chain.write(
+            ts_ns,
+            EventType.RULE_BREACH,
+            row,
+            actor=(ActorType.RULE, RULE_IDS[r]),
+            rule_id=RULE_IDS[r],
+            reason_codes=tuple(row.pop("codes")),
+            correlation_id=decision_id,
+            rationale=f"{RULE_IDS[r]} {RULE_BY_ID[RULE_IDS[r]].title} does not hold.",
+        )
+    chain.breached = breached
+
+
+def rule_table_row(decisions: Decisions, account: int, r: int) -> dict[str, Any]:
+    """Value, limit and reason codes of one rule for one account."""
+    bits = int(decisions.rule_reasons[account, r])
+    return {
+        "value": number_text(decisions.rule_value[account, r] / _SCALE[r]),
+        "limit": number_text(decisions.rule_limit[account, r] / _SCALE[r]),
+        "codes": _codes(decisions.rule_codes[r], bits),
+    }
+
+
+def _write_latch(
+    chain: Chain, cycle: Cycle, account: int, column: int, rule_id: str, decision_id: str, ts_ns: int
+) -> None:
+    after = cycle.latched_states
+    chain.write(
+        ts_ns,
+        EventType.LATCH,
+        {
+            "trading_state": TradingState(int(after.latch_state[account, column])).name,
+            "release": Release(int(after.latch_kind[account, column])).name,
+            "value": number_text(cycle.decisions.rule_value[account, RULE_IDS.index(rule_id)]),
+            "limit": number_text(cycle.decisions.rule_limit[account, RULE_IDS.index(rule_id)]),
+        },
+        actor=(ActorType.RULE, rule_id),
+        rule_id=rule_id,
+        correlation_id=decision_id,
+        rationale=f"{rule_id} {RULE_BY_ID[rule_id].title} latched.",
+    )
