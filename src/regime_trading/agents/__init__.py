@@ -1,0 +1,1 @@
+"""The flow: one thin node per stage."""

@@ -1,0 +1,255 @@
+"""One decision cycle from the state and the ledger: what the portfolio manager decides and the journal repeats."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from regime_trading.agents.deps import Deps
+from regime_trading.agents.research import run_features, run_regimes, run_window
+from regime_trading.core.canonical import content_hash
+from regime_trading.core.errors import CheckFailed
+from regime_trading.core.numbers import F8, nano_of
+from regime_trading.core.schemas import (
+    AccountState,
+    AuditEvent,
+    PMDecision,
+    PortfolioSnapshot,
+    Proposal,
+)
+from regime_trading.core.state import PipelineState
+from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.core.trading_day import trading_day_ids
+from regime_trading.engine.attempts import attempt_terms
+from regime_trading.engine.backtest import BasketPath, HistoryInputs, tick_at
+from regime_trading.engine.carry import Stored, carried_from, decision_of, portfolio_of, state_of
+from regime_trading.engine.cycle import Carried, Tick, step
+from regime_trading.engine.desk import annual_bars, make_desk, market_path, research_params
+from regime_trading.engine.fills import Fills, Positions, apply_fills
+from regime_trading.engine.market import MarketPath
+from regime_trading.engine.proposals import correlation_rows, correlations
+from regime_trading.engine.record import Chain, Identity, decision_hashes, market_hash, write_cycle
+from regime_trading.engine.rl import RLRows
+from regime_trading.engine.universe import USER, source_key
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Everything that follows from one decision, account by account in the order of the request."""
+
+    identities: tuple[Identity, ...]
+    decisions: tuple[PMDecision, ...]
+    states: tuple[AccountState, ...]
+    portfolios: tuple[PortfolioSnapshot, ...]
+    events: tuple[tuple[AuditEvent, ...], ...]
+    rl: RLRows
+
+
+def identities(state: PipelineState) -> tuple[Identity, ...]:
+    """Whose chains this run writes."""
+    assert state.profiles is not None
+    return tuple(
+        Identity(
+            *profile.account.split("/"),
+            run_id=state.request.run_id,
+            env=profile.mode.value,
+            config_hash=profile.config_hash,
+            code_version=state.request.code_version,
+        )
+        for profile in state.profiles
+    )
+
+
+def profiles_of(state: PipelineState, deps: Deps) -> tuple[TraderProfile, ...]:
+    """The configurations the run was begun with.
+
+    Raises
+    ------
+    CheckFailed
+        An account's configuration is not the one the run was begun with.
+    """
+    assert state.profiles is not None
+    found = tuple(deps.profile(reference.account) for reference in state.profiles)
+    for reference, profile in zip(state.profiles, found, strict=True):
+        if profile.config_hash != reference.config_hash:
+            raise CheckFailed(
+                f"{reference.account}: expected configuration {reference.config_hash}, "
+                f"found {profile.config_hash}; start a new run"
+            )
+    return found
+
+
+def stored_accounts(state: PipelineState, deps: Deps) -> tuple[Stored | None, ...]:
+    """What the ledger holds of each account before this run's bar; None = it was never decided."""
+    assert state.profiles is not None
+    found = []
+    for profile in state.profiles:
+        firm = profile.account.split("/")[0]
+        item = deps.ledger(firm, profile.mode).load(profile.account, state.request.as_of_ns)
+        found.append(None if item is None else Stored(*item))
+    return tuple(found)
+
+
+def decide_run(state: PipelineState, deps: Deps) -> Decided:
+    """Fill what was ordered before, mark, and decide for every account at the last bar.
+
+    Raises
+    ------
+    CheckFailed
+        As :func:`profiles_of`.
+    BadInput
+        An account holds what the run has no prices of.
+    """
+    profiles, stored = profiles_of(state, deps), stored_accounts(state, deps)
+    inputs = _inputs(state, deps, profiles)
+    market, symbols, bar = inputs.market, inputs.market.symbols, inputs.last
+    tick = _tick(state, inputs)
+    carried = carried_from(stored, inputs.desk.initial_capital, symbols)
+    fills, positions = _fill_waiting(state, deps, inputs, carried)
+    ready = Carried(carried.states, positions, np.zeros_like(carried.orders))
+    cycle, after = step(inputs.desk, ready, tick)
+    cycle = replace(cycle, fills=fills)
+
+    who = inputs.identities
+    hashes = decision_hashes(cycle.view, market_hash(tick.market), who)
+    chains = [
+        Chain(identity, mode=int(m)) for identity, m in zip(who, cycle.decisions.mode_before, strict=True)
+    ]
+    seq = [
+        write_cycle(chain, cycle, row, hashes[row], [r for r in cycle.released if r.account == row])
+        for row, chain in enumerate(chains)
+    ]
+    rl = RLRows(who, symbols, 1)
+    rl.add(cycle, seq, np.ones(len(who), dtype=np.int64))
+    ts_ns, session = int(market.ts_ns[bar]), int(market.session[bar])
+    before = [None if item is None else item.state for item in stored]
+    return Decided(
+        identities=who,
+        decisions=tuple(
+            decision_of(cycle, row, identity, hashes[row], proposal_id(state, profiles[row]))
+            for row, identity in enumerate(who)
+        ),
+        states=tuple(
+            state_of(after.states, row, identity.name, symbols, ts_ns, session, before[row])
+            for row, identity in enumerate(who)
+        ),
+        portfolios=tuple(
+            portfolio_of(after.positions, row, identity.name, symbols, ts_ns)
+            for row, identity in enumerate(who)
+        ),
+        events=tuple(tuple(chain.take()) for chain in chains),
+        rl=rl,
+    )
+
+
+def account_proposals(state: PipelineState, profile: TraderProfile) -> tuple[tuple[Proposal, float], ...]:
+    """Proposals an account follows, each with its share: its baskets, or all of the user's own."""
+    assert state.proposals is not None
+    whole = state.request.ad_hoc or state.request.proposal is not None
+    shares = {basket.name: float(basket.share) for basket in profile.baskets}
+    return tuple(
+        (proposal, 1.0 if whole else shares.get(str(proposal.basket), 0.0)) for proposal in state.proposals
+    )
+
+
+def proposal_id(state: PipelineState, profile: TraderProfile) -> str:
+    """Name of what an account was proposed: one basket's proposal, or the sum of several."""
+    followed = [p.proposal_id for p, share in account_proposals(state, profile) if share > 0]
+    return followed[0] if len(followed) == 1 else content_hash(sorted(followed))[:32]
+
+
+def _inputs(state: PipelineState, deps: Deps, profiles: Sequence[TraderProfile]) -> HistoryInputs:
+    """The inputs of a history of one bar: the last."""
+    assert state.data is not None and state.tape is not None and state.contradiction is not None
+    window = run_window(state, deps)
+    features, regimes = run_features(state, deps, window), run_regimes(state, deps)
+    params, traded = research_params(deps.settings), state.request.traded
+    health, last = state.data.health, len(window.ts_ns) - 1
+    bar_ns, calendar = health.bar_s * 1_000_000_000, deps.calendar(health.calendar)
+    market = market_path(
+        window,
+        traded,
+        features,
+        regimes,
+        correlations(features, params, correlation_rows(last + 1, params)[-1:], symbols=traded),
+        settings=deps.settings,
+        source=source_key(deps.settings, state.request.source),
+        provides=frozenset(health.provides),
+        calendar=calendar,
+        bar_ns=bar_ns,
+        confidence_cap=min(state.tape.confidence_cap, state.contradiction.confidence_cap),
+    )
+    desk = make_desk(profiles, traded, deps.settings, annual_bars(calendar.name, bar_ns), None)
+    day_ids = np.zeros((last + 1, len(profiles)), dtype=np.int64)
+    day_ids[last] = [_day_id(profile, int(window.ts_ns[last])) for profile in profiles]
+    return HistoryInputs(
+        desk=desk,
+        market=market,
+        baskets=_baskets(state, profiles, market),
+        day_ids=day_ids,
+        flows=np.zeros((last + 1, len(profiles))),
+        terms=attempt_terms([None] * len(profiles)),
+        identities=identities(state),
+        first=last,
+        last=last,
+    )
+
+
+def _day_id(profile: TraderProfile, ts_ns: int) -> int:
+    day = profile.trading_day
+    at = np.array([ts_ns], dtype=np.int64)
+    return int(trading_day_ids(at, dt.time.fromisoformat(day.reset_at), day.zone)[0])
+
+
+def _baskets(
+    state: PipelineState, profiles: Sequence[TraderProfile], market: MarketPath
+) -> tuple[BasketPath, ...]:
+    assert state.proposals is not None
+    shares = [{p.proposal_id: share for p, share in account_proposals(state, who)} for who in profiles]
+    return tuple(
+        BasketPath(
+            name=proposal.basket or USER,
+            rows=np.array([_row(market, proposal.as_of_ns)], dtype=np.int64),
+            weights=_aligned(proposal, market.symbols)[None, :],
+            share=np.array([share[proposal.proposal_id] for share in shares]),
+        )
+        for proposal in state.proposals
+    )
+
+
+def _row(market: MarketPath, as_of_ns: int) -> int:
+    """Bar at which a proposal was made: the last one it could know."""
+    return int(np.searchsorted(market.ts_ns, as_of_ns, side="right")) - 1
+
+
+def _aligned(proposal: Proposal, symbols: tuple[str, ...]) -> F8:
+    return np.array([nano_of(proposal.weights[s]) if s in proposal.weights else 0.0 for s in symbols])
+
+
+def _tick(state: PipelineState, inputs: HistoryInputs) -> Tick:
+    tick = tick_at(inputs, inputs.last)
+    own = state.request.proposal
+    if own is None or own.complete:
+        return tick
+    named = np.array([symbol in own.weights for symbol in inputs.market.symbols])
+    return replace(tick, mentioned=np.broadcast_to(named, tick.mentioned.shape).copy())
+
+
+def _fill_waiting(
+    state: PipelineState, deps: Deps, inputs: HistoryInputs, carried: Carried
+) -> tuple[Fills, Positions]:
+    """What the brokers have done since each account's last decision, and the positions after it."""
+    qty = np.zeros_like(carried.orders)
+    price, fee = qty.copy(), qty.copy()
+    for row, account in enumerate(inputs.desk.accounts):
+        broker = deps.broker(account, state.request.source)
+        for fill in broker.fills(account, state.request.as_of_ns):
+            column = inputs.market.symbols.index(fill.symbol)
+            qty[row, column] += fill.qty
+            price[row, column] = fill.price
+            fee[row, column] += fill.fee
+    fills = Fills(qty, price, fee)
+    return fills, apply_fills(carried.positions, fills, inputs.market.unit)

@@ -1,0 +1,73 @@
+"""What the nodes may reach: ports and parameters, handed in by ``bootstrap``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from regime_trading.core.errors import BadInput
+from regime_trading.core.ports import (
+    ArtifactStore,
+    AuditLog,
+    Broker,
+    Calendar,
+    Ledger,
+    MarketData,
+    ProgressSink,
+    RecordSealer,
+)
+from regime_trading.core.schemas import Mode, PriceWindow
+from regime_trading.core.settings import Settings
+from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.engine.histories import FeatureHistory, Progress, RegimeHistory
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a run needs of the world.
+
+    Parameters
+    ----------
+    settings : Settings
+    profiles : tuple of TraderProfile
+        Merged configuration of every account, in the order of the file.
+    source, calendar : callable
+        Data source and exchange calendar, by name.
+    regimes : callable
+        Regimes of a window with these features, found once per content.
+    store : ArtifactStore
+    ledger : callable
+        Store of one firm's accounts in one environment, by firm and mode.
+    audit : callable
+        Write-ahead record of one firm.
+    sealer : RecordSealer
+    broker : callable
+        Broker of one account, by name of the account and of the source of prices.
+    events : ProgressSink
+    """
+
+    settings: Settings
+    profiles: tuple[TraderProfile, ...]
+    source: Callable[[str], MarketData]
+    calendar: Callable[[str], Calendar]
+    regimes: Callable[[PriceWindow, FeatureHistory, Progress | None], RegimeHistory]
+    store: ArtifactStore
+    ledger: Callable[[str, Mode], Ledger]
+    audit: Callable[[str], AuditLog]
+    sealer: RecordSealer
+    broker: Callable[[str, str], Broker]
+    events: ProgressSink
+
+    def profile(self, account: str) -> TraderProfile:
+        """Configuration of one account.
+
+        Raises
+        ------
+        BadInput
+            No such account.
+        """
+        for profile in self.profiles:
+            if profile.account == account:
+                return profile
+        known = ", ".join(profile.account for profile in self.profiles)
+        raise BadInput(expected=f"one of {known}", found=account, where="account")
