@@ -27,7 +27,12 @@ help:  ## list the targets
 run: $(READY)  ## the main job on real prices: last decision, then the history, then a report
 	@$(BIN)/regime run
 	@$(BIN)/regime backtest
-	@echo "Open $${REGIME_ARTIFACTS:-artifacts}/report.html in a browser; 'make help' and '$(BIN)/regime --help' say what else there is."
+	@echo
+	@echo "Open the two reports named above in a browser. Then try:"
+	@echo "  $(BIN)/regime run --as-of 2008-10-10                        decide on another day"
+	@echo "  $(BIN)/regime run --symbols KO,PEP,XOM                      your own symbols, or --proposal with your own weights"
+	@echo "  $(BIN)/regime backtest --from 2007-01-01 --to 2009-12-31    one crisis only"
+	@echo "  $(BIN)/regime config explain north-pier/core risk.gross     where a limit comes from"
 
 test: $(READY)  ## set up and run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not full" -rs

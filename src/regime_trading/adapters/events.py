@@ -67,7 +67,10 @@ class Bar:
     def emit(self, event: Mapping[str, Any]) -> None:
         """Show the running stage; advance when one finishes."""
         name = str(event["stage"]).replace("_", " ")
-        self._progress.update(self._task, description=name, advance=1 if event["status"] == "finished" else 0)
+        shown = f"{name} {event.get('detail') or ''}".strip()
+        self._progress.update(
+            self._task, description=shown, advance=1 if event["status"] == "finished" else 0
+        )
 
 
 class Fanout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -61,8 +62,8 @@ def read_proposal(path: Path, as_of_ns: int) -> Proposal:
 def read_proposals(path: Path) -> tuple[I8, tuple[str, ...], F8, str]:
     """Proposals over time from a CSV or Parquet file with the columns ``ts_event, symbol, weight``.
 
-    All rows of one time make one proposal; a symbol it does not name has weight 0 in it. A time is ISO 8601 or a
-    timestamp; a date is that day's end, no zone is UTC.
+    All rows of one time make one proposal; a symbol it does not name has weight 0 in it. A time is ISO 8601 with
+    its offset, a timestamp with a zone, or integer nanoseconds.
 
     Returns
     -------
@@ -99,8 +100,9 @@ def read_proposals(path: Path) -> tuple[I8, tuple[str, ...], F8, str]:
         raise BadInput(expected="at least one row", found="none", where=str(path))
     times, symbols = sorted({t for t, _ in rows}), tuple(sorted({s for _, s in rows}))
     weights = np.zeros((len(times), len(symbols)))
+    row_of, column_of = ({key: i for i, key in enumerate(keys)} for keys in (times, symbols))
     for (ts_ns, symbol), weight in rows.items():
-        weights[times.index(ts_ns), symbols.index(symbol)] = nano_of(weight)
+        weights[row_of[ts_ns], column_of[symbol]] = nano_of(weight)
     return np.array(times, dtype=np.int64), symbols, weights, digest
 
 
@@ -149,16 +151,19 @@ def _symbol(value: Any, path: Path, row: int) -> str:
 
 
 def _time_ns(value: Any, where: str) -> int:
+    """UTC nanoseconds; a time without its offset is bad input (``contracts.md`` 1)."""
     if isinstance(value, str):
         with suppress(ValueError):
-            value = dt.date.fromisoformat(value) if len(value) == 10 else dt.datetime.fromisoformat(value)
-    if isinstance(value, dt.datetime):
-        moment = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-        return round(moment.timestamp() * 1e6) * 1000
-    if isinstance(value, dt.date):
-        midnight = dt.datetime.combine(value + dt.timedelta(days=1), dt.time(), dt.UTC)
-        return int(midnight.timestamp()) * 1_000_000_000 - 1
-    raise BadInput(expected="an ISO 8601 date or time", found=repr(value), where=where)
+            value = int(value) if re.fullmatch(r"\d{16,19}", value) else dt.datetime.fromisoformat(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return round(value.timestamp() * 1e6) * 1000
+    raise BadInput(
+        expected="a UTC time with its offset, e.g. 2020-01-02T21:00:00Z, or integer nanoseconds",
+        found=repr(value),
+        where=where,
+    )
 
 
 def _weight(value: Any, where: str) -> Decimal:

@@ -231,7 +231,7 @@ def strategy_exposure(
     mean_reverting    M                  mean_reversion       M · de_risk           de_risk
     random            A                  stand_aside          A · de_risk           de_risk
     volatile_trending T · de_risk        de_risk              T · de_risk           de_risk
-    uncertain         A · de_risk        stand_aside          A · de_risk           stand_aside
+    uncertain         A · de_risk        de_risk              A · de_risk           de_risk
     ================= ================== ==================== ===================== =====================
 
     Where momentum or z is NaN the exposure is 0 and the strategy :data:`NO_STRATEGY`, whatever the label: an
@@ -264,14 +264,14 @@ def strategy_exposure(
         )
     is_label = {label: labels == code for label, code in _LABEL.items()}
     trends = is_label[RegimeLabel.TRENDING] | is_label[RegimeLabel.VOLATILE_TRENDING]
-    reverts, uncertain = is_label[RegimeLabel.MEAN_REVERTING], is_label[RegimeLabel.UNCERTAIN]
-    reduced = risk_turbulent | is_label[RegimeLabel.VOLATILE_TRENDING] | uncertain
+    reverts = is_label[RegimeLabel.MEAN_REVERTING]
+    reduced = risk_turbulent | is_label[RegimeLabel.VOLATILE_TRENDING] | is_label[RegimeLabel.UNCERTAIN]
 
     held = np.where(trends, _trend(momentum, params), params.stand_aside)
     held = np.where(reverts, _reversion(z, params), held) * np.where(reduced, params.de_risk, 1.0)
     strategy = np.where(trends, _STRATEGY[Exposure.TREND_FOLLOWING], _STRATEGY[Exposure.STAND_ASIDE])
     strategy = np.where(reverts, _STRATEGY[Exposure.MEAN_REVERSION], strategy)
-    strategy = np.where(reduced & ~uncertain, _STRATEGY[Exposure.DE_RISK], strategy)
+    strategy = np.where(reduced, _STRATEGY[Exposure.DE_RISK], strategy)
 
     missing = np.isnan(momentum) | np.isnan(z)
     exposure = np.where(missing, 0.0, held) + 0.0

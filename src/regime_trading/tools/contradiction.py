@@ -11,7 +11,8 @@ from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import F8
 from regime_trading.tools.regime import RISK_REASONS, causal_risk_state
 
-BLOCK_BARS = 5  #: sessions in a week
+WEEK_BARS = 5
+FORTNIGHT_BARS = 10
 VOLATILITY_BARS = 20
 MIN_VOLATILITIES = 252
 
@@ -58,12 +59,13 @@ def block_returns(log_returns: F8, block: int) -> F8:
     return np.where(known.any(axis=1), total, np.nan)
 
 
-def weekly_opinion(
-    log_returns: F8, *, n_states: int, penalty: float, min_obs: int, refit_every: int, seed: int
+def block_opinion(
+    log_returns: F8, block: int, *, n_states: int, penalty: float, min_obs: int, refit_every: int, seed: int
 ) -> Opinion:
-    """The same jump model on bars of one week, the last week ending at the last bar.
+    """The same jump model on bars of ``block`` daily bars, the last of which ends at the last bar.
 
-    A week carries the evidence of five days, so the cost of a switch and the schedule (in bars) are a fifth.
+    A longer bar carries the evidence of its days, so the cost of a switch and the schedule (in bars) are
+    divided by ``block``.
 
     Parameters
     ----------
@@ -77,21 +79,23 @@ def weekly_opinion(
     BadInput
         Parameters out of range (:func:`causal_risk_state`).
     """
-    weekly = block_returns(log_returns, BLOCK_BARS)
-    if not len(weekly):
-        return Opinion(None, "no complete week")
+    longer = block_returns(log_returns, block)
+    if not len(longer):
+        return Opinion(None, f"no complete bar of {block} days")
     path = causal_risk_state(
-        weekly,
+        longer,
         n_states=n_states,
-        penalty=penalty / BLOCK_BARS,
-        min_obs=max(n_states + 1, math.ceil(min_obs / BLOCK_BARS)),
-        refit_every=math.ceil(refit_every / BLOCK_BARS),
+        penalty=penalty / block,
+        min_obs=max(n_states + 1, math.ceil(min_obs / block)),
+        refit_every=math.ceil(refit_every / block),
         seed=seed,
     )
     state = int(path.state[-1])
     if state < 0:
-        return Opinion(None, f"weekly bars: {RISK_REASONS[int(path.reason[-1])]}")
-    return Opinion(state == n_states - 1, f"state {state} of {n_states} on {len(weekly)} weekly bars")
+        return Opinion(None, f"{len(longer)} bars of {block} days: {RISK_REASONS[int(path.reason[-1])]}")
+    return Opinion(
+        state == n_states - 1, f"state {state} of {n_states} on {len(longer)} bars of {block} days"
+    )
 
 
 def volatility_opinion(log_returns: F8, turbulent_share: float, window: int = VOLATILITY_BARS) -> Opinion:

@@ -197,10 +197,11 @@ def broken(folder: Path, file: str, old: str, new: str) -> tuple[BadInput, int]:
 
 
 FIRM, TIGHT = "firm north-pier", 'turnover: "0.25"'
+LADDER = 'drawdown: [["0.03", "0.75"], ["0.05", "0.50"], ["0.08", FLATTEN], ["0.12", LOCKED]]'
 
 TRADERS = [
     ('sigma_target: "0.08"', 'sigma_target: "0.20"', "risk.sigma_target", ["at most 0.1", FIRM]),
-    (TIGHT, "drawdown: unlimited", "risk.drawdown", ["nowhere looser", FIRM, "unlimited in account"]),
+    (LADDER, "drawdown: unlimited", "risk.drawdown", ["nowhere looser", FIRM, "unlimited in account"]),
     (TIGHT, "max_postion: 3", "risk.max_postion", ["'max_positions'"]),
     ('daily_loss: "0.015"', "daily_loss: {limit_pct: 5}", "risk.daily_loss.limit_pct", ["did you mean 0.05?"]),
     ('daily_loss: "0.015"', "daily_loss: {limit_pct: 1.5}", "risk.daily_loss.limit_pct", ["0.015?"]),
@@ -219,7 +220,7 @@ TRADERS = [
     ("display_name:", "dislay_name:", "firms.0.accounts.0.dislay_name", ["'display_name'"]),
     ("name: us-defensive, share", "name: us-defensiv, share", "firms.0.accounts.1.baskets.0", ["'us-defensive'"]),
     ('sigma_target: "0.08"', 'sigma_target: "0,08"', "risk.sigma_target", ["decimal"]),
-    ("daily_loss: \"0.015\"", "daily_loss: {anchor: equity}", "risk.daily_loss.anchor", ["max unchanged"]),
+    ("daily_loss: \"0.015\"", "daily_loss: {anchor: max}", "risk.daily_loss.anchor", ["equity unchanged"]),
     ("sealed: [risk.drawdown.**", "sealed: [risk.drawdwn.**", "sealed[0]", ["glob"]),
     ("display_name: Kestrel Growth", "account_token: abc", "account_token", ["secret://"]),
 ]  # fmt: skip

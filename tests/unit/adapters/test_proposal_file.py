@@ -72,11 +72,11 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_proposals_over_time(tmp_path: Path) -> None:
     path = write(
         tmp_path / "p.csv",
-        "ts_event,symbol,weight\n1998-01-05T21:00:00Z,XOM,0.5\n1998-01-02,KO,0.29\n1998-01-02,XOM,-0.1\n",
+        "ts_event,symbol,weight\n1998-01-05T21:00:00Z,XOM,0.5\n1998-01-02T16:00:00-05:00,KO,0.29\n883774800000000000,XOM,-0.1\n",
     )
     ts_ns, symbols, weights, digest = read_proposals(path)
     assert symbols == ("KO", "XOM") and len(digest) == 64
-    assert ts_ns.tolist() == [883_785_599_999_999_999, 884_034_000_000_000_000]
+    assert ts_ns.tolist() == [883_774_800_000_000_000, 884_034_000_000_000_000]
     assert weights.tolist() == [[290_000_000.0, -100_000_000.0], [0.0, 500_000_000.0]]
 
 
@@ -85,7 +85,12 @@ def test_proposals_over_time(tmp_path: Path) -> None:
     [
         ("ts_event,symbol,weight\n", "at least one row"),
         ("ts_event,symbol,weight\nyesterday,KO,1\n", "row 1, column ts_event.*'yesterday'"),
-        ("ts_event,symbol,weight\n1998-01-02,KO,1\n1998-01-02,KO,1\n", "row 2, column symbol"),
+        (
+            "ts_event,symbol,weight\n1998-01-02T21:00:00Z,KO,1\n1998-01-02T21:00:00Z,KO,1\n",
+            "row 2, column symbol",
+        ),
+        ("ts_event,symbol,weight\n1998-01-02,KO,1\n", "with its offset.*'1998-01-02'|1998, 1, 2"),
+        ("ts_event,symbol,weight\n19980102,KO,1\n", "with its offset"),
         ("ts_event,symbol\n1998-01-02,KO\n", "header.*weight"),
     ],
 )

@@ -189,8 +189,8 @@ TABLE = [
     (RegimeLabel.VOLATILE_TRENDING, False, 0.1, 0.0, 0.25, D),
     (RegimeLabel.VOLATILE_TRENDING, True, 0.1, 0.0, 0.25, D),
     (RegimeLabel.VOLATILE_TRENDING, True, -0.1, 0.0, 0.0, D),
-    (RegimeLabel.UNCERTAIN, False, 0.1, 0.0, 0.15, S),
-    (RegimeLabel.UNCERTAIN, True, -0.1, 0.0, 0.15, S),
+    (RegimeLabel.UNCERTAIN, False, 0.1, 0.0, 0.15, D),
+    (RegimeLabel.UNCERTAIN, True, -0.1, 0.0, 0.15, D),
 ]
 
 

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from regime_trading.core.errors import BadInput
 from regime_trading.tools.contradiction import (
+    WEEK_BARS,
+    block_opinion,
     block_returns,
     confidence_cap,
     volatility_opinion,
-    weekly_opinion,
 )
 
 MODEL = {"n_states": 2, "penalty": 50.0, "min_obs": 504, "refit_every": 126, "seed": 1}
@@ -44,16 +45,16 @@ def test_a_missing_bar_is_no_hole_and_an_empty_block_is_unknown() -> None:
 def test_a_turbulent_end_is_seen_by_both_and_a_calm_one_by_neither() -> None:
     wild = calm_then_wild()
     calm = wild[:2500]
-    assert weekly_opinion(wild, **MODEL).turbulent is True
-    assert weekly_opinion(calm, **MODEL).turbulent is False
+    assert block_opinion(wild, WEEK_BARS, **MODEL).turbulent is True
+    assert block_opinion(calm, WEEK_BARS, **MODEL).turbulent is False
     assert volatility_opinion(wild, 0.2).turbulent is True
     assert volatility_opinion(calm, 0.2).turbulent is False
 
 
 def test_too_little_data_is_no_opinion_with_a_reason() -> None:
-    assert weekly_opinion(np.zeros(3), **MODEL).turbulent is None
-    short = weekly_opinion(calm_then_wild()[:300], **MODEL)
-    assert short.turbulent is None and "weekly bars" in short.detail
+    assert block_opinion(np.zeros(3), WEEK_BARS, **MODEL).turbulent is None
+    short = block_opinion(calm_then_wild()[:300], WEEK_BARS, **MODEL)
+    assert short.turbulent is None and "60 bars of 5 days" in short.detail
     assert volatility_opinion(np.zeros(270), 0.2).turbulent is None
     assert volatility_opinion(np.random.default_rng(1).normal(size=271), 0.2).turbulent is not None
 

@@ -1,0 +1,389 @@
+"""The long dry run: prices, research, the history loop, the sealed record and the report."""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from regime_trading.core.audit import Dataset, chain_id
+from regime_trading.core.canonical import GENESIS, chain_hashes, content_hash
+from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.numbers import F8, I8
+from regime_trading.core.ports import ArtifactStore, Calendar, MarketData, RecordSealer
+from regime_trading.core.rules import RULE_IDS
+from regime_trading.core.schemas import AuditEvent, DataHealth, Mode, PriceWindow, ProposalRows
+from regime_trading.core.settings import Settings
+from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.core.trading_day import trading_day_ids
+from regime_trading.engine.attempts import attempt_terms
+from regime_trading.engine.backtest import BasketPath, HistoryInputs, HistoryResult, rule_counts, run_history
+from regime_trading.engine.desk import annual_bars, make_desk, market_path
+from regime_trading.engine.record import Identity
+from regime_trading.engine.universe import (
+    USER,
+    Universe,
+    choose_accounts,
+    choose_universe,
+    source_key,
+)
+from regime_trading.services.backtest_report import build_report
+from regime_trading.services.study import Progress, Study, StudyCache, basket_path, study
+from regime_trading.tools.report import charts, firms, for_firm, render_html, render_markdown
+from regime_trading.tools.report_model import BacktestReport
+
+BLOCK_BARS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRequest:
+    """What was asked. Days are UTC dates, both included."""
+
+    source: str = "bundled"
+    basket: str | None = None
+    symbols: tuple[str, ...] | None = None
+    proposals: ProposalRows | None = None
+    first_day: dt.date | None = None
+    last_day: dt.date | None = None
+    accounts: tuple[str, ...] | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestDeps:
+    """What the service reaches the world through."""
+
+    settings: Settings
+    profiles: tuple[TraderProfile, ...]
+    source: Callable[[str], MarketData]
+    calendar: Callable[[str], Calendar]
+    sealer: RecordSealer
+    store: ArtifactStore
+    code_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOutcome:
+    """Answer of a backtest: ``summary`` is what ``--json`` prints; ``reused`` = a sealed run was verified."""
+
+    run_id: str
+    path: str
+    summary: dict[str, Any]
+    reused: bool
+
+
+def run_backtest(
+    request: BacktestRequest, deps: BacktestDeps, progress: Progress | None = None
+) -> BacktestOutcome:
+    """Dry run of every chosen account over history.
+
+    An identical request verifies the sealed run and re-uses it.
+
+    Raises
+    ------
+    BadInput
+        A request, a source or a configuration that cannot be accepted.
+    CheckFailed
+        The sealed run is no longer what was sealed.
+    """
+    plan = _plan(request, deps)
+    path = f"runs/{plan.run_id}"
+    if deps.store.exists(f"{path}/summary.json"):
+        _verify(plan, deps)
+        return BacktestOutcome(
+            plan.run_id, path, json.loads(deps.store.read_bytes(f"{path}/summary.json")), True
+        )
+    found = study(
+        plan.window, plan.universe, deps.settings, StudyCache(deps.store, deps.code_version), progress
+    )
+    inputs = _inputs(plan, found, request, deps, progress)
+    result = run_history(inputs, _sealing(inputs, deps), block_bars=BLOCK_BARS, progress=progress)
+    for account in range(len(plan.profiles)):
+        for block in result.rl.blocks(account):
+            if len(block.columns["seq"]):
+                deps.sealer.seal_rl(block)
+    report = build_report(plan, found, inputs, result, deps)
+    _write_report(report, path, deps.store)
+    summary = _summary(plan, inputs, result, report, path)
+    deps.store.write_bytes(f"{path}/summary.json", json.dumps(summary, indent=2).encode())
+    return BacktestOutcome(plan.run_id, path, summary, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request made definite."""
+
+    run_id: str
+    profiles: tuple[TraderProfile, ...]
+    universe: Universe
+    window: PriceWindow
+    health: DataHealth
+    source: str
+    calendar: Calendar
+    bar_ns: int
+    first: int
+    last: int
+    data: MarketData
+
+
+def _plan(request: BacktestRequest, deps: BacktestDeps) -> Plan:
+    data = deps.source(request.source)
+    profiles = choose_accounts(deps.profiles, request.accounts)
+    for profile in profiles:
+        if profile.mode is not Mode.DRY_RUN:
+            raise BadInput(expected="accounts in dry_run", found=profile.mode.value, where=profile.account)
+    own = None if request.proposals is None else request.proposals.symbols
+    universe = choose_universe(
+        deps.settings,
+        profiles,
+        request.source,
+        data.symbols,
+        basket=request.basket,
+        symbols=own if own is not None else request.symbols,
+    )
+    until = None if request.last_day is None else _end_of(request.last_day)
+    window = data.window(until=until, symbols=universe.columns)
+    if not len(window.ts_ns):
+        raise BadInput(
+            expected="at least one bar",
+            found="none",
+            where=f"source {request.source} until {request.last_day}",
+        )
+    start = 0 if request.first_day is None else _end_of(request.first_day - dt.timedelta(days=1)) + 1
+    first = int(np.searchsorted(window.ts_ns, start))
+    if first >= len(window.ts_ns):
+        raise BadInput(
+            expected="a first day with bars after it", found=str(request.first_day), where="--from"
+        )
+    health = data.health(until=until, symbols=universe.columns)
+    run_id = request.run_id or _run_id(request, deps, profiles, universe, window, first)
+    return Plan(
+        run_id,
+        profiles,
+        universe,
+        window,
+        health,
+        request.source,
+        deps.calendar(data.calendar),
+        health.bar_s * 1_000_000_000,
+        first,
+        len(window.ts_ns) - 1,
+        data,
+    )
+
+
+def _end_of(day: dt.date) -> int:
+    midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return int(midnight.timestamp()) * 1_000_000_000 - 1
+
+
+def _run_id(
+    request: BacktestRequest,
+    deps: BacktestDeps,
+    profiles: Sequence[TraderProfile],
+    universe: Universe,
+    window: PriceWindow,
+    first: int,
+) -> str:
+    inputs = {
+        "source": source_key(deps.settings, request.source),
+        "window": window.content_hash(),
+        "first": first,
+        "baskets": [choice.name for choice in universe.baskets],
+        "symbols": list(universe.symbols),
+        "proposals": None if request.proposals is None else request.proposals.sha256,
+        "settings": deps.settings.content_hash(),
+        "profiles": [[profile.account, profile.config_hash] for profile in profiles],
+        "code": deps.code_version,
+    }
+    return f"bt-{content_hash(inputs)[:16]}"
+
+
+def _inputs(
+    plan: Plan, found: Study, request: BacktestRequest, deps: BacktestDeps, progress: Progress | None
+) -> HistoryInputs:
+    settings, symbols, window = deps.settings, plan.universe.symbols, plan.window
+    caps = settings.market_intelligence.confidence_cap
+    market = market_path(
+        window,
+        symbols,
+        found.features,
+        found.regimes,
+        found.correlations,
+        settings=settings,
+        source=source_key(settings, plan.source),
+        provides=plan.data.provides,
+        calendar=plan.calendar,
+        bar_ns=plan.bar_ns,
+        confidence_cap=float(caps.bars),
+    )
+    cache = StudyCache(deps.store, deps.code_version)
+    baskets = (
+        tuple(
+            basket_path(window, found, c, plan.universe, settings, cache, progress)
+            for c in plan.universe.baskets
+        )
+        if request.proposals is None
+        else (_user_basket(request.proposals, plan),)
+    )
+    return HistoryInputs(
+        desk=make_desk(
+            plan.profiles,
+            symbols,
+            settings,
+            annual_bars(plan.calendar.name, plan.bar_ns),
+            settings.backtest.operators,
+        ),
+        market=market,
+        baskets=baskets,
+        day_ids=_day_ids(plan),
+        flows=_flows(plan, settings),
+        terms=attempt_terms([profile.lifecycle for profile in plan.profiles]),
+        identities=tuple(
+            Identity(p.firm_id, p.account_id, plan.run_id, p.mode.value, p.config_hash, deps.code_version)
+            for p in plan.profiles
+        ),
+        first=plan.first,
+        last=plan.last,
+    )
+
+
+def _user_basket(rows: ProposalRows, plan: Plan) -> BasketPath:
+    """Each proposal stands from the first bar at or after its time; the latest of one bar wins."""
+    at = np.searchsorted(plan.window.ts_ns, rows.ts_ns, side="left")
+    inside = at < len(plan.window.ts_ns)
+    bars, last = np.unique(at[inside][::-1], return_index=True)
+    weights = rows.weights[inside][::-1][last]
+    wide = np.zeros((len(bars), len(plan.universe.symbols)))
+    wide[:, [plan.universe.symbols.index(s) for s in rows.symbols]] = weights
+    return BasketPath(USER, bars.astype(np.int64), wide, np.ones(len(plan.profiles)))
+
+
+def _day_ids(plan: Plan) -> I8:
+    columns: dict[tuple[str, str], I8] = {}
+    for profile in plan.profiles:
+        day = profile.trading_day
+        key = (day.reset_at, day.zone)
+        if key not in columns:
+            columns[key] = trading_day_ids(plan.window.ts_ns, dt.time.fromisoformat(day.reset_at), day.zone)
+    return np.column_stack([columns[p.trading_day.reset_at, p.trading_day.zone] for p in plan.profiles])
+
+
+def _flows(plan: Plan, settings: Settings) -> F8:
+    """Flows at the first bar on or after their day; those before the first decided bar are left out."""
+    accounts = [profile.account for profile in plan.profiles]
+    days = [dt.datetime.fromtimestamp(int(ts) // 1_000_000_000, dt.UTC).date() for ts in plan.window.ts_ns]
+    flows = np.zeros((len(days), len(accounts)))
+    for flow in settings.backtest.flows:
+        if flow.account not in accounts:
+            continue
+        for day in flow.days(days[0], days[-1]):
+            bar = bisect.bisect_left(days, day)
+            if plan.first < bar < len(days):
+                flows[bar, accounts.index(flow.account)] += float(flow.amount)
+    return flows
+
+
+def _sealing(inputs: HistoryInputs, deps: BacktestDeps) -> Callable[[int, list[AuditEvent]], None]:
+    heads = [GENESIS] * len(inputs.identities)
+    chains = [chain_id(who.env, who.run_id, who.firm_id, who.account_id) for who in inputs.identities]
+
+    def sink(account: int, events: list[AuditEvent]) -> None:
+        if events:
+            deps.sealer.seal_audit(chains[account], heads[account], events)
+            heads[account] = chain_hashes(heads[account], [event.body for event in events])[-1]
+
+    return sink
+
+
+def _verify(plan: Plan, deps: BacktestDeps) -> None:
+    for profile in plan.profiles:
+        who = (plan.run_id, profile.firm_id, profile.account_id)
+        for dataset in get_args(Dataset):
+            if (
+                dataset == "transition"
+                and plan.first == plan.last
+                and deps.sealer.sealed(*who, dataset) is None
+            ):
+                continue  # a single decision leaves its transition open
+            check = deps.sealer.verify_sealed(*who, dataset)
+            if not check.ok:
+                raise CheckFailed(
+                    f"sealed run {plan.run_id} of {profile.account}, {dataset}: entry {check.first_bad}: "
+                    f"{check.reason}; remove the run's files to make it anew"
+                )
+
+
+def _write_report(report: BacktestReport, path: str, store: ArtifactStore) -> None:
+    for folder, shown in [
+        (path, report),
+        *((f"{path}/firms/{firm}", for_firm(report, firm)) for firm in firms(report)),
+    ]:
+        for name, svg in charts(shown).items():
+            store.write_bytes(f"{folder}/charts/{name}.svg", svg.encode())
+        store.write_bytes(f"{folder}/report.md", render_markdown(shown, "charts").encode())
+        store.write_bytes(f"{folder}/report.html", render_html(shown).encode())
+
+
+def _summary(
+    plan: Plan, inputs: HistoryInputs, result: HistoryResult, report: BacktestReport, path: str
+) -> dict[str, Any]:
+    """The ``--json`` answer (``contracts.md`` 14)."""
+    counts = rule_counts(result)
+    ts_ns = plan.window.ts_ns
+
+    def day(bar: int) -> str | None:
+        return None if bar < 0 else _iso(int(ts_ns[plan.first + bar]))
+
+    accounts = []
+    for a, (profile, shown) in enumerate(zip(plan.profiles, report.accounts, strict=True)):
+        stats = shown.performance
+        rules = {
+            rule_id: {
+                "evaluated": int(counts["evaluated"][a, r]),
+                "bound": int(counts["bound"][a, r]),
+                "unknown": int(counts["unknown"][a, r]),
+                "last_bound": day(int(counts["last_bound"][a, r])),
+            }
+            for r, rule_id in enumerate(RULE_IDS)
+        }
+        accounts.append(
+            {
+                "account": profile.account,
+                "decisions": inputs.n_bars,
+                "events": result.heads[a],
+                "final_equity": float(result.equity[-1, a]),
+                "return": None if stats is None else _number(stats.annual_return),
+                "max_drawdown": None if stats is None else _number(-stats.max_drawdown),
+                "volatility": None if stats is None else _number(stats.annual_volatility),
+                "turnover": _number(shown.turnover_pa),
+                "attempts": [
+                    {"number": x.number, "result": x.result, "rule_id": x.rule_id, "pnl": x.pnl}
+                    for x in shown.attempts or ()
+                ],
+                "latches": len(shown.latches),
+                "rules": rules,
+            }
+        )
+    return {
+        "run_id": plan.run_id,
+        "path": path,
+        "first": _iso(int(ts_ns[plan.first])),
+        "last": _iso(int(ts_ns[plan.last])),
+        "bars": inputs.n_bars,
+        "notes": list(plan.universe.notes),
+        "accounts": accounts,
+    }
+
+
+def _iso(ts_ns: int) -> str:
+    return dt.datetime.fromtimestamp(ts_ns // 1_000_000_000, dt.UTC).isoformat()
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)

@@ -1,0 +1,337 @@
+"""Runs: begun from a request, resumed after a kill, re-used where nothing has changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from regime_trading.core.canonical import content_hash, sha256_hex
+from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.ports import ArtifactStore, Ledger, MarketData, RecordSealer
+from regime_trading.core.ports import Runs as RunRecords
+from regime_trading.core.schemas import Mode, Proposal, RunRecord
+from regime_trading.core.settings import Settings
+from regime_trading.core.state import PipelineState, RunRequest
+from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.engine.universe import AD_HOC, choose_accounts, choose_universe
+
+Effort = Literal["fast", "thorough"]
+_DAY_NS = 86_400_000_000_000
+
+
+class Flow(Protocol):
+    """The pipeline, as this service sees it."""
+
+    def status(self, run_id: str) -> str: ...
+
+    def start(self, request: RunRequest) -> PipelineState: ...
+
+    def resume(self, run_id: str) -> PipelineState: ...
+
+    def request(self, run_id: str) -> RunRequest: ...
+
+    def forget(self, run_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a person asks for. At most one of ``basket``, ``symbols`` and ``proposal``.
+
+    Parameters
+    ----------
+    source : str
+        Name or path of the data source.
+    basket : str, optional
+        Accounts that follow this basket, each with all of its baskets.
+    symbols : tuple of str
+        Every account follows one basket of these symbols, by risk parity.
+    proposal : Proposal, optional
+        Every account follows these weights.
+    accounts : tuple of str
+        Only these; all by default.
+    as_of_ns : int, optional
+        Decide at the last bar up to here; the last complete bar of the source by default.
+    """
+
+    source: str = "bundled"
+    basket: str | None = None
+    symbols: tuple[str, ...] = ()
+    proposal: Proposal | None = None
+    accounts: tuple[str, ...] = ()
+    as_of_ns: int | None = None
+    effort: Effort = "fast"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that is done. ``fresh`` is False where an identical one was found, verified and re-used."""
+
+    state: PipelineState
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunService:
+    """The verbs of a run. Everything it reaches is handed in."""
+
+    settings: Settings
+    profiles: tuple[TraderProfile, ...]
+    code_version: str
+    source: Callable[[str], MarketData]
+    ledger: Callable[[str, Mode], Ledger]
+    records: Callable[[str], RunRecords]
+    sealer: RecordSealer
+    store: ArtifactStore
+    flow: Flow
+
+    def run(self, ask: Ask) -> Finished:
+        """Run the pipeline, or verify and re-use the identical run that was made before.
+
+        Raises
+        ------
+        BadInput
+            A request that cannot be served, naming what could be.
+        CheckFailed
+            The identical run is there, and its files are no longer what it wrote.
+        """
+        return self.carry_out(self.request(ask))
+
+    def resume(self, run_id: str) -> Finished:
+        """Continue a run after its last finished stage; a finished one is verified and returned.
+
+        Raises
+        ------
+        BadInput
+            No such run.
+        CheckFailed
+            The configuration or the code is not what the run was begun with.
+        """
+        request = self.flow.request(run_id)
+        for name, found in (
+            ("config_hash", self._config_hash(request.accounts)),
+            ("code_version", self.code_version),
+        ):
+            if (expected := getattr(request, name)) != found:
+                raise CheckFailed(f"run {run_id}: expected {name} {expected}, found {found}; start a new run")
+        return self.carry_out(request)
+
+    def request(self, ask: Ask) -> RunRequest:
+        """The request behind what a person asks for; its id follows from everything the answer follows from."""
+        if sum((ask.basket is not None, bool(ask.symbols), ask.proposal is not None)) > 1:
+            raise BadInput(
+                expected="one of a basket, symbols and a proposal", found="several", where="request"
+            )
+        profiles = self._profiles(ask)
+        source = self.source(ask.source)
+        as_of_ns = _last_bar(source, ask.as_of_ns)
+        chosen = choose_universe(
+            self.settings, profiles, ask.source, source.symbols, symbols=_symbols(ask) or None
+        )
+        books = [_book(self.ledger, profile, as_of_ns) for profile in profiles]
+        traded = tuple(sorted(set(chosen.symbols).union(*(held for held, _ in books))))
+        symbols = tuple(sorted({*traded, *([chosen.proxy] if chosen.proxy else [])}))
+        names = tuple(basket.name for basket in chosen.baskets)
+        accounts = tuple(profile.account for profile in profiles)
+        fields: dict[str, Any] = {
+            "as_of_ns": as_of_ns,
+            "source": ask.source,
+            "symbols": symbols,
+            "traded": traded,
+            "baskets": () if AD_HOC in names else names,
+            "accounts": accounts,
+            "effort": ask.effort,
+            "ad_hoc": chosen.symbols if AD_HOC in names and ask.proposal is None else (),
+            "proposal": ask.proposal,
+            "notes": chosen.notes,
+            "data_hash": source.window(until=as_of_ns, symbols=symbols).content_hash(),
+            "config_hash": self._config_hash(accounts),
+            "ledger_hash": content_hash([book for _, book in books]),
+            "code_version": self.code_version,
+        }
+        return RunRequest(run_id=_run_id(fields), **fields)
+
+    def _profiles(self, ask: Ask) -> tuple[TraderProfile, ...]:
+        chosen = choose_accounts(self.profiles, ask.accounts or None)
+        if ask.basket is None:
+            return chosen
+        if ask.basket not in self.settings.baskets:
+            known = ", ".join(sorted(self.settings.baskets))
+            raise BadInput(expected=f"one of {known}", found=ask.basket, where="basket")
+        following = tuple(p for p in chosen if any(b.name == ask.basket for b in p.baskets))
+        if not following:
+            raise BadInput(expected="a basket that an account follows", found=ask.basket, where="basket")
+        return following
+
+    def _config_hash(self, accounts: Iterable[str]) -> str:
+        own = {p.account: p.config_hash for p in self.profiles if p.account in accounts}
+        return content_hash({"settings": self.settings.content_hash(), "profiles": own})
+
+    def can_resume(self, run_id: str) -> bool:
+        """Whether a run of that id was begun and is not finished."""
+        return self.flow.status(run_id) == "unfinished"
+
+    def carry_out(self, request: RunRequest) -> Finished:
+        """Begin a request, continue it where it stopped, or verify and re-use what it gave; raises as :meth:`run`."""
+        status = self.flow.status(request.run_id)
+        if status == "finished":
+            state = self.flow.resume(request.run_id)
+            if self._is_whole(state):
+                self._verify(state)
+                return Finished(state, fresh=False)
+            self.flow.forget(request.run_id)
+            status = "absent"
+        for firm, record in self._records(request):
+            self.records(firm).start(record)
+        try:
+            begun = status != "absent"
+            state = self.flow.resume(request.run_id) if begun else self.flow.start(request)
+        except Exception:
+            self._finish(request, "failed")
+            raise
+        self._finish(request, "done")
+        return Finished(state, fresh=True)
+
+    def _records(self, request: RunRequest) -> tuple[tuple[str, RunRecord], ...]:
+        record = RunRecord(
+            run_id=request.run_id,
+            kind="run",
+            status="started",
+            inputs_hash=_inputs_hash(request.model_dump(exclude={"run_id"})),
+            as_of_ns=request.as_of_ns,
+            path=f"runs/{request.run_id}",
+        )
+        return tuple((firm, record) for firm in _firms(request))
+
+    def _finish(self, request: RunRequest, status: Literal["done", "failed"]) -> None:
+        for firm in _firms(request):
+            self.records(firm).finish(request.run_id, status)
+
+    def _is_whole(self, state: PipelineState) -> bool:
+        """Whether every file of the run is still there; one that was removed is made again, not missed."""
+        assert state.data is not None and state.regime is not None and state.report is not None
+        files = (state.data.prices, state.regime.history, *state.report.files)
+        sealed = (
+            self.sealer.sealed(state.request.run_id, *account.split("/"))
+            for account in state.request.accounts
+        )
+        return all(self.store.exists(ref.path) for ref in files) and all(part is not None for part in sealed)
+
+    def _verify(self, state: PipelineState) -> None:
+        assert state.report is not None and state.receipts is not None
+        for ref in state.report.files:
+            if (found := sha256_hex(self.store.read_bytes(ref.path))) != ref.sha256:
+                raise CheckFailed(f"{ref.path}: expected SHA-256 {ref.sha256}, found {found}")
+        for receipt in state.receipts:
+            who = (state.request.run_id, *receipt.account.split("/"))
+            for dataset in ("audit", "state", "action"):
+                head = receipt.receipt if dataset == "audit" else None
+                check = self.sealer.verify_sealed(*who, dataset, head=head)
+                if not check.ok:
+                    raise CheckFailed(f"{dataset} of {receipt.account}: {check.reason} at {check.first_bad}")
+
+
+def _symbols(ask: Ask) -> tuple[str, ...]:
+    """Symbols that take the place of the accounts' baskets."""
+    return ask.symbols if ask.proposal is None else tuple(sorted(ask.proposal.weights))
+
+
+def _firms(request: RunRequest) -> tuple[str, ...]:
+    return tuple(sorted({account.split("/")[0] for account in request.accounts}))
+
+
+def _last_bar(source: MarketData, as_of_ns: int | None) -> int:
+    """Time of the last complete bar up to ``as_of_ns``."""
+    bars = source.window(until=as_of_ns)
+    if not len(bars.ts_ns):
+        first = source.window().ts_ns[:1]
+        begin = f", which begins {time_text(int(first[0]))}" if len(first) else ""
+        raise BadInput(
+            expected=f"a time at or after the first bar of source {source.name}{begin}",
+            found="nothing before" if as_of_ns is None else time_text(as_of_ns),
+            where="as-of",
+        )
+    return int(bars.ts_ns[-1])
+
+
+def _book(
+    ledger: Callable[[str, Mode], Ledger], profile: TraderProfile, as_of_ns: int
+) -> tuple[set[str], Any]:
+    """What an account holds or has ordered, and all that is stored of it, as canonical values."""
+    stored = ledger(profile.firm_id, profile.mode).load(profile.account, as_of_ns)
+    if stored is None:
+        return set(), {"account": profile.account, "stored": None}
+    state, portfolio, orders = stored
+    held = {position.symbol for position in portfolio.positions} | {order.symbol for order in orders}
+    texts = [state.model_dump_json(), portfolio.model_dump_json(), *(o.model_dump_json() for o in orders)]
+    return held, {"account": profile.account, "stored": texts}
+
+
+def _inputs_hash(fields: dict[str, Any]) -> str:
+    return content_hash(_canonical(fields))
+
+
+def _canonical(value: Any) -> Any:
+    """Large integers, floats and decimals as text, models as their JSON."""
+    if isinstance(value, dict):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if hasattr(value, "model_dump"):
+        return _canonical(value.model_dump())
+    if value is None or isinstance(value, str | bool):
+        return value
+    return str(value)
+
+
+def _run_id(fields: dict[str, Any]) -> str:
+    """``run-<date of the bar>-<12 hex digits of the inputs>``."""
+    day = dt.datetime.fromtimestamp(fields["as_of_ns"] // 1_000_000_000, dt.UTC).strftime("%Y%m%d")
+    return f"run-{day}-{_inputs_hash(fields)[:12]}"
+
+
+def time_text(ts_ns: int) -> str:
+    """ISO 8601 text of UTC nanoseconds, to the second."""
+    return dt.datetime.fromtimestamp(ts_ns // 1_000_000_000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str, where: str) -> int:
+    """UTC nanoseconds of an ISO 8601 date or time; a date is the end of that day, no zone is UTC.
+
+    Raises
+    ------
+    BadInput
+        Any other text.
+    """
+    try:
+        if len(text) == 10:
+            day = dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+            return int(day.timestamp()) * 1_000_000_000 + _DAY_NS - 1
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(
+            expected="a date (2022-12-28) or a time (2022-12-28T21:00:00Z)", found=repr(text), where=where
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return round(moment.timestamp() * 1e6) * 1000
+
+
+def answer(finished: Finished, folder: str) -> dict[str, Any]:
+    """The machine answer of a run (``contracts.md`` 14), ``path`` being ``folder``."""
+    state = finished.state
+    held = state.verdict is not None and state.verdict.action == "HOLD"
+    return {
+        "run_id": state.request.run_id,
+        "as_of": time_text(state.request.as_of_ns),
+        "path": folder,
+        "accounts": [
+            {
+                "account": decision.account,
+                "outcome": "hold" if held else decision.outcome.value,
+                "trading_state": decision.trading_state_after.name,
+                "binding_rules": list(decision.binding_rules),
+            }
+            for decision in state.decisions or ()
+        ],
+    }
