@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from regime_trading.core.audit import Dataset
 from regime_trading.core.canonical import content_hash, sha256_hex
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import ArtifactStore, Ledger, MarketData, RecordSealer
@@ -219,13 +220,16 @@ class RunService:
         return all(self.store.exists(ref.path) for ref in files) and all(part is not None for part in sealed)
 
     def _verify(self, state: PipelineState) -> None:
-        assert state.report is not None and state.receipts is not None
+        assert state.report is not None and state.receipts is not None and state.verdict is not None
+        datasets: tuple[Dataset, ...] = ("audit",)
+        if state.verdict.action == "ok":  # a held run decides nothing that could be learnt from
+            datasets = ("audit", "state", "action")
         for ref in state.report.files:
             if (found := sha256_hex(self.store.read_bytes(ref.path))) != ref.sha256:
                 raise CheckFailed(f"{ref.path}: expected SHA-256 {ref.sha256}, found {found}")
         for receipt in state.receipts:
             who = (state.request.run_id, *receipt.account.split("/"))
-            for dataset in ("audit", "state", "action"):
+            for dataset in datasets:
                 head = receipt.receipt if dataset == "audit" else None
                 check = self.sealer.verify_sealed(*who, dataset, head=head)
                 if not check.ok:

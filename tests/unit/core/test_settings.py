@@ -89,11 +89,11 @@ def test_refuses_what_cannot_hold_together() -> None:
     with pytest.raises(ValidationError, match="cap_both_disagree"):
         ContradictorSettings(cap_one_disagrees="0.2", cap_both_disagree="0.3")
     with pytest.raises(ValidationError, match="a quarter"):
-        StructureSettings(lags=[2, 100])
+        StructureSettings(lags=[2, 200])
     with pytest.raises(ValidationError, match="ascending"):
         StructureSettings(lags=[4, 2])
     with pytest.raises(ValidationError, match="at most window_bars"):
-        StructureSettings(min_obs_bars=505)
+        StructureSettings(min_obs_bars=1009)
     with pytest.raises(ValidationError, match="L2 ≥ L1"):
         ConfidenceCaps(trades="0.5")
 
