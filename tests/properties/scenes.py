@@ -26,13 +26,15 @@ def scenes(
 ) -> st.SearchStrategy[Scene]:
     """Random scenes; ``always`` traits are in every one, ``without`` in none."""
     free = sorted(set(TRAITS) - without - always)
-    return st.builds(
-        lambda seed, a, n, traits: scene(seed, a, n, traits | always),
-        st.integers(0, 2**32 - 1),
-        st.integers(1, accounts),
-        st.sampled_from([n for n in SIZES if n >= least]),
-        st.frozensets(st.sampled_from(free), max_size=8),
-    )
+    some = st.integers(0, 2 ** len(free) - 1)
+
+    def build(seed: int, a: int, n: int, *masks: int) -> Scene:
+        """A trait is on where all masks have it: one in eight."""
+        on = masks[0] & masks[1] & masks[2]
+        return scene(seed, a, n, always | {trait for i, trait in enumerate(free) if on >> i & 1})
+
+    sizes = st.sampled_from([n for n in SIZES if n >= least])
+    return st.builds(build, st.integers(0, 2**32 - 1), st.integers(1, accounts), sizes, some, some, some)
 
 
 def run(s: Scene) -> tuple[Decisions, States]:

@@ -12,7 +12,7 @@ from tests.unit.guards.scenarios import ANNUAL, TRAITS, Scene, scene
 
 from regime_trading.guards.snapshot import LATCHING_RULES
 
-HEDGED = frozenset({"shorts", "tight", "illiquid", "frugal", "coarse_lots"})
+HEDGED = frozenset({"pairs", "tight", "illiquid", "frugal", "coarse_lots"})
 
 
 def compare(s: Scene) -> None:

@@ -22,9 +22,9 @@ from regime_trading.guards.snapshot import (
 
 ANNUAL = 252.0
 TRAITS = (
-    "shorts", "halts", "jumps", "gaps", "nan_proposal", "no_proposal", "unknown_sigma", "thin", "latched", "ladder",
-    "losses", "bad_equity", "estimated", "unnamed", "working", "illiquid", "unclassified", "lists", "news", "stale",
-    "odd_rho", "coarse_lots", "big_proposal", "switched_off", "tight", "frugal", "regime",
+    "shorts", "pairs", "halts", "jumps", "gaps", "nan_proposal", "no_proposal", "unknown_sigma", "thin", "latched",
+    "ladder", "losses", "bad_equity", "estimated", "unnamed", "working", "illiquid", "unclassified", "lists", "news",
+    "stale", "odd_rho", "coarse_lots", "big_proposal", "switched_off", "tight", "frugal", "regime",
 )  # fmt: skip
 
 
@@ -34,10 +34,10 @@ class Scene:
 
     view: View
     profiles: list[dict[str, Any]]
-    knobs: dict[str, Any] = field(init=False)
+    knobs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.knobs = stack_params(self.profiles, self.view.market.symbols)
+        self.knobs = self.knobs or stack_params(self.profiles, self.view.market.symbols)
 
     def with_rules(self, **changes: dict[str, Any]) -> Scene:
         """The same view under changed parameters, ``CC_01={"max_weight": …}``, for every account."""
@@ -63,8 +63,12 @@ def changed(params: Frozen, **values: Any) -> Frozen:
     return type(params).model_validate(params.model_dump(mode="python") | values)
 
 
+_DEFAULTS = {spec.rule_id: spec.params() for spec in RULES}
+
+
 def defaults() -> dict[str, Any]:
-    return {spec.rule_id: spec.params() for spec in RULES}
+    """The platform's parameters of every rule."""
+    return dict(_DEFAULTS)
 
 
 def scene(seed: int, n_accounts: int, n_assets: int, traits: frozenset[str] = frozenset()) -> Scene:
@@ -89,6 +93,10 @@ def _market(r: np.random.Generator, n: int, some: Any) -> Market:
     rho = np.clip(np.atleast_2d(np.corrcoef(sample.T)), -1, 1) if n else np.zeros((0, 0))
     odd = np.triu(some("odd_rho", 0.3, (n, n)), 1)
     rho = np.where(odd | odd.T, np.nan, rho)
+    pairs = bool(some("pairs", 1.0, 1)[0])
+    if pairs:  # alike, and proposed against each other: hedges matter
+        rho = np.where(np.eye(n, dtype=np.bool_), 1.0, 0.95)
+    late = (np.arange(n) % 2 == 1) & some("pairs", 0.4)
     sigma = np.where(
         some("unknown_sigma"), r.choice([np.nan, 0.0, -1.0, np.inf], n), r.uniform(0.004, 0.03, n)
     )
@@ -102,7 +110,7 @@ def _market(r: np.random.Generator, n: int, some: Any) -> Market:
         symbols=tuple(f"S{i:02d}" for i in range(n)),
         price=np.where(some("gaps", 0.2), r.choice([np.nan, 0.0, -3.0, np.inf], n), price),
         ref_price=price * np.where(some("jumps"), 1.6, 1.0),
-        age_bars=np.where(some("stale", 0.2), r.choice([1.5, 1.6, np.nan, np.inf, -1.0], n), 0.0),
+        age_bars=np.where(some("stale", 0.2), r.choice([1.5, 1.6, np.nan, np.inf, -1.0], n), 9.0 * late),
         sigma=sigma,
         correlation=rho,
         n_obs=np.where(some("thin"), r.choice([0, 30, 59, 60], n), 300).astype(np.int64),
@@ -133,7 +141,8 @@ def _weights(r: np.random.Generator, shape: tuple[int, int], some: Any, gross: f
     size = r.dirichlet(np.ones(max(shape[1], 1)), shape[0])[:, : shape[1]] * gross
     size = np.where(r.random((shape[0], 1)) < 0.5, np.round(size / 0.05) * 0.05, size)
     size = np.where(r.random(shape) < 0.15, 0.0, size)
-    return size * np.where(some("shorts", 0.5, shape), -1.0, 1.0)
+    against = (np.arange(shape[1]) % 2 == 1) & some("pairs", 1.0, shape)
+    return size * np.where(some("shorts", 0.5, shape) ^ against, -1.0, 1.0)
 
 
 def _books(r: np.random.Generator, market: Market, a: int, some: Any) -> Books:
@@ -253,3 +262,9 @@ def _profile(r: np.random.Generator, symbols: tuple[str, ...], traits: frozenset
             if r.random() < 0.15:
                 put(rule_id, enabled=False)
     return profile
+
+
+def accounts_named(s: Scene, firm: str) -> Scene:
+    """The same accounts, all of one firm."""
+    n = len(s.profiles)
+    return s.with_books(accounts=tuple(f"{firm}/a{i}" for i in range(n)), firm=np.zeros(n, dtype=np.int64))

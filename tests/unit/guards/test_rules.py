@@ -8,6 +8,7 @@ and BBB are one group. Nothing binds.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ STATES = {
 }  # fmt: skip
 
 
+@functools.cache
 def load(rule_id: str) -> dict[str, Any]:
     return dict(YAML(typ="safe").load(FIXTURES / f"{rule_id}.yaml"))
 
