@@ -53,7 +53,7 @@ format: $(READY)  ## rewrite the code in the house format
 lock:  ## resolve pyproject.toml into requirements.lock again (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv/)"; exit 2; }
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--extra dev pyproject.toml -o requirements.lock
+		--all-extras pyproject.toml -o requirements.lock
 	@echo "requirements.lock: $$(grep -c '==' requirements.lock) packages pinned"
 
 clean:  ## remove the environment and the caches; results in artifacts/ stay
