@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,6 +23,7 @@ from regime_trading.core.schemas import (
     RLBlock,
     RunRecord,
 )
+from regime_trading.core.tape import TapeChunk, TapeInfo, TapeTally
 
 
 class Clock(Protocol):
@@ -54,6 +55,21 @@ class MarketData(Protocol):
 
     def health(self, until: int | None = None, symbols: Sequence[str] | None = None) -> DataHealth:
         """Integrity record of the same bars."""
+        ...
+
+
+class TapeSource(Protocol):
+    """Quotes and trades of one symbol. Only what is not later than ``until`` can be seen."""
+
+    @property
+    def info(self) -> TapeInfo: ...
+
+    def chunks(self, until: int | None = None) -> Iterator[TapeChunk]:
+        """The tape from its beginning, up to and including ``until`` (UTC nanoseconds), in chunks of bounded size."""
+        ...
+
+    def tally(self) -> TapeTally:
+        """What the last complete reading left out; raises ``RuntimeError`` before there was one."""
         ...
 
 

@@ -8,12 +8,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from regime_trading.core.analysis import REGIME_LABELS as REGIME_LABELS
+from regime_trading.core.analysis import BarSpreads as BarSpreads
+from regime_trading.core.analysis import Confidence as Confidence
+from regime_trading.core.analysis import Evidence as Evidence
+from regime_trading.core.analysis import Ident as Ident
+from regime_trading.core.analysis import MicrostructureFeatures as MicrostructureFeatures
+from regime_trading.core.analysis import Regime as Regime
+from regime_trading.core.analysis import RegimeLabel as RegimeLabel
+from regime_trading.core.analysis import RiskState as RiskState
+from regime_trading.core.analysis import SpreadAtHorizon as SpreadAtHorizon
+from regime_trading.core.analysis import Structure as Structure
+from regime_trading.core.analysis import StructureLabel as StructureLabel
+from regime_trading.core.analysis import Symbol as Symbol
+from regime_trading.core.analysis import TapeCounts as TapeCounts
+from regime_trading.core.analysis import TapeHealth as TapeHealth
+from regime_trading.core.analysis import TapeMicroprice as TapeMicroprice
+from regime_trading.core.analysis import TapeOrderFlow as TapeOrderFlow
+from regime_trading.core.analysis import TapeSpread as TapeSpread
+from regime_trading.core.analysis import TapeSummary as TapeSummary
+from regime_trading.core.analysis import TapeTrades as TapeTrades
+from regime_trading.core.analysis import TierRegime as TierRegime
 from regime_trading.core.canonical import array_hash
 from regime_trading.core.numbers import F8, I8
 from regime_trading.core.rules import (
@@ -23,10 +44,6 @@ from regime_trading.core.rules import (
     ReleaseName,
     TradingStateName,
 )
-
-Ident = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
-Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9^=./:_-]{1,40}$")]
-Confidence = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Mode(StrEnum):
@@ -190,70 +207,7 @@ class InstrumentSpec(Frozen):
     adv: Number | None = None  #: notional a day, account currency
 
 
-# --- analysis ---------------------------------------------------------------------------------------------
-
-
-class StructureLabel(StrEnum):
-    TRENDING = "trending"
-    MEAN_REVERTING = "mean_reverting"
-    RANDOM = "random"
-    UNKNOWN = "unknown"
-
-
-class RegimeLabel(StrEnum):
-    """The label the rest of the system uses. The order is the order of the codes in arrays."""
-
-    TRENDING = "trending"
-    MEAN_REVERTING = "mean_reverting"
-    RANDOM = "random"
-    VOLATILE_TRENDING = "volatile_trending"
-    UNCERTAIN = "uncertain"
-
-
-REGIME_LABELS: tuple[str, ...] = tuple(label.value for label in RegimeLabel)
-
-
-class Structure(Frozen):
-    """Does the return series trend, revert, or neither?"""
-
-    label: StructureLabel
-    confidence: Confidence
-    variance_ratio: float | None
-    p_value: float | None
-    half_life_bars: float | None
-    n_obs: int
-    reason: str = ""
-
-
-class RiskState(Frozen):
-    """Calm (0) to turbulent (K−1), causal. ``margin`` in [0, 1]: share of the jump penalty that would have to
-    be forgiven for the model to change its mind."""
-
-    state: int | None
-    n_states: int
-    margin: Confidence
-    expected_duration_bars: float | None
-    fitted_at_ns: int | None
-    reason: str = ""
-
-
-class Regime(Frozen):
-    """Regime of one symbol (or of the market proxy) at ``as_of``."""
-
-    symbol: Symbol
-    as_of_ns: int
-    label: RegimeLabel
-    confidence: Confidence
-    structure: Structure
-    risk: RiskState
-
-
-class TapeSummary(Frozen):
-    """What the tape says and on which grade of evidence it rests (L2 > L1 > trades > bars)."""
-
-    evidence: Literal["L2", "L1", "trades", "bars"]
-    confidence_cap: Confidence
-    notes: tuple[str, ...] = ()
+# --- analysis: core.analysis ---------------------------------------------------------------------------------
 
 
 class Exposure(StrEnum):
