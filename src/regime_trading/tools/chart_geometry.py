@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -152,7 +153,10 @@ _CALENDAR = (("Y", 365.25, (1, 2, 5, 10, 20, 50)), ("M", 30.4, (1, 2, 3, 6)), ("
 
 
 def time_ticks(low_days: float, high_days: float, most: int) -> list[tuple[float, str]]:
-    """Round dates within the range (days since the epoch) with their text: years, months or days."""
+    """Round dates within the range (days since the epoch) with their text: years, months, days, or UTC clock times
+    where the range is shorter than a day."""
+    if high_days - low_days < 1.0:
+        return _clock_ticks(low_days, high_days, most)
     unit, step = _calendar_step(high_days - low_days, most)
     first, last = np.array([low_days, high_days]).astype("datetime64[D]").astype(f"datetime64[{unit}]")
     dates = np.arange(first, last + 1)
@@ -160,6 +164,22 @@ def time_ticks(low_days: float, high_days: float, most: int) -> list[tuple[float
     days = dates.astype("datetime64[D]").astype(np.int64).tolist()
     near = 0.004 * (high_days - low_days)  # the first session of January stands for its year
     return [(float(d), str(t)) for d, t in zip(days, dates, strict=True) if low_days - near <= d <= high_days]
+
+
+_CLOCK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
+
+
+def _clock_ticks(low_days: float, high_days: float, most: int) -> list[tuple[float, str]]:
+    span_s = (high_days - low_days) * 86_400
+    step = next((s for s in _CLOCK_STEPS_S if span_s / s <= most), _CLOCK_STEPS_S[-1])
+    first, last = math.ceil(low_days * 86_400 / step), math.floor(high_days * 86_400 / step)
+    texts = [f"{s // 3600 % 24:02d}:{s // 60 % 60:02d}" for s in range(first * step, last * step + 1, step)]
+    if step < 60:
+        texts = [
+            f"{text}:{s % 60:02d}"
+            for text, s in zip(texts, range(first * step, last * step + 1, step), strict=True)
+        ]
+    return [(k * step / 86_400, text) for k, text in zip(range(first, last + 1), texts, strict=True)]
 
 
 def _calendar_step(span_days: float, most: int) -> tuple[str, int]:

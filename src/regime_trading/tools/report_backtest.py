@@ -32,8 +32,8 @@ from regime_trading.tools.report_shared import (
     ribbon,
     scope_notice,
     source_section,
-    tape_section,
 )
+from regime_trading.tools.report_tape import tape_section
 from regime_trading.tools.report_tenancy import firms
 from regime_trading.tools.report_text import (
     count,

@@ -27,6 +27,7 @@ from regime_trading.core.schemas import (
 )
 from regime_trading.core.settings import Operators
 from regime_trading.core.state import Acceptance, Approval, Contradiction, Judgement, MarketRegime, ProfileRef
+from regime_trading.tools.chart_tape import TapeTrack
 from regime_trading.tools.performance import Performance
 
 
@@ -100,8 +101,8 @@ class AccountRun:
 class RunReport:
     """One ``regime run``. None = the stage did not say anything.
 
-    ``momentum`` is the log return over ``momentum_bars`` bars by symbol. ``firm`` None = every firm, for the
-    local operator only.
+    ``tracks`` are the tapes' charts by symbol. ``momentum`` is the log return over ``momentum_bars`` bars by
+    symbol. ``firm`` None = every firm, for the local operator only.
     """
 
     title: str
@@ -109,6 +110,7 @@ class RunReport:
     as_of_ns: int
     source: SourceNote
     tape: TapeSummary
+    tracks: Mapping[str, TapeTrack] = field(default_factory=dict)
     health: DataHealth | None = None
     regime: MarketRegime | None = None
     history: RegimeHistory | None = None

@@ -35,8 +35,8 @@ from regime_trading.tools.report_shared import (
     source_section,
     state_tag,
     tag,
-    tape_section,
 )
+from regime_trading.tools.report_tape import tape_section
 from regime_trading.tools.report_tenancy import firms
 from regime_trading.tools.report_text import (
     MISSING,
@@ -73,7 +73,7 @@ def run_document(report: RunReport) -> Document:
         decision_section(report.accounts),
         _judge_section(report.verdict),
         source_section(report.source, report.health),
-        tape_section(report.tape, report.source),
+        tape_section(report.tape, report.source, report.tracks, [item.decision for item in report.accounts]),
         reading_section(),
     )
     notice = scope_notice(report.firm, len(firms(report)))

@@ -15,7 +15,6 @@ from regime_trading.core.schemas import (
     HealthStatus,
     Mode,
     SymbolHealth,
-    TapeSummary,
 )
 from regime_trading.tools.chart_sheet import Size
 from regime_trading.tools.charts import regime_ribbon
@@ -217,32 +216,6 @@ def _health_cells(s: SymbolHealth) -> tuple[Value, ...]:
         num(count(s.longest_stale_run, "session")),
         ", ".join(words(r) for r in s.reasons),
     )
-
-
-def tape_section(tape: TapeSummary, source: SourceNote) -> Section:
-    """What the tape said, or plainly that there was none."""
-    lead = (
-        "The evidence grade is bars: there were no quotes and no trades. Spread, order-flow imbalance (OFI) and "
-        "microprice were not measured, and nothing here pretends to them."
-        if tape.evidence == "bars"
-        else f"The evidence grade is {tape.evidence}."
-    )
-    cap = percent(tape.confidence_cap, 0)
-    facts: list[tuple[str, Value]] = [
-        ("Evidence grade", tag(tape.evidence, "info")),
-        ("Cap on confidence", num(cap)),
-    ]
-    if tape.evidence == "bars":
-        facts += [(name, gap("no quotes")) for name in ("Spread", "OFI", "Microprice gap")]
-        facts += [(name, gap("no trades")) for name in ("Effective spread", "Kyle lambda")]
-    effect = (
-        f"Effect: no regime confidence above {cap} counts, however clear the prices look."
-        if tape.confidence_cap < 1
-        else "Effect: confidence is not capped by the evidence grade."
-    )
-    stand_ins = "; ".join(f"{s.wanted}: {s.used}" for s in source.substitutes)
-    notes = (effect, *((f"Stand-ins: {stand_ins}.",) if stand_ins else ()), *tape.notes)
-    return Section("tape", "Tape health", lead, (Facts(tuple(facts)), Bullets(notes)))
 
 
 # --- how to read ------------------------------------------------------------------------------------------
