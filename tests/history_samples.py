@@ -85,13 +85,16 @@ def market(close: np.ndarray, *, label: int = 0, confidence: float = 0.9, lot: f
         label=np.full(n_bars, label, dtype=np.int8),
         confidence=np.full(n_bars, confidence),
         correlations=Correlations(np.array([0]), rho[None], np.array([10.0])),
-        spread_bps=np.zeros(n),
+        spread_bps=np.zeros((n_bars, n)),
+        book=np.zeros((n_bars, n), dtype=np.int8),
+        tape_grade=np.zeros((n_bars, n), dtype=np.int8),
+        declared_spread_bps=np.zeros(n),
         group=np.arange(n, dtype=np.int64) % 3,
         groups=("a", "b", "c"),
         lot=np.full(n, lot),
         multiplier=np.ones(n),
         fx=np.ones(n),
-        provided=frozenset({"close", "volume", "status"}),
+        provided=frozenset({"close", "volume", "quotes", "status"}),
     )
 
 

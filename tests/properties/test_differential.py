@@ -55,6 +55,12 @@ def test_hedged_books_whose_legs_arrive_apart(s: Scene) -> None:
     compare(s)
 
 
+@given(scenes(always=frozenset({"books", "costly", "illiquid", "shorts"}), least=1))
+@examples(200)
+def test_bad_books_and_dear_entries(s: Scene) -> None:
+    compare(s)
+
+
 @pytest.mark.full
 def test_many_scenes() -> None:
     """20 000 scenes, every trait in any company."""

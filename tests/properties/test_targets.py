@@ -259,12 +259,29 @@ def test_i5_tightening_never_loosens(s: Scene, data: st.DataObject) -> None:
     no_looser(run(s)[0], run(tight)[0], tight)
 
 
+@given(
+    scenes(always=frozenset({"books", "costly"}), least=1),
+    st.tuples(*(st.sampled_from(v) for v in (["60", "30"], ["5", "1.5"], ["100", "20"], ["0.5", "0"]))),
+    st.tuples(*(st.sampled_from(v) for v in (["30", "5"], ["1.5", "1"], ["20", "2"], ["0.5", "2"]))),
+)
+@examples(300)
+def test_i5_of_books_and_costs(s: Scene, loose: tuple[str, ...], tight: tuple[str, ...]) -> None:
+    before, after = (
+        s.with_rules(
+            DS_04={"max_spread_bps": spread, "hard_multiple": hard},
+            XL_05={"max_cost_bps": cost, "k_impact": impact},
+        )
+        for spread, hard, cost, impact in (loose, tight)
+    )
+    no_looser(run(before)[0], run(after)[0], after)
+
+
 # --- I7 -----------------------------------------------------------------------------------------------------
 
 SLOWED = frozenset({"regime", "losses", "ladder", "latched"})
 
 
-@given(scenes(without=UNWEIGHABLE | NOTHING_REFUSED | SLOWED | {"halts", "jumps", "stale"}))
+@given(scenes(without=UNWEIGHABLE | NOTHING_REFUSED | SLOWED | {"halts", "jumps", "stale", "books"}))
 @examples(300)
 def test_i7_proposing_the_target_again_changes_nothing(s: Scene) -> None:
     """Where no throttle is on: a throttle is meant to act on what is proposed, every time."""
@@ -353,6 +370,9 @@ MISSING: dict[str, tuple[Any, tuple[str, ...]]] = {
     "venue status": (_market("venue_open", False), ("UT-04",)),
     "calendar": (_market("to_event_s"), ("UT-06",)),
     "volume": (_market("adv"), ("XL-04",)),
+    "spread": (_market("spread_bps"), ("DS-04", "XL-05")),
+    "book": (_market("book", -1), ("DS-04", "XL-05")),
+    "grade of the tape": (_market("tape_grade", -1), ("DS-04",)),
     "group": (_market("group", -1), ("CC-04",)),
     "label": (_one("label", -1), ("VT-04",)),
     "confidence": (_one("confidence", np.nan), ("VT-04",)),

@@ -86,8 +86,9 @@ def test_i6_the_order_of_rules_does_not_matter(s: Scene, random: Any) -> None:
         assert x is None or x.tobytes() == y.tobytes()
 
 
-ASSET_AXIS = ("price", "ref_price", "age_bars", "sigma", "n_obs", "completeness", "gap", "venue_open", "adv", "group",
-              "lot", "multiplier", "fx", "to_event_s", "since_event_s")  # fmt: skip
+ASSET_AXIS = ("price", "ref_price", "age_bars", "sigma", "n_obs", "completeness", "gap", "venue_open", "adv",
+              "spread_bps", "book", "tape_grade", "group", "lot", "multiplier", "fx", "to_event_s",
+              "since_event_s")  # fmt: skip
 
 
 def permuted(s: Scene, order: list[int]) -> Scene:

@@ -19,6 +19,7 @@ from regime_trading.core.schemas import (
     PMDecision,
     PortfolioSnapshot,
     Proposal,
+    TapeSummary,
 )
 from regime_trading.core.state import PipelineState
 from regime_trading.core.trader_profile import TraderProfile
@@ -29,11 +30,13 @@ from regime_trading.engine.carry import Stored, carried_from, decision_of, portf
 from regime_trading.engine.cycle import Carried, Tick, step
 from regime_trading.engine.desk import annual_bars, make_desk, market_path, research_params
 from regime_trading.engine.fills import Fills, Positions, apply_fills
-from regime_trading.engine.market import MarketPath
+from regime_trading.engine.market import MarketPath, TapePath
 from regime_trading.engine.proposals import correlation_rows, correlations
 from regime_trading.engine.record import Chain, Identity, decision_hashes, market_hash, write_cycle
 from regime_trading.engine.rl import RLRows
+from regime_trading.engine.tape_history import guard_inputs
 from regime_trading.engine.universe import USER, source_key
+from regime_trading.guards.snapshot import NO_BOOK, NO_TAPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ def proposal_id(state: PipelineState, profile: TraderProfile) -> str:
 def _inputs(state: PipelineState, deps: Deps, profiles: Sequence[TraderProfile]) -> HistoryInputs:
     """The inputs of a history of one bar: the last."""
     assert state.data is not None and state.tape is not None and state.contradiction is not None
+    assert state.regime is not None
     window = run_window(state, deps)
     features, regimes = run_features(state, deps, window), run_regimes(state, deps)
     params, traded = research_params(deps.settings), state.request.traded
@@ -180,7 +184,8 @@ def _inputs(state: PipelineState, deps: Deps, profiles: Sequence[TraderProfile])
         provides=frozenset(health.provides),
         calendar=calendar,
         bar_ns=bar_ns,
-        confidence_cap=min(state.tape.confidence_cap, state.contradiction.confidence_cap),
+        confidence_cap=min(state.regime.confidence_cap, state.contradiction.confidence_cap),
+        tape=_tape(state.tape, traded, last),
     )
     desk = make_desk(profiles, traded, deps.settings, annual_bars(calendar.name, bar_ns), None)
     day_ids = np.zeros((last + 1, len(profiles)), dtype=np.int64)
@@ -196,6 +201,17 @@ def _inputs(state: PipelineState, deps: Deps, profiles: Sequence[TraderProfile])
         first=last,
         last=last,
     )
+
+
+def _tape(said: TapeSummary, traded: Sequence[str], last: int) -> TapePath:
+    """What the tape said before the last bar, in the place of that bar."""
+    shape = (last + 1, len(traded))
+    spread = np.full(shape, np.nan)
+    book, grade = np.full(shape, NO_BOOK, dtype=np.int8), np.full(shape, NO_TAPE, dtype=np.int8)
+    for item in said.features:
+        column = traded.index(item.symbol)
+        spread[last, column], book[last, column], grade[last, column] = guard_inputs(item)
+    return TapePath(spread, book, grade)
 
 
 def _day_id(profile: TraderProfile, ts_ns: int) -> int:

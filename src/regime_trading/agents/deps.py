@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from regime_trading.core.errors import BadInput
+from regime_trading.core.numbers import I8
 from regime_trading.core.ports import (
     ArtifactStore,
     AuditLog,
@@ -33,6 +34,8 @@ class Deps:
         Merged configuration of every account, in the order of the file.
     source, calendar : callable
         Data source and exchange calendar, by name.
+    day_edges : callable
+        Instants at which a trading day of a tape begins, by its calendar (None = the settings') and its span.
     regimes : callable
         Regimes of a window with these features, found once per content.
     store : ArtifactStore
@@ -50,6 +53,7 @@ class Deps:
     profiles: tuple[TraderProfile, ...]
     source: Callable[[str], MarketData]
     calendar: Callable[[str], Calendar]
+    day_edges: Callable[[str | None, int, int], I8]
     regimes: Callable[[PriceWindow, FeatureHistory, Progress | None], RegimeHistory]
     store: ArtifactStore
     ledger: Callable[[str, Mode], Ledger]

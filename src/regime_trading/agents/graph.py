@@ -58,7 +58,7 @@ PIPELINE: tuple[Stage, ...] = (
     Stage("microstructure", microstructure, ("data",), ("tape",)),
     Stage("features", features, ("data",), ("features",)),
     Stage("cross_asset", cross_asset, ("data",), ("coupling",)),
-    Stage("regime", regime, ("data",), ("regime",)),
+    Stage("regime", regime, ("data", "tape", "coupling"), ("regime",)),
     Stage("contradictor", contradictor, ("data", "regime"), ("contradiction",)),
     Stage("trader_config_loader", trader_config_loader, (), ("profiles",)),
     Stage("allocator", allocator, ("data", "regime"), ("proposals",)),

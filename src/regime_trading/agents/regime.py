@@ -9,11 +9,13 @@ import numpy as np
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.frames import save_bytes, shared_path
 from regime_trading.agents.research import run_features, run_window
-from regime_trading.core.schemas import Exposure
+from regime_trading.core.schemas import Evidence, Exposure, PriceWindow, Regime
 from regime_trading.core.state import MarketRegime, PipelineState, SymbolExposure
 from regime_trading.engine.histories import FeatureHistory, RegimeHistory
 from regime_trading.engine.regime_table import to_parquet
+from regime_trading.engine.tape_history import caps_of, market_tape_cap
 from regime_trading.tools.allocation import NO_STRATEGY, ExposureParams, strategy_exposure
+from regime_trading.tools.evidence import own_evidence, tape_evidence, weigh
 
 
 def regime(state: PipelineState, deps: Deps) -> dict[str, Any]:
@@ -24,14 +26,49 @@ def regime(state: PipelineState, deps: Deps) -> dict[str, Any]:
     path = shared_path(state.request.run_id, "regimes")
     ref = save_bytes(deps.store, path, to_parquet(history, window.ts_ns), history.label.size)
     last, traded = len(window.ts_ns) - 1, state.request.traded
+    further = _market_evidence(state, deps)
     return {
         "regime": MarketRegime(
-            market=history.at(last, history.market, window.ts_ns),
-            symbols=tuple(history.at(last, symbol, window.ts_ns) for symbol in traded),
+            market=weigh(_own(history, last, history.market, window), further),
+            symbols=tuple(
+                weigh(_own(history, last, symbol, window), [_tape_of(state, deps, symbol)])
+                for symbol in traded
+            ),
             exposures=_exposures(features, history, traded),
             history=ref,
+            confidence_cap=min(item.confidence_cap for item in further),
         )
     }
+
+
+def _own(history: RegimeHistory, last: int, symbol: str, window: PriceWindow) -> Regime:
+    """What structure and risk state say, which are read from bars."""
+    found = history.at(last, symbol, window.ts_ns)
+    return found.model_copy(update={"evidence": own_evidence(found.structure, found.risk, "bars")})
+
+
+def _market_evidence(state: PipelineState, deps: Deps) -> tuple[Evidence, Evidence]:
+    """What cross-asset coupling and the tapes allow the market's label."""
+    assert state.tape is not None and state.coupling is not None
+    knobs, coupling = deps.settings.market_intelligence, state.coupling
+    said = {item.symbol: item for item in state.tape.features}
+    _, grade, health = market_tape_cap(said, state.request.traded, knobs)
+    apart = [link.group for link in coupling.groups if link.verdict == "decoupled"]
+    broken = coupling.break_p_value
+    finding = f"decoupled: {', '.join(apart)}" if apart else f"{len(coupling.groups)} groups, none decoupled"
+    finding += "" if broken is None else f"; correlation against its own past: p {broken:.3g}"
+    return (
+        Evidence(source="cross_asset", grade="bars", finding=finding, confidence_cap=coupling.confidence_cap),
+        tape_evidence(grade, health, *caps_of(knobs)),
+    )
+
+
+def _tape_of(state: PipelineState, deps: Deps, symbol: str) -> Evidence:
+    """What a symbol's own tape allows its label."""
+    assert state.tape is not None
+    own = next((item for item in state.tape.features if item.symbol == symbol), None)
+    caps = caps_of(deps.settings.market_intelligence)
+    return tape_evidence("bars" if own is None else own.evidence, None if own is None else own.health, *caps)
 
 
 def _progress(state: PipelineState, deps: Deps) -> Any:

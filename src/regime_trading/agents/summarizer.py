@@ -9,12 +9,14 @@ import orjson
 import polars as pl
 
 from regime_trading.agents.deps import Deps
-from regime_trading.agents.frames import save, save_bytes
+from regime_trading.agents.frames import load, save, save_bytes
 from regime_trading.agents.research import run_features, run_regimes, run_window, source_settings
+from regime_trading.core.numbers import F8
 from regime_trading.core.schemas import FrameRef, Latch, PMDecision
 from regime_trading.core.state import PipelineState, Report
 from regime_trading.engine.desk import said_by
 from regime_trading.engine.universe import source_key
+from regime_trading.tools.chart_tape import TapeTrack
 from regime_trading.tools.report import charts, firms, for_firm, render_html, render_markdown
 from regime_trading.tools.report_model import AccountRun, RegimeHistory, RunReport, SourceNote, Substitute
 
@@ -87,6 +89,7 @@ def _report(state: PipelineState, deps: Deps) -> RunReport:
         as_of_ns=state.request.as_of_ns,
         source=_source(state, deps),
         tape=state.tape,
+        tracks=_tracks(state, deps),
         health=state.data.health,
         regime=state.regime,
         history=_history(state, deps),
@@ -98,6 +101,27 @@ def _report(state: PipelineState, deps: Deps) -> RunReport:
         verdict=state.verdict,
         code_version=state.request.code_version,
     )
+
+
+def _tracks(state: PipelineState, deps: Deps) -> dict[str, TapeTrack]:
+    """The charts of the tapes, from the table that their stage wrote."""
+    assert state.tape is not None
+    if state.tape.series is None:
+        return {}
+    table = load(deps.store, state.tape.series)
+    return {
+        str(name): _track(str(name), part) for (name,), part in table.group_by("symbol", maintain_order=True)
+    }
+
+
+def _track(symbol: str, part: pl.DataFrame) -> TapeTrack:
+    def column(name: str) -> F8:
+        return part[name].fill_null(np.nan).to_numpy()
+
+    ts_ns, session = part["ts_event"].cast(pl.Int64).to_numpy(), part["session"].to_numpy()
+    starts = np.flatnonzero(np.diff(session, prepend=session[:1]))
+    breaks = tuple(int(t) for t in ts_ns[starts])
+    return TapeTrack(symbol, ts_ns, column("mid"), column("spread_bps"), column("ofi_cumulative"), breaks)
 
 
 def _source(state: PipelineState, deps: Deps) -> SourceNote:

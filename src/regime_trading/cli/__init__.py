@@ -13,6 +13,8 @@ import typer
 from regime_trading import __version__
 from regime_trading.cli.common import Debug, out, print_json, reporting
 from regime_trading.cli.config import config_app
+from regime_trading.cli.data import data_app
+from regime_trading.cli.market import detect, tape
 from regime_trading.cli.runs import backtest, run
 
 app = typer.Typer(
@@ -24,7 +26,10 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(backtest)
+app.command()(tape)
+app.command()(detect)
 app.add_typer(config_app, name="config")
+app.add_typer(data_app, name="data")
 
 
 @app.callback(invoke_without_command=True)

@@ -19,6 +19,15 @@ Confidence = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Known = Annotated[float, Field(allow_inf_nan=False)]
 
 
+class FrameRef(Frozen):
+    """Handle to a large table in the artifacts folder: pipeline state holds these, never frames."""
+
+    path: str
+    sha256: str
+    rows: int
+    columns: tuple[str, ...] = ()
+
+
 # --- regime -----------------------------------------------------------------------------------------------
 
 
@@ -147,13 +156,15 @@ class SpreadAtHorizon(Frozen):
 
 
 class TapeSpread(Frozen):
-    """Quoted spread, time-weighted; effective, realised and impact, size-weighted, at 10 s."""
+    """Quoted spread, time-weighted; effective, realised and impact, size-weighted, at 10 s; ``last_bps`` is that of
+    the last kept quote."""
 
     time_weighted_bps: Known | None
     time_weighted_px: Known | None
     effective_bps: Known | None
     realised_bps: Known | None
     impact_bps: Known | None
+    last_bps: Known | None = None
     horizons: tuple[SpreadAtHorizon, ...] = ()
 
 
@@ -222,7 +233,8 @@ class TapeHealth(Frozen):
 class MicrostructureFeatures(Frozen):
     """Everything one tape says of one symbol between ``start_ns`` and ``end_ns`` (``contracts.md`` 3).
 
-    ``unknown`` gives the reason of every null by its path (``spread.effective_bps``).
+    ``book`` is what the last quote row says, kept or not. ``unknown`` gives the reason of every null by its path
+    (``spread.effective_bps``).
     """
 
     symbol: Symbol
@@ -235,7 +247,7 @@ class MicrostructureFeatures(Frozen):
     microprice: TapeMicroprice
     trades: TapeTrades
     health: TapeHealth
-    bars: BarSpreads | None = None
+    book: Literal["two_sided", "locked", "crossed", "one_sided"] | None = None
     unknown: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -243,11 +255,13 @@ class MicrostructureFeatures(Frozen):
 class TapeSummary(Frozen):
     """What the tape says and on which grade of evidence it rests (L2 > L1 > trades > bars).
 
-    ``features`` has one entry for every symbol whose tape was read, ``series`` the table behind the chart.
+    ``features`` has one entry for every symbol whose tape was read, ``series`` is the table behind the charts,
+    ``bars`` what the bars alone say of the spread of every other symbol.
     """
 
     evidence: EvidenceGrade
     confidence_cap: Confidence
     features: tuple[MicrostructureFeatures, ...] = ()
+    series: FrameRef | None = None
     bars: dict[Symbol, BarSpreads] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -57,6 +57,10 @@ class MarketData(Protocol):
         """Integrity record of the same bars."""
         ...
 
+    def tape(self, symbol: str) -> TapeSource | None:
+        """Quotes and trades of a symbol; None where the source has none."""
+        ...
+
 
 class TapeSource(Protocol):
     """Quotes and trades of one symbol. Only what is not later than ``until`` can be seen."""

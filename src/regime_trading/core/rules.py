@@ -165,6 +165,11 @@ class PriceJump(RuleParams):
     abs_move: Fraction = param(Decimal("0.20"), unit="log return", merge=Merge.LOWER)
 
 
+class BookSanity(RuleParams):
+    max_spread_bps: Number = param(Decimal(30), unit="basis points of the mid", merge=Merge.LOWER, gt=0)
+    hard_multiple: Number = param(Decimal(5), unit="ratio to max_spread_bps", merge=Merge.LOWER, ge=1)
+
+
 class BarIntegrity(RuleParams):
     min_completeness: Fraction = param(Decimal("0.95"), unit="fraction of sessions", merge=Merge.HIGHER)
     max_gap_bars: int = param(3, unit="bars", merge=Merge.LOWER, ge=0)
@@ -401,6 +406,11 @@ class DaysToLiquidate(RuleParams):
     unknown_adv_weight: Fraction = param(Decimal("0.005"), unit="fraction of equity", merge=Merge.LOWER)
 
 
+class CostGate(RuleParams):
+    max_cost_bps: Number = param(Decimal(100), unit="basis points of the entry", merge=Merge.LOWER, gt=0)
+    k_impact: Number = param(Decimal(1), unit="ratio to σ_i · √(order_i / ADV_i)", merge=Merge.HIGHER, ge=0)
+
+
 class Turnover(RuleParams):
     max_increase: Limit = param(Decimal("0.5"), unit="fraction of equity a bar", merge=Merge.LOWER)
 
@@ -469,6 +479,10 @@ RULES: tuple[RuleSpec, ...] = (
           "|ln(P_i / P_ref,i)| ≤ max(k_sigma · σ_i, abs_move)",
           "NO_TRADE(i) until the next bar confirms; loss rules see the adverse mark", "AUTO", PriceJump,
           "k_sigma", ("close",)),
+    _spec("DS-04", "book", Guard.DATA_SANITY, "Crossed, locked or wide book",
+          "bid_i < ask_i, spread_i ≤ max_spread_bps, tape of i not broken",
+          "BLOCK(i); crossed, locked or spread_i > hard_multiple · max_spread_bps: NO_TRADE(i)", "AUTO", BookSanity,
+          "max_spread_bps", ("quotes",)),
     _spec("DS-05", "bar_integrity", Guard.DATA_SANITY, "Bar integrity",
           "completeness_i ≥ min_completeness and longest gap_i ≤ max_gap_bars", "BLOCK(i)", "AUTO", BarIntegrity,
           "min_completeness", ("close",)),
@@ -525,6 +539,9 @@ RULES: tuple[RuleSpec, ...] = (
     _spec("XL-04", "liquidation", Guard.LIQUIDITY, "Days to liquidate",
           "|w_i| · E ≤ days · adv_share · ADV_i; ADV unknown: |w_i| ≤ unknown_adv_weight", "CLAMP(i)", "AUTO",
           DaysToLiquidate, "days", ("volume",)),
+    _spec("XL-05", "cost_gate", Guard.LIQUIDITY, "Expected cost of an entry",
+          "spread_i / 2 + k_impact · σ_i · √(order_i / ADV_i) ≤ max_cost_bps", "BLOCK(i)", "AUTO", CostGate,
+          "max_cost_bps", ("close", "quotes", "volume")),
     _spec("XL-06", "turnover", Guard.LIQUIDITY, "Turnover of increases", "Σ increases ≤ max_increase a bar",
           "BUDGET(turnover) on the step", "AUTO", Turnover, "max_increase"),
     _spec("XL-07", "small_orders", Guard.LIQUIDITY, "Lot, minimum notional, dead band",

@@ -18,6 +18,7 @@ from regime_trading.core.analysis import REGIME_LABELS as REGIME_LABELS
 from regime_trading.core.analysis import BarSpreads as BarSpreads
 from regime_trading.core.analysis import Confidence as Confidence
 from regime_trading.core.analysis import Evidence as Evidence
+from regime_trading.core.analysis import FrameRef as FrameRef
 from regime_trading.core.analysis import Ident as Ident
 from regime_trading.core.analysis import MicrostructureFeatures as MicrostructureFeatures
 from regime_trading.core.analysis import Regime as Regime
@@ -183,15 +184,6 @@ class DataHealth(Frozen):
     symbols: tuple[SymbolHealth, ...]
     content_hash: str
     notes: tuple[str, ...] = ()
-
-
-class FrameRef(Frozen):
-    """Handle to a large table in the artifacts folder: pipeline state holds these, never frames."""
-
-    path: str
-    sha256: str
-    rows: int
-    columns: tuple[str, ...] = ()
 
 
 class InstrumentSpec(Frozen):

@@ -14,6 +14,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from regime_trading.core.canonical import content_hash
 from regime_trading.core.errors import BadInput
+from regime_trading.core.market_intelligence import ConfidenceCaps as ConfidenceCaps
+from regime_trading.core.market_intelligence import MarketIntelligence as MarketIntelligence
 from regime_trading.core.rules import Fraction, Frozen, Number, Release
 from regime_trading.core.schemas import Ident, InstrumentSpec, Symbol
 
@@ -166,14 +168,24 @@ class FeatureSettings(Frozen):
 
 
 class RegimeSettings(Frozen):
-    """Risk-state model. ``penalty`` is the cost of one switch, in units of the model's loss."""
+    """Risk-state model. ``penalty`` is the cost of one switch of the jump models, in units of their loss."""
 
+    model: Literal["ensemble", "hmm", "jump", "continuous_jump"] = "ensemble"
     n_states: Annotated[int, Field(ge=2, le=8)] = 2
     penalty: NonNegative = Decimal(50)
     min_obs_bars: Bars = 504
     refit_every_bars: Bars = 126
     hysteresis_bars: Annotated[int, Field(ge=0)] = 3
     seed: Annotated[int, Field(ge=0)] = 1
+
+
+class DetectSettings(Frozen):
+    """``regime detect``: returns before the first fit, between two fits, and behind the structure of a bar."""
+
+    min_obs_bars: Annotated[int, Field(ge=30)] = 200
+    refit_every_bars: Bars = 21
+    structure_window_bars: Bars = 2520
+    structure_min_obs_bars: Annotated[int, Field(ge=32)] = 128
 
 
 class StructureSettings(Frozen):
@@ -325,39 +337,6 @@ class ScheduledEvent(Frozen):
         return self.symbols == "all" or symbol in self.symbols
 
 
-class ConfidenceCaps(Frozen):
-    """Highest confidence a regime may have on each grade of evidence: a lower grade never raises one."""
-
-    L2: Fraction = Decimal(1)
-    L1: Fraction = Decimal(1)
-    trades: Fraction = Decimal("0.9")
-    bars: Fraction = Decimal("0.8")
-
-    @model_validator(mode="after")
-    def _descending(self) -> ConfidenceCaps:
-        if not self.L2 >= self.L1 >= self.trades >= self.bars:
-            raise ValueError(
-                f"expected L2 ≥ L1 ≥ trades ≥ bars, found {self.L2}, {self.L1}, {self.trades}, {self.bars}"
-            )
-        return self
-
-
-BarInterval = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(m|h|d)$")]
-
-
-class Tiers(Frozen):
-    """Bar interval of the long, medium and short tier; a tier the source has no bars for is unavailable."""
-
-    LT: BarInterval = "1d"
-    MT: BarInterval = "4h"
-    ST: BarInterval = "15m"
-
-
-class MarketIntelligence(Frozen):
-    confidence_cap: ConfidenceCaps = ConfidenceCaps()
-    tiers: Tiers = Tiers()
-
-
 class Settings(Frozen):
     """``config/settings.yaml``. ``rules`` are the platform's overrides of the defaults in ``core.rules``, as
     written (``core.trader_profile`` reads them); ``sealed`` lists paths that may only be tightened below."""
@@ -370,6 +349,7 @@ class Settings(Frozen):
     features: FeatureSettings = FeatureSettings()
     regime: RegimeSettings = RegimeSettings()
     structure: StructureSettings = StructureSettings()
+    detect: DetectSettings = DetectSettings()
     allocation: AllocationSettings = AllocationSettings()
     contradictor: ContradictorSettings = ContradictorSettings()
     execution: ExecutionSettings = ExecutionSettings()

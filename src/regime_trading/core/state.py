@@ -36,7 +36,8 @@ class RunRequest(Frozen):
 
     ``run_id`` derives from every other field (``services.runs``). ``symbols`` are all whose prices the run
     reads, ``traded`` those an account may hold (the market proxy is read only), both sorted. ``data_hash`` is
-    the content hash of the source's window up to ``as_of_ns``, ``ledger_hash`` that of the accounts' states
+    the content hash of the source's window up to ``as_of_ns``, ``tape_hash`` that of the tapes' files (empty without
+    tapes), ``ledger_hash`` that of the accounts' states
     before it. Instead of the accounts' baskets, every account may follow one basket of the symbols ``ad_hoc``,
     or the user's own ``proposal``. ``notes`` are what a reader must be told of the choice.
     """
@@ -53,6 +54,7 @@ class RunRequest(Frozen):
     proposal: Proposal | None = None
     notes: tuple[str, ...] = ()
     data_hash: Sha256
+    tape_hash: Sha256 | Literal[""] = ""
     config_hash: Sha256
     ledger_hash: Sha256
     code_version: str
@@ -88,14 +90,40 @@ class Cluster(Frozen):
     mean_correlation: float | None
 
 
+class GroupLink(Frozen):
+    """How a group of symbols hangs together with the market. Only ``drives``, ``driven`` and ``bidirectional`` are
+    causal evidence (convergent cross mapping with surrogates); ``correlated`` is correlation, and called so.
+
+    ``correlation`` is that of returns with its robust interval; ``skill`` the cross-map skill of the stronger
+    direction, ``best_lag_bars`` its lag (negative: the cause is earlier).
+    """
+
+    group: str
+    verdict: Literal["drives", "driven", "bidirectional", "synchronous", "correlated", "decoupled", "unknown"]
+    correlation: float | None
+    correlation_low: float | None
+    correlation_high: float | None
+    skill: float | None
+    best_lag_bars: int | None
+    n_obs: int
+    reason: str = ""
+
+
 class Coupling(Frozen):
-    """How the symbols hang together over the last ``window_bars`` bars."""
+    """How the symbols hang together over the last ``window_bars`` bars, and their groups with the market.
+
+    ``break_p_value`` is that of the test of the mean correlation against its own past; ``confidence_cap`` what all
+    of it allows the market's label at most.
+    """
 
     method: Literal["correlation"] = "correlation"
     window_bars: int
     n_obs: int
     mean_correlation: float | None
     clusters: tuple[Cluster, ...]
+    groups: tuple[GroupLink, ...] = ()
+    break_p_value: float | None = None
+    confidence_cap: Confidence = 1.0
     reason: str = ""
 
 
@@ -107,12 +135,14 @@ class SymbolExposure(Frozen):
 
 
 class MarketRegime(Frozen):
-    """Regime of the market proxy and of each symbol at ``as_of``; ``history`` holds the causal past."""
+    """Regime of the market proxy and of each symbol at ``as_of``; ``history`` holds the causal past. ``confidence_cap``
+    is what tape and cross-asset evidence allow the market's label at most."""
 
     market: Regime
     symbols: tuple[Regime, ...]
     exposures: tuple[SymbolExposure, ...]
     history: FrameRef
+    confidence_cap: Confidence = 1.0
 
 
 class Alternate(Frozen):

@@ -251,7 +251,7 @@ def tick_at(inputs: HistoryInputs, bar: int) -> Tick:
     return Tick(
         market=market,
         fill_price=inputs.market.fill_price[bar],
-        spread_bps=inputs.market.spread_bps,
+        spread_bps=inputs.market.declared_spread_bps,
         day_id=inputs.day_ids[bar],
         flow=inputs.flows[bar],
         proposed=proposed,

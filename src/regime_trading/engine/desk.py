@@ -18,12 +18,13 @@ from regime_trading.engine.histories import FeatureHistory, RegimeHistory, Resea
 from regime_trading.engine.market import (
     Correlations,
     MarketPath,
+    TapePath,
     average_daily_notional,
     event_distances,
     instrument_arrays,
     last_known,
 )
-from regime_trading.guards.snapshot import stack_params
+from regime_trading.guards.snapshot import NO_BOOK, NO_TAPE, stack_params
 from regime_trading.tools.allocation import ExposureParams
 
 ALWAYS_OPEN = "24/7"
@@ -35,6 +36,7 @@ def research_params(settings: Settings, cadence_sessions: int = 5) -> ResearchPa
     """Every knob between a price and a proposal, as the settings say."""
     regime, structure, features = settings.regime, settings.structure, settings.features
     return ResearchParams(
+        model=regime.model,
         n_states=regime.n_states,
         penalty=float(regime.penalty),
         min_obs=regime.min_obs_bars,
@@ -150,7 +152,8 @@ def market_path(
     provides: frozenset[Provides],
     calendar: Calendar,
     bar_ns: int,
-    confidence_cap: float,
+    confidence_cap: float | F8,
+    tape: TapePath | None = None,
 ) -> MarketPath:
     """The market as the guards see it at every bar of ``window``.
 
@@ -162,8 +165,11 @@ def market_path(
         The traded ones; columns of the result and of ``correlations``.
     source : str
         Key of ``settings.evidence``.
-    confidence_cap : float
+    confidence_cap : float, or float64 [T]
         Highest confidence the grade of evidence allows.
+    tape : TapePath, optional
+        What a tape of the traded symbols said by each bar; where it is silent, the declared spread stands in,
+        unless the source has quotes: there it is missing.
     """
     traded = window.select(symbols)
     columns = features.columns(symbols)
@@ -174,6 +180,8 @@ def market_path(
     before, age = last_known(traded.close)
     ahead, behind = event_distances(window.ts_ns, symbols, settings.events)
     market = regimes.symbols.index(regimes.market)
+    default_bps = float(settings.execution.default_spread_bps)
+    said = _tape(traded, tape, np.where(np.isnan(specs.spread_bps), default_bps, specs.spread_bps), provided)
     return MarketPath(
         symbols=symbols,
         bar_ns=bar_ns,
@@ -194,7 +202,10 @@ def market_path(
         label=np.ascontiguousarray(regimes.label[:, market]),
         confidence=np.minimum(regimes.confidence[:, market], confidence_cap),
         correlations=correlations,
-        spread_bps=specs.spread_bps,
+        spread_bps=said.spread_bps,
+        book=said.book,
+        tape_grade=said.tape_grade,
+        declared_spread_bps=specs.spread_bps,
         group=specs.group,
         groups=specs.groups,
         lot=specs.lot,
@@ -209,3 +220,16 @@ def _adv(traded: PriceWindow, declared: F8, provided: frozenset[str], a_day: flo
     if Provides.VOLUME.value in provided and traded.volume is not None:
         return average_daily_notional(traded.close, traded.volume, a_day)
     return np.broadcast_to(declared, traded.close.shape)
+
+
+def _tape(traded: PriceWindow, tape: TapePath | None, declared: F8, provided: frozenset[str]) -> TapePath:
+    """The tape, with the declared spread where it is silent and the source has no quotes of its own."""
+    shape = traded.close.shape
+    stand_in = (
+        np.full(shape, np.nan) if Provides.QUOTES.value in provided else np.broadcast_to(declared, shape)
+    )
+    if tape is None:
+        silent = np.full(shape, NO_BOOK, dtype=np.int8)
+        return TapePath(stand_in, silent, np.full(shape, NO_TAPE, dtype=np.int8))
+    measured = np.isfinite(tape.spread_bps)
+    return TapePath(np.where(measured, tape.spread_bps, stand_in), tape.book, tape.tape_grade)

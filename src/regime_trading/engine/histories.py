@@ -33,7 +33,7 @@ class ResearchParams:
 
     Parameters
     ----------
-    n_states, penalty, min_obs, refit_every, max_window, seed
+    model, n_states, penalty, min_obs, refit_every, max_window, seed
         Risk state (``tools.regime.causal_risk_state``).
     structure_window, structure_every, structure_lags, structure_min_obs
         Structure (``tools.structure.structure_path``).
@@ -57,6 +57,7 @@ class ResearchParams:
         Sessions between two proposals.
     """
 
+    model: str = "ensemble"
     n_states: int = 2
     penalty: float = 50.0
     min_obs: int = 504
@@ -147,10 +148,14 @@ class RegimeHistory:
     market : str
         The column that is the market's.
     n_states : int
+    model : str
+        Of the risk state.
     risk_state : int8 [T, M]
         0 calm … K−1 turbulent, −1 unknown.
-    risk_margin, risk_duration : float64 [T, M]
-        NaN where unknown; duration in bars.
+    risk_margin, risk_duration, risk_probability, risk_flips : float64 [T, M]
+        NaN where unknown; duration in bars; filtered probability of the state; changes of state per bar.
+    risk_transition : float64 [T, M, K, K]
+        Of the fit in force, from row to column in one bar; NaN where unknown.
     risk_fitted_at : int64 [T, M]
         Row of the fit in force, −1 = none.
     risk_reason : int8 [T, M]
@@ -167,9 +172,13 @@ class RegimeHistory:
     symbols: tuple[str, ...]
     market: str
     n_states: int
+    model: str
     risk_state: I1
     risk_margin: F8
     risk_duration: F8
+    risk_probability: F8
+    risk_flips: F8
+    risk_transition: F8
     risk_fitted_at: I8
     risk_reason: I1
     structure: StructurePath
@@ -195,6 +204,11 @@ class RegimeHistory:
             self.risk_reason[:, i],
             (),
             self.n_states,
+            self.risk_probability[:, i],
+            self.risk_flips[:, i],
+            np.arange(len(ts_ns)),
+            self.risk_transition[:, i],
+            self.model,
         )
         return Regime(
             symbol=symbol,

@@ -26,6 +26,23 @@ class Correlations:
 
 
 @dataclass(frozen=True, slots=True)
+class TapePath:
+    """What a tape said by each bar's decision, causal in its first axis.
+
+    Parameters
+    ----------
+    spread_bps : float64 [T, N]
+        NaN = not measured.
+    book, tape_grade : int8 [T, N]
+        As in ``guards.snapshot``; −1 = the tape does not say.
+    """
+
+    spread_bps: F8
+    book: I1
+    tape_grade: I1
+
+
+@dataclass(frozen=True, slots=True)
 class MarketPath:
     """Everything the guards may know of the market, causal in its first axis.
 
@@ -35,7 +52,11 @@ class MarketPath:
         Decision times; ordinal of the venue session.
     close, fill_price : float64 [T, N]
         Marks, and the price at which orders decided one bar earlier trade.
-    sigma, completeness, adv : float64 [T, N]
+    sigma, completeness, adv, spread_bps : float64 [T, N]
+        ``spread_bps`` is what decisions know: measured by the tape, else declared.
+    book, tape_grade : int8 [T, N]
+    declared_spread_bps : float64 [N]
+        What fills and conservative marks pay; NaN = the default of the costs.
     n_obs, gap : int64 [T, N]
     label, confidence : int8 [T], float64 [T]
     venue_open : bool [T]
@@ -62,6 +83,9 @@ class MarketPath:
     confidence: F8
     correlations: Correlations
     spread_bps: F8
+    book: I1
+    tape_grade: I1
+    declared_spread_bps: F8
     group: I8
     groups: tuple[str, ...]
     lot: F8
@@ -98,6 +122,9 @@ class MarketPath:
             gap=self.gap[t],
             venue_open=np.full(n, self.venue_open[t]),
             adv=self.adv[t],
+            spread_bps=self.spread_bps[t],
+            book=self.book[t],
+            tape_grade=self.tape_grade[t],
             group=self.group,
             n_groups=len(self.groups),
             lot=self.lot,

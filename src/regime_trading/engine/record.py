@@ -21,7 +21,7 @@ from regime_trading.guards.chain import OUTCOMES, Decisions
 from regime_trading.guards.snapshot import LATCHING_RULES, Market, States, View
 from regime_trading.guards.verdict import BOUND, UNKNOWN
 
-FEATURE_SET_VERSION = "1"
+FEATURE_SET_VERSION = "2"
 SCHEDULER = "engine"
 _NANO_RULES = frozenset({"CC-01", "CC-02", "CC-03", "CC-04", "XL-03", "XL-04", "XL-06"})
 _BREACH_GUARDS = frozenset({Guard.DATA_SANITY, Guard.BLACKOUT, Guard.DRAWDOWN})
@@ -42,6 +42,9 @@ _MARKET_ARRAYS = (
     "gap",
     "venue_open",
     "adv",
+    "spread_bps",
+    "book",
+    "tape_grade",
     "group",
     "lot",
     "multiplier",

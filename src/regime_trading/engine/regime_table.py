@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from io import BytesIO
 
 import numpy as np
@@ -13,9 +14,12 @@ from regime_trading.core.numbers import I8
 from regime_trading.engine.histories import RegimeHistory
 from regime_trading.tools.structure import StructurePath
 
-_OWN = ("label", "confidence", "risk_state", "risk_margin", "risk_duration", "risk_fitted_at", "risk_reason")
-_STRUCTURE = ("label", "confidence", "variance_ratio", "p_value", "half_life", "n_obs", "reason")
-_HASH, _MARKET, _STATES = "content_hash", "market", "n_states"
+_OWN = (
+    "label", "confidence", "risk_state", "risk_margin", "risk_duration", "risk_probability", "risk_flips",
+    "risk_fitted_at", "risk_reason",
+)  # fmt: skip
+_STRUCTURE = tuple(field.name for field in fields(StructurePath))
+_HASH, _MARKET, _STATES, _MODEL = "content_hash", "market", "n_states", "model"
 
 
 def to_parquet(history: RegimeHistory, ts_ns: I8) -> bytes:
@@ -36,6 +40,7 @@ def to_parquet(history: RegimeHistory, ts_ns: I8) -> bytes:
             _HASH: _content(history, ts_ns),
             _MARKET: history.market,
             _STATES: str(history.n_states),
+            _MODEL: history.model,
         },
     )
     return buffer.getvalue()
@@ -51,7 +56,8 @@ def from_parquet(data: bytes, where: str) -> tuple[RegimeHistory, I8]:
     """
     try:
         metadata = pl.read_parquet_metadata(BytesIO(data))
-        history, ts_ns = _history(pl.read_parquet(BytesIO(data)), metadata[_MARKET], int(metadata[_STATES]))
+        frame, n_states = pl.read_parquet(BytesIO(data)), int(metadata[_STATES])
+        history, ts_ns = _history(frame, metadata[_MARKET], n_states, metadata[_MODEL])
     except (pl.exceptions.PolarsError, KeyError, ValueError, OSError) as error:
         raise BadInput(
             expected="a table of regimes", found=f"{type(error).__name__}: {error}", where=where
@@ -63,7 +69,13 @@ def from_parquet(data: bytes, where: str) -> tuple[RegimeHistory, I8]:
 
 def _arrays(history: RegimeHistory) -> dict[str, np.ndarray]:
     own = {name: getattr(history, name) for name in _OWN}
+    own |= {name: history.risk_transition[..., i, j] for name, i, j in _moves(history.n_states)}
     return own | {f"structure_{name}": getattr(history.structure, name) for name in _STRUCTURE}
+
+
+def _moves(n_states: int) -> list[tuple[str, int, int]]:
+    """Column, from and to of every transition."""
+    return [(f"risk_transition_{i}_{j}", i, j) for i in range(n_states) for j in range(n_states)]
 
 
 def _content(history: RegimeHistory, ts_ns: I8) -> str:
@@ -71,7 +83,7 @@ def _content(history: RegimeHistory, ts_ns: I8) -> str:
     return array_hash({**_arrays(history), "ts_ns": ts_ns, "names": names})
 
 
-def _history(frame: pl.DataFrame, market: str, n_states: int) -> tuple[RegimeHistory, I8]:
+def _history(frame: pl.DataFrame, market: str, n_states: int, model: str) -> tuple[RegimeHistory, I8]:
     symbols = tuple(frame["symbol"].unique(maintain_order=True).to_list())
     shape = (frame.height // max(len(symbols), 1), len(symbols))
 
@@ -83,7 +95,14 @@ def _history(frame: pl.DataFrame, market: str, n_states: int) -> tuple[RegimeHis
     ts_ns = np.ascontiguousarray(frame["ts_event"].cast(pl.Int64).to_numpy().reshape(shape)[:, 0])
     structure = StructurePath(**{name: table(f"structure_{name}") for name in _STRUCTURE})
     own = {name: table(name) for name in _OWN}
-    return (
-        RegimeHistory(symbols=symbols, market=market, n_states=n_states, structure=structure, **own),
-        ts_ns,
+    moves = np.stack([table(name) for name, _, _ in _moves(n_states)], axis=-1)
+    history = RegimeHistory(
+        symbols=symbols,
+        market=market,
+        n_states=n_states,
+        model=model,
+        structure=structure,
+        risk_transition=moves.reshape(*shape, n_states, n_states),
+        **own,
     )
+    return history, ts_ns

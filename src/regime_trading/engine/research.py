@@ -167,9 +167,13 @@ def regimes(
         symbols=symbols,
         market=features.market,
         n_states=params.n_states,
+        model=params.model,
         risk_state=state,
         risk_margin=margin,
         risk_duration=np.column_stack([path.expected_duration for path in risk]),
+        risk_probability=np.column_stack([path.probability for path in risk]),
+        risk_flips=np.column_stack([path.flips for path in risk]),
+        risk_transition=np.stack([path.transitions() for path in risk], axis=1),
         risk_fitted_at=np.column_stack([path.fitted_at for path in risk]),
         risk_reason=np.column_stack([path.reason for path in risk]),
         structure=structure,
@@ -188,6 +192,7 @@ def _with_market(features: FeatureHistory) -> tuple[tuple[str, ...], F8]:
 def _risk_path(returns: F8, params: ResearchParams) -> RiskPath:
     return causal_risk_state(
         returns,
+        model=params.model,
         n_states=params.n_states,
         penalty=params.penalty,
         min_obs=params.min_obs,

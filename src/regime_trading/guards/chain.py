@@ -30,6 +30,7 @@ REGISTRY: dict[str, RuleFunction] = {
     "DS-01": data_sanity.stale_price,
     "DS-02": data_sanity.missing_price,
     "DS-03": data_sanity.price_jump,
+    "DS-04": data_sanity.book,
     "DS-05": data_sanity.bar_integrity,
     "DS-11": data_sanity.proposal_sanity,
     "DS-12": data_sanity.covariance_health,
@@ -53,6 +54,7 @@ REGISTRY: dict[str, RuleFunction] = {
     "CC-08": concentration.max_positions,
     "XL-03": liquidity.participation,
     "XL-04": liquidity.liquidation,
+    "XL-05": liquidity.cost_gate,
     "XL-06": liquidity.turnover,
     "XL-07": liquidity.small_orders,
 }

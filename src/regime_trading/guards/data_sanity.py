@@ -6,8 +6,17 @@ import numpy as np
 
 from regime_trading.core.numbers import B1, F8, I8
 from regime_trading.core.rules import TradingState
-from regime_trading.guards.constraint import block, halt, mode, stay
-from regime_trading.guards.snapshot import Market, Params, View, missing_mark
+from regime_trading.guards.constraint import block, halt, meet, mode, stay
+from regime_trading.guards.snapshot import (
+    BROKEN_TAPE,
+    CROSSED_BOOK,
+    LOCKED_BOOK,
+    Market,
+    Params,
+    View,
+    known_spread,
+    missing_mark,
+)
 from regime_trading.guards.variance import thin_history
 from regime_trading.guards.verdict import Verdict, least, verdict, worst
 
@@ -75,6 +84,39 @@ def price_jump(view: View, k: Params) -> Verdict:
         value=view.everyone(worst(move)[0]),
         limit=k["abs_move"],
         codes={"PRICE_JUMP_UNCONFIRMED": jumped},
+    )
+
+
+def book(view: View, k: Params) -> Verdict:
+    """DS-04: ``bid_i < ask_i``, ``spread_i ≤ max_spread_bps`` and a tape that is not broken, else BLOCK(i).
+
+    Crossed, locked, or ``spread_i > hard_multiple · max_spread_bps``: NO_TRADE(i), for no price of such a book is
+    one to exit at. Not known on a source that has quotes: BLOCK(i); a declared spread stands in only for a source
+    that has none.
+    """
+    market = view.market
+    spread = known_spread(market)[None, :]
+    wide = spread > k["max_spread_bps"][:, None]
+    extreme = spread > (k["hard_multiple"] * k["max_spread_bps"])[:, None]
+    locked = view.per_asset(market.book == LOCKED_BOOK)
+    crossed = view.per_asset(market.book == CROSSED_BOOK)
+    broken = view.per_asset(market.tape_grade == BROKEN_TAPE)
+    unknown = np.isnan(spread) & ~locked & ~crossed
+    return verdict(
+        view,
+        meet(block(wide | broken | unknown, view.held), stay(extreme | locked | crossed)),
+        bound=wide | locked | crossed | broken,
+        unknown=unknown,
+        value=view.everyone(worst(spread)[0]),
+        limit=k["max_spread_bps"],
+        codes={
+            "SPREAD_WIDE": wide,
+            "SPREAD_EXTREME": extreme,
+            "BOOK_LOCKED": locked,
+            "BOOK_CROSSED": crossed,
+            "TAPE_BROKEN": broken,
+            "BOOK_UNKNOWN": unknown,
+        },
     )
 
 

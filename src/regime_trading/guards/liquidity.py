@@ -1,12 +1,13 @@
-"""Guard 6, execution and liquidity limits. They bound sizes and steps; only XL-04 moves a target."""
+"""Guard 6, execution and liquidity limits. They bound sizes and steps; only XL-04 and XL-05 move a target."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from regime_trading.core.numbers import F8, to_nano
-from regime_trading.guards.constraint import Constraint, clamp
-from regime_trading.guards.snapshot import Params, View
+from regime_trading.core.numbers import F8, NANO, to_nano
+from regime_trading.guards.constraint import Constraint, block, clamp
+from regime_trading.guards.snapshot import Params, View, known_spread
+from regime_trading.guards.variance import known_sigma
 from regime_trading.guards.verdict import Verdict, least, verdict, worst
 
 _MOST = 1e6
@@ -62,6 +63,43 @@ def liquidation(view: View, k: Params) -> Verdict:
         value=worst(view.size),
         limit=least(limit),
         codes={"DAYS_TO_LIQUIDATE": over, "ADV_UNKNOWN": unknown},
+    )
+
+
+def entry_cost_bps(view: View, opening: F8, k_impact: F8) -> F8:
+    """Half the spread and the square-root impact of opening ``opening`` nanoweights, float64 [A, N].
+
+    NaN where spread, σ, ADV or equity is unknown; without volume there is no estimate either.
+    """
+    market = view.market
+    adv = np.where(np.isfinite(market.adv) & (market.adv > 0), market.adv, np.nan)
+    sigma_bps = np.where(known_sigma(market), market.sigma, np.nan) * 1e4
+    equity = np.where(np.isfinite(view.books.equity) & (view.books.equity > 0), view.books.equity, np.nan)
+    share = opening / NANO * equity[:, None] / adv
+    return known_spread(market) / 2.0 + k_impact[:, None] * sigma_bps * np.sqrt(share)
+
+
+def cost_gate(view: View, k: Params) -> Verdict:
+    """XL-05: ``spread_i / 2 + k_impact · σ_i · √(order_i / ADV_i) ≤ max_cost_bps``, else BLOCK(i); entries only.
+
+    ``order_i`` is the whole leg that opens, as proposed: the square-root law is about the order, however it is
+    sliced. Source: Almgren et al. (2005), Tóth et al. (2011). A cost that is not known is no entry. The half of
+    the gate that compares cost with the expected edge is not part of the rule: no edge is an input here, nor are
+    fees.
+    """
+    opening = legs(view)[1]
+    entry = opening > 0
+    cost = np.where(entry, entry_cost_bps(view, opening, k["k_impact"]), np.nan)
+    over = cost > k["max_cost_bps"][:, None]
+    unknown = entry & np.isnan(cost)
+    return verdict(
+        view,
+        block(over | unknown, view.held),
+        bound=over,
+        unknown=unknown,
+        value=worst(cost),
+        limit=k["max_cost_bps"],
+        codes={"ENTRY_TOO_COSTLY": over, "COST_UNKNOWN": unknown},
     )
 
 

@@ -22,6 +22,8 @@ from regime_trading.core.rules import RULES, FreezeWindow, RuleParams, Rung, uni
 LATCHING_RULES: tuple[str, ...] = ("LD-01", "LD-02", "LD-03", "LD-13")
 NO_LATCH = -1
 MAX_RUNGS = 8
+NO_BOOK, TWO_SIDED, LOCKED_BOOK, CROSSED_BOOK = -1, 0, 1, 2
+NO_TAPE, HEALTHY_TAPE, THIN_TAPE, STRESSED_TAPE, BROKEN_TAPE = -1, 0, 1, 2, 3
 Params = Mapping[str, Any]
 
 
@@ -47,6 +49,12 @@ class Market:
         Status by the exchange or its calendar; unknown counts as closed.
     adv : float64 [N]
         Average daily notional, account currency.
+    spread_bps : float64 [N]
+        Quoted spread in force: measured where there is a tape, else declared. NaN = unknown, as is an infinite or
+        negative number.
+    book, tape_grade : int8 [N]
+        ``TWO_SIDED``, ``LOCKED_BOOK``, ``CROSSED_BOOK`` or ``NO_BOOK`` (not known); ``HEALTHY_TAPE`` to
+        ``BROKEN_TAPE`` or ``NO_TAPE``.
     group : int64 [N]
         Index of the group, −1 = unclassified.
     lot, multiplier, fx : float64 [N]
@@ -78,6 +86,9 @@ class Market:
     gap: I8
     venue_open: B1
     adv: F8
+    spread_bps: F8
+    book: I1
+    tape_grade: I1
     group: I8
     n_groups: int
     lot: F8
@@ -222,6 +233,18 @@ def known_or_zero(values: F8) -> F8:
 def missing_mark(market: Market) -> B1:
     """Assets without a usable price, bool [N]."""
     return ~(np.isfinite(market.price) & (market.price > 0))
+
+
+def known_spread(market: Market) -> F8:
+    """Quoted spread that a rule may use, float64 [N]; NaN where it is unknown.
+
+    A source that has quotes must have said what the book is; a declared spread stands in only for a source
+    that cannot.
+    """
+    known = np.isfinite(market.spread_bps) & (market.spread_bps >= 0)
+    if "quotes" in market.provided:
+        known &= market.book >= TWO_SIDED
+    return np.where(known, market.spread_bps, np.nan)
 
 
 def stack_params(

@@ -15,7 +15,7 @@ from regime_trading.core.audit import Dataset, chain_id
 from regime_trading.core.canonical import GENESIS, chain_hashes, content_hash
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.numbers import F8, I8
-from regime_trading.core.ports import ArtifactStore, Calendar, MarketData, RecordSealer
+from regime_trading.core.ports import ArtifactStore, Calendar, MarketData, RecordSealer, TapeSource
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import AuditEvent, DataHealth, Mode, PriceWindow, ProposalRows
 from regime_trading.core.settings import Settings
@@ -25,6 +25,8 @@ from regime_trading.engine.attempts import attempt_terms
 from regime_trading.engine.backtest import BasketPath, HistoryInputs, HistoryResult, rule_counts, run_history
 from regime_trading.engine.desk import annual_bars, make_desk, market_path
 from regime_trading.engine.record import Identity
+from regime_trading.engine.tape_history import Readings, tape_caps, tape_path, tape_readings, tapes_hash
+from regime_trading.engine.tape_reading import TapeReading
 from regime_trading.engine.universe import (
     USER,
     Universe,
@@ -62,6 +64,7 @@ class BacktestDeps:
     profiles: tuple[TraderProfile, ...]
     source: Callable[[str], MarketData]
     calendar: Callable[[str], Calendar]
+    day_edges: Callable[[str | None, int, int], I8]
     sealer: RecordSealer
     store: ArtifactStore
     code_version: str
@@ -101,13 +104,14 @@ def run_backtest(
     found = study(
         plan.window, plan.universe, deps.settings, StudyCache(deps.store, deps.code_version), progress
     )
-    inputs = _inputs(plan, found, request, deps, progress)
+    readings = _readings(plan, deps)
+    inputs = _inputs(plan, found, request, readings, deps, progress)
     result = run_history(inputs, _sealing(inputs, deps), block_bars=BLOCK_BARS, progress=progress)
     for account in range(len(plan.profiles)):
         for block in result.rl.blocks(account):
             if len(block.columns["seq"]):
                 deps.sealer.seal_rl(block)
-    report = build_report(plan, found, inputs, result, deps)
+    report = build_report(plan, found, inputs, result, readings, deps)
     _write_report(report, path, deps.store)
     summary = _summary(plan, inputs, result, report, path)
     deps.store.write_bytes(f"{path}/summary.json", json.dumps(summary, indent=2).encode())
@@ -161,7 +165,9 @@ def _plan(request: BacktestRequest, deps: BacktestDeps) -> Plan:
             expected="a first day with bars after it", found=str(request.first_day), where="--from"
         )
     health = data.health(until=until, symbols=universe.columns)
-    run_id = request.run_id or _run_id(request, deps, profiles, universe, window, first)
+    run_id = request.run_id or _run_id(
+        request, deps, profiles, universe, window, first, _tape_hash(data, universe)
+    )
     return Plan(
         run_id,
         profiles,
@@ -177,6 +183,10 @@ def _plan(request: BacktestRequest, deps: BacktestDeps) -> Plan:
     )
 
 
+def _tape_hash(data: MarketData, universe: Universe) -> str:
+    return tapes_hash({s: tape for s in universe.symbols if (tape := data.tape(s)) is not None})
+
+
 def _end_of(day: dt.date) -> int:
     midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
     return int(midnight.timestamp()) * 1_000_000_000 - 1
@@ -189,10 +199,12 @@ def _run_id(
     universe: Universe,
     window: PriceWindow,
     first: int,
+    tapes: str,
 ) -> str:
     inputs = {
         "source": source_key(deps.settings, request.source),
         "window": window.content_hash(),
+        "tapes": tapes,
         "first": first,
         "baskets": [choice.name for choice in universe.baskets],
         "symbols": list(universe.symbols),
@@ -205,10 +217,14 @@ def _run_id(
 
 
 def _inputs(
-    plan: Plan, found: Study, request: BacktestRequest, deps: BacktestDeps, progress: Progress | None
+    plan: Plan,
+    found: Study,
+    request: BacktestRequest,
+    readings: Readings,
+    deps: BacktestDeps,
+    progress: Progress | None,
 ) -> HistoryInputs:
     settings, symbols, window = deps.settings, plan.universe.symbols, plan.window
-    caps = settings.market_intelligence.confidence_cap
     market = market_path(
         window,
         symbols,
@@ -220,7 +236,8 @@ def _inputs(
         provides=plan.data.provides,
         calendar=plan.calendar,
         bar_ns=plan.bar_ns,
-        confidence_cap=float(caps.bars),
+        confidence_cap=tape_caps(readings, symbols, len(window.ts_ns), settings.market_intelligence),
+        tape=tape_path(readings, symbols, len(window.ts_ns)) if readings else None,
     )
     cache = StudyCache(deps.store, deps.code_version)
     baskets = (
@@ -251,6 +268,20 @@ def _inputs(
         first=plan.first,
         last=plan.last,
     )
+
+
+def _tapes(plan: Plan) -> dict[str, TapeSource]:
+    found = ((symbol, plan.data.tape(symbol)) for symbol in plan.universe.symbols)
+    return {symbol: tape for symbol, tape in found if tape is not None}
+
+
+def _readings(plan: Plan, deps: BacktestDeps) -> dict[str, dict[int, TapeReading]]:
+    """What the tape of each symbol says before each decided bar; empty without tapes."""
+    rows, knobs = range(plan.first, plan.last + 1), deps.settings.market_intelligence
+    return {
+        symbol: tape_readings(tape, plan.window.ts_ns, rows, plan.bar_ns, knobs, deps.day_edges)
+        for symbol, tape in _tapes(plan).items()
+    }
 
 
 def _user_basket(rows: ProposalRows, plan: Plan) -> BasketPath:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from regime_trading.core.market_intelligence import MarketIntelligence
 from regime_trading.core.numbers import F8
 from regime_trading.core.rules import RULE_IDS, Release
 from regime_trading.core.schemas import ActorType, TapeSummary
 from regime_trading.engine.backtest import HistoryInputs, HistoryResult, rule_counts
 from regime_trading.engine.market import MarketPath
+from regime_trading.engine.tape_history import Readings, market_tape_cap
 from regime_trading.guards.chain import OUTCOMES
 from regime_trading.services.study import Study
 from regime_trading.tools.controls import (
@@ -51,7 +54,12 @@ SUBSTITUTE_WORDS = {
 
 
 def build_report(
-    plan: Plan, found: Study, inputs: HistoryInputs, result: HistoryResult, deps: BacktestDeps
+    plan: Plan,
+    found: Study,
+    inputs: HistoryInputs,
+    result: HistoryResult,
+    readings: Readings,
+    deps: BacktestDeps,
 ) -> BacktestReport:
     """The whole report over all firms; ``for_firm`` cuts it."""
     ts_ns = plan.window.ts_ns[plan.first :]
@@ -65,13 +73,7 @@ def build_report(
         first_ns=int(ts_ns[0]),
         last_ns=int(ts_ns[-1]),
         source=source_note(plan, inputs.market),
-        tape=TapeSummary(
-            evidence="bars",
-            confidence_cap=float(deps.settings.market_intelligence.confidence_cap.bars),
-            notes=(
-                "The source has no quotes: spread, order-flow imbalance and microprice are not measured.",
-            ),
-        ),
+        tape=tape_summary(readings, plan.universe.symbols, deps.settings.market_intelligence),
         fill_price=f"Orders decided at a bar fill at the {'open' if has_open else 'close'} of the next bar.",
         costs=(
             f"Each fill pays half the spread (declared, {costs.default_spread_bps:g} bp where none is), "
@@ -85,6 +87,20 @@ def build_report(
         operators=deps.settings.backtest.operators,
         code_version=deps.code_version,
     )
+
+
+def tape_summary(readings: Readings, symbols: Sequence[str], knobs: MarketIntelligence) -> TapeSummary:
+    """What the tapes said before the last bar that they reach, and over how many bars."""
+    rows = sorted({row for by_row in readings.values() for row in by_row})
+    last = rows[-1] if rows else -1
+    said = {s: by_row[last].features for s, by_row in readings.items() if last in by_row}
+    cap, grade, _ = market_tape_cap(said, symbols, knobs)
+    note = (
+        f"Tapes reach {len(rows):,} bars; shown is the last of them. Every other bar rests on bars alone."
+        if rows
+        else "The source has no quotes: spread, order-flow imbalance and microprice are not measured."
+    )
+    return TapeSummary(evidence=grade, confidence_cap=cap, features=tuple(said.values()), notes=(note,))
 
 
 def source_note(plan: Plan, market: MarketPath) -> SourceNote:

@@ -16,6 +16,7 @@ from regime_trading.core.schemas import Mode, Proposal, RunRecord
 from regime_trading.core.settings import Settings
 from regime_trading.core.state import PipelineState, RunRequest
 from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.engine.tape_history import tapes_hash
 from regime_trading.engine.universe import AD_HOC, choose_accounts, choose_universe
 
 Effort = Literal["fast", "thorough"]
@@ -147,6 +148,7 @@ class RunService:
             "proposal": ask.proposal,
             "notes": chosen.notes,
             "data_hash": source.window(until=as_of_ns, symbols=symbols).content_hash(),
+            "tape_hash": tapes_hash({s: tape for s in traded if (tape := source.tape(s)) is not None}),
             "config_hash": self._config_hash(accounts),
             "ledger_hash": content_hash([book for _, book in books]),
             "code_version": self.code_version,

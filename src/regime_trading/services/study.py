@@ -173,6 +173,7 @@ def _unpack_regimes(saved: Arrays, found: FeatureHistory, params: ResearchParams
         symbols=tuple(str(symbol) for symbol in saved["symbols"]),
         market=found.market,
         n_states=params.n_states,
+        model=params.model,
         structure=StructurePath(**structure),  # type: ignore[arg-type]
         **own,  # type: ignore[arg-type]
     )

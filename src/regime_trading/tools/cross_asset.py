@@ -1,13 +1,158 @@
-"""How assets hang together. Correlation is called correlation; nothing here is causal evidence."""
+"""How assets hang together: clusters, correlation and its breaks, lead and lag, and who drives whom.
+
+Correlation is called correlation. A word of cause (``drives``, ``driven``, ``bidirectional``) is used only where
+convergent cross mapping passed all its tests (:mod:`regime_trading.tools.convergent_mapping`).
+"""
 
 from __future__ import annotations
 
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.special import stdtr, stdtrit
 
 from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import F8
+from regime_trading.tools.convergent_mapping import CrossMap, CrossMapParams, cross_map, normal_scores
+from regime_trading.tools.risk import ewma_volatility
 
 CLUSTER_CORRELATION = 0.5
+_WARM_UP = 20
+FAST = CrossMapParams(dimensions=(2, 3, 4), n_surrogates=39)
+"""Cheapest parameters that can still reject at level .05 in two directions."""
+
+Verdict = Literal["drives", "driven", "bidirectional", "synchronous", "correlated", "decoupled", "unknown"]
+Labels = tuple[tuple[int, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Pearson correlation with a heteroskedasticity- and autocorrelation-robust interval."""
+
+    value: float
+    low: float
+    high: float
+    n_obs: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeadLag:
+    """Cross-correlation of two return series at lags other than 0: a correlation, never a cause.
+
+    Attributes
+    ----------
+    lags : tuple of int
+        −K … −1, 1 … K; at a positive lag the first series is earlier.
+    correlations : float64 [2K]
+    p_value : float
+        Joint over all lags.
+    best_lag : int
+        Of the largest statistic in absolute value.
+    leader : {'first', 'second', 'none'}
+        ``none`` where the joint test does not reject.
+    """
+
+    lags: tuple[int, ...]
+    correlations: F8
+    p_value: float
+    best_lag: int
+    leader: Literal["first", "second", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationBreak:
+    """Mean correlation of the last bars against its own past; ``p_value`` is two-sided, NaN where unknown."""
+
+    recent: float
+    past: float
+    t: float
+    p_value: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CouplingParams:
+    """How groups are judged against the market.
+
+    Attributes
+    ----------
+    cross_map : CrossMapParams
+        :data:`FAST`, or ``CrossMapParams()`` where time allows.
+    halflife : float
+        Of the EWMA volatility whose logarithm is cross mapped, in bars.
+    negligible : float
+        |correlation| of returns, and cross-map skill, below which a group counts as decoupled.
+    strong : float
+        |correlation| of the log volatilities from which a mutual coupling cannot be told from a shared driver.
+    level : float
+        1 − level is the coverage of the correlation interval.
+    """
+
+    cross_map: CrossMapParams = field(default=FAST)
+    halflife: float = 5.0
+    negligible: float = 0.3
+    strong: float = 0.5
+    level: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not (
+            self.halflife > 0 and 0 < self.negligible < 1 and 0 < self.strong <= 1 and 0 < self.level < 1
+        ):
+            raise BadInput(
+                expected="halflife > 0; negligible, strong and level in (0, 1)",
+                found=repr(self),
+                where="CouplingParams",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCoupling:
+    """Coupling of one group with the market, with the numbers behind.
+
+    Attributes
+    ----------
+    group : str
+    verdict : Verdict
+        ``drives``: the group drives the market; ``driven``: the market drives the group.
+    grade : {'bars'}
+        Grade of the evidence.
+    correlation : Correlation or None
+        Of returns.
+    volatility_correlation : Correlation or None
+        Of the normal scores of the log volatilities that are cross mapped.
+    drives, driven : CrossMap or None
+        Both directions; None where not computed.
+    n_obs : int
+        Rows on which group and market both have a return.
+    reason : str
+    """
+
+    group: str
+    verdict: Verdict
+    n_obs: int
+    reason: str
+    correlation: Correlation | None = None
+    volatility_correlation: Correlation | None = None
+    drives: CrossMap | None = None
+    driven: CrossMap | None = None
+    grade: Literal["bars"] = "bars"
+
+    @property
+    def skill(self) -> float | None:
+        """Largest cross-map skill of the two directions."""
+        known = [c.skill_max for c in (self.drives, self.driven) if c is not None]
+        return max(known) if known else None
+
+    @property
+    def best_lag(self) -> int | None:
+        """Bars from the effect to the cause in the direction with the larger skill."""
+        known = [c for c in (self.drives, self.driven) if c is not None]
+        return max(known, key=lambda c: c.skill_max).best_lag if known else None
 
 
 def clusters(correlation: F8, threshold: float = CLUSTER_CORRELATION) -> tuple[tuple[int, ...], ...]:
@@ -54,9 +199,469 @@ def clusters(correlation: F8, threshold: float = CLUSTER_CORRELATION) -> tuple[t
     return tuple(tuple(g) for g in sorted(groups, key=lambda g: (-len(g), g[0])))
 
 
+def named_clusters(
+    correlation: F8, symbols: Sequence[str], threshold: float = CLUSTER_CORRELATION
+) -> tuple[tuple[str, ...], ...]:
+    """:func:`clusters` of named assets, the same for every order of the assets.
+
+    The matrix is brought into the order of the symbols first, so that sums are taken and ties are broken in that
+    order.
+
+    Parameters
+    ----------
+    correlation : float64 [N, N]
+    symbols : sequence of str [N]
+        Unique.
+    threshold : float
+
+    Returns
+    -------
+    tuple of tuple of str
+        Members ascending; groups by size (largest first), then by first symbol.
+
+    Raises
+    ------
+    BadInput
+        Symbols that repeat or do not match the matrix; see also :func:`clusters`.
+    """
+    if correlation.ndim != 2 or len(symbols) != len(correlation) or len(set(symbols)) != len(symbols):
+        raise BadInput(
+            expected="one unique symbol for each row of the matrix",
+            found=f"{len(symbols)} symbols ({len(set(symbols))} unique), shape {correlation.shape}",
+            where="named_clusters",
+        )
+    order = sorted(range(len(symbols)), key=lambda i: symbols[i])
+    found = clusters(correlation[np.ix_(order, order)], threshold)
+    return tuple(tuple(symbols[order[i]] for i in group) for group in found)
+
+
+def stable_labels(groups: Sequence[tuple[str, ...]], previous: Labels = ()) -> Labels:
+    """Numbers for clusters that stay with them from one clustering to the next.
+
+    Groups inherit the labels of ``previous`` so that the number of assets that keep their label is the largest
+    possible; a group that shares no member with its match, or has none, gets the next number never used before.
+
+    Parameters
+    ----------
+    groups : sequence of tuple of str
+        Disjoint, as :func:`named_clusters` returns them.
+    previous : tuple of (int, tuple of str)
+        A result of this function.
+
+    Returns
+    -------
+    tuple of (int, tuple of str)
+        In the order of ``groups``.
+    """
+    overlap = np.array([[len(set(g) & set(old)) for _, old in previous] for g in groups], dtype=np.float64)
+    matched: dict[int, int] = {}
+    if overlap.size:
+        rows, columns = linear_sum_assignment(overlap, maximize=True)
+        matched = {int(r): previous[c][0] for r, c in zip(rows, columns, strict=True) if overlap[r, c] > 0}
+    unused = max((label for label, _ in previous), default=-1) + 1
+    fresh = {i: unused + k for k, i in enumerate(i for i in range(len(groups)) if i not in matched)}
+    return tuple(((matched | fresh)[i], g) for i, g in enumerate(groups))
+
+
 def mean_correlation(correlation: F8, members: tuple[int, ...] | None = None) -> float | None:
     """Mean over the known pairs of ``members`` (all by default); None where there is no pair."""
     chosen = correlation if members is None else correlation[np.ix_(list(members), list(members))]
     pairs = chosen[np.triu_indices(len(chosen), k=1)]
     known = pairs[np.isfinite(pairs)]
     return float(known.mean()) if len(known) else None
+
+
+def robust_correlation(x: F8, y: F8, level: float = 0.05) -> Correlation:
+    """Correlation with an interval that holds under volatility clustering and autocorrelation.
+
+    The influence of a row is psi = z_x z_y − rho (z_x² + z_y²)/2. The variance of rho is lrv/n, where lrv is the
+    larger of its :func:`long_run_variance` and of var(psi)(1 + phi)/(1 − phi), phi the product of the first-order
+    autocorrelations (Bartlett's formula for two AR(1)), which is less noisy where both persist. The interval is
+    atanh(rho) ± t · √(lrv/n)/(1 − rho²) on Fisher's scale, with Student's t of the effective sample size
+    n · var(psi)/lrv, less 2.
+
+    Parameters
+    ----------
+    x, y : float64 [T]
+        Rows with a NaN in either are left out.
+    level : float
+        1 − coverage.
+
+    Returns
+    -------
+    Correlation
+        NaN where fewer than 10 rows are complete or a series does not vary.
+    """
+    rows = ~(np.isnan(x) | np.isnan(y))
+    x, y, n = x[rows], y[rows], int(rows.sum())
+    if n < 10 or not (np.ptp(x) > 0 and np.ptp(y) > 0):
+        return Correlation(math.nan, math.nan, math.nan, n)
+    zx, zy = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    rho = float(np.clip((zx * zy).mean(), -1.0, 1.0))
+    if 1.0 - abs(rho) < 1e-12:
+        return Correlation(rho, rho, rho, n)
+    influence = zx * zy - rho * (zx * zx + zy * zy) / 2.0
+    phi = min(max(_first_order(x) * _first_order(y), 0.0), 0.94)
+    spread = max(long_run_variance(influence), float(influence.var()) * (1.0 + phi) / (1.0 - phi))
+    worth = n * min(1.0, float(influence.var()) / spread)
+    half = -float(stdtrit(max(worth - 2.0, 1.0), level / 2.0)) * math.sqrt(spread / n) / (1.0 - rho * rho)
+    return Correlation(rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half), n)
+
+
+def long_run_variance(x: F8) -> float:
+    """Long-run variance Σ_k gamma_k of a series, prewhitened by an AR(1) (Andrews & Monahan 1992,
+    *Econometrica* 60:953): Bartlett weights on the residuals, the bandwidth of Andrews (1991) for an AR(1) and at
+    most T/4, divided by (1 − phi)².
+
+    Parameters
+    ----------
+    x : float64 [T]
+        Without NaN, T ≥ 3.
+
+    Returns
+    -------
+    float
+        ≥ 0; 0 for a constant.
+    """
+    phi = _first_order(x)
+    whitened = x[1:] - x.mean() - phi * (x[:-1] - x.mean())
+    e, n = whitened - whitened.mean(), len(whitened)
+    rest = _first_order(e)
+    band = 1.1447 * (4.0 * rest**2 / ((1.0 - rest) ** 2 * (1.0 + rest) ** 2) * n) ** (1.0 / 3.0)
+    lags = min(int(band), n // 4)
+    ahead = [2.0 * (1.0 - k / (lags + 1.0)) * float(e[k:] @ e[:-k]) / n for k in range(1, lags + 1)]
+    return max(math.fsum([float(e @ e) / n, *ahead]), 0.0) / (1.0 - phi) ** 2
+
+
+def _first_order(x: F8) -> float:
+    deviation = x - x.mean()
+    total = float(deviation @ deviation)
+    return min(max(float(deviation[1:] @ deviation[:-1]) / total, -0.97), 0.97) if total > 0.0 else 0.0
+
+
+def lead_lag(
+    x: F8,
+    y: F8,
+    rng: np.random.Generator,
+    *,
+    max_lag: int = 5,
+    draws: int = 499,
+    block: int = 1,
+    level: float = 0.05,
+) -> LeadLag:
+    """Does one return series come before the other? Joint over all lags, of the right size under GARCH.
+
+    At each lag the products p_t = x_t y_{t+lag} are summed over blocks to S_b and t = Σ S_b / √Σ S_b². Under no
+    lagged correlation the products are martingale differences: their signs are exchangeable, whatever their
+    variance does. The largest |t| is compared with its distribution under random signs, one for each block and
+    the same at every lag (wild bootstrap; Shao 2010, *JASA* 105:218, for ``block`` > 1).
+
+    Parameters
+    ----------
+    x, y : float64 [T]
+        Rows with a NaN in either are left out, which closes the gap.
+    rng : numpy Generator
+    max_lag, draws, block : int
+        ``block`` > 1 where the series are themselves autocorrelated.
+    level : float
+
+    Returns
+    -------
+    LeadLag
+
+    Raises
+    ------
+    BadInput
+        Fewer than 20 · max_lag complete rows, or a series that does not vary.
+    """
+    rows = ~(np.isnan(x) | np.isnan(y))
+    x, y, n = x[rows], y[rows], int(rows.sum())
+    if n < 20 * max_lag or max_lag < 1 or block < 1 or not (np.ptp(x) > 0 and np.ptp(y) > 0):
+        raise BadInput(
+            expected=f"{20 * max_lag} complete rows that vary, max_lag ≥ 1 and block ≥ 1",
+            found=f"{n} rows, max_lag {max_lag}, block {block}",
+            where="lead_lag",
+        )
+    zx, zy = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    lags = tuple(k for k in range(-max_lag, max_lag + 1) if k)
+    time = np.arange(max_lag, n - max_lag)
+    products = np.stack([zx[time] * zy[time + k] for k in lags], axis=1)
+    sums = np.add.reduceat(products, np.arange(0, len(time), block), axis=0)
+    scale = np.sqrt((sums**2).sum(axis=0))
+    statistic = np.abs(sums.sum(axis=0)) / scale
+    signs = rng.integers(0, 2, (draws, len(sums))) * 2.0 - 1.0
+    drawn = np.abs(np.einsum("db,bl->dl", signs, sums) / scale).max(axis=1)
+    p = (1 + int((drawn >= statistic.max() * (1.0 - 1e-12)).sum())) / (1 + draws)
+    best = lags[int(np.argmax(statistic))]
+    leader: Literal["first", "second", "none"] = "none" if p > level else "first" if best > 0 else "second"
+    return LeadLag(lags, products.mean(axis=0), p, best, leader)
+
+
+def correlation_break(
+    returns: F8, *, recent: int = 42, halflife: float = 20.0, min_blocks: int = 6
+) -> CorrelationBreak:
+    """Mean correlation of the last ``recent`` bars against its own past distribution.
+
+    Each return is divided by its EWMA volatility of the bar before, so that a turbulent stretch does not weigh
+    more than a calm one, and limited to ±3. With z of the N assets that have one, the mean product of two different
+    assets on a bar is ((Σz)² − Σz²)/(N(N − 1)). Its means over B + 1 blocks of ``recent`` bars, counted back from
+    the last bar, are compared: t = (last − mean of the B before)/(their sd · √(1 + 1/B)), Student with B − 1 degrees
+    of freedom. The yardstick is how much correlation moved before from block to block, not sampling noise alone.
+
+    Parameters
+    ----------
+    returns : float64 [T, N]
+        NaN = no return; a bar with fewer than two assets does not count.
+    recent : int
+        Bars of a block, at least 5.
+    halflife : float
+    min_blocks : int
+        Past blocks, at least 3, below which nothing is judged.
+
+    Returns
+    -------
+    CorrelationBreak
+
+    Raises
+    ------
+    BadInput
+        ``recent`` below 5 or ``min_blocks`` below 3.
+    """
+    if recent < 5 or min_blocks < 3:
+        raise BadInput(
+            expected="recent ≥ 5 and min_blocks ≥ 3",
+            found=f"{recent} and {min_blocks}",
+            where="correlation_break",
+        )
+    mean = _mean_products(returns, halflife)
+    blocks = len(mean) // recent
+    if blocks <= min_blocks:
+        reason = f"{len(mean)} bars, {recent * (min_blocks + 1)} needed"
+        return CorrelationBreak(math.nan, math.nan, math.nan, math.nan, reason)
+    by_block = mean[len(mean) - blocks * recent :].reshape(blocks, recent).mean(axis=1)
+    past = by_block[:-1]
+    scale = float(past.std(ddof=1)) * math.sqrt(1.0 + 1.0 / len(past))
+    now, before = float(by_block[-1]), float(past.mean())
+    if not scale > 0.0:
+        return CorrelationBreak(now, before, math.nan, math.nan, "mean correlation never moved")
+    t = (now - before) / scale
+    return CorrelationBreak(now, before, t, 2.0 * float(stdtr(len(past) - 1, -abs(t))))
+
+
+def _mean_products(returns: F8, halflife: float) -> F8:
+    sigma = ewma_volatility(returns, halflife, min_obs=_WARM_UP)
+    z = np.clip(returns[1:] / sigma[:-1], -3.0, 3.0)
+    count = (~np.isnan(z)).sum(axis=1)
+    z, count = z[count >= 2], count[count >= 2]
+    return np.asarray((np.nansum(z, axis=1) ** 2 - np.nansum(z * z, axis=1)) / (count * (count - 1)))
+
+
+def judge(
+    drives: CrossMap, driven: CrossMap, volatility: Correlation, returns: Correlation, params: CouplingParams
+) -> tuple[Verdict, str]:
+    """Verdict on a pair and its reason, in this order.
+
+    1. *Both directions causal*: ``bidirectional``; ``synchronous`` where the mapped series are strongly correlated
+       (interval beyond ±``strong``): a shared driver looks the same.
+    2. *One causal*: ``drives`` or ``driven``; ``synchronous`` where they are strongly correlated and the other
+       direction does not peak at a positive lag, as it must behind a one-way cause.
+    3. *Both coupled, none causal*: ``synchronous``: no order in time.
+    4. *Shown to be apart*: ``decoupled`` where the interval of the return correlation lies inside ±``negligible``,
+       that of the mapped series holds 0, no direction is dependent and both skills are below ``negligible``.
+    5. *An interval excludes 0*: ``correlated``. 6. Else ``unknown``.
+
+    Parameters
+    ----------
+    drives, driven : CrossMap
+        The first series as cause, and as effect.
+    volatility, returns : Correlation
+        Of the series that were mapped, and of their returns.
+    params : CouplingParams
+    """
+    strong = _beyond(volatility, params.strong)
+    if drives.causal or driven.causal:
+        return _causal(drives, driven, strong)
+    if drives.coupled and driven.coupled:
+        return "synchronous", "each knows the other, and neither is earlier"
+    apart = -params.negligible < returns.low and returns.high < params.negligible
+    silent = not (drives.dependent or driven.dependent)
+    if (
+        apart
+        and silent
+        and not _beyond(volatility, 0.0)
+        and max(drives.skill_max, driven.skill_max) < params.negligible
+    ):
+        return "decoupled", f"correlation shown to be below {params.negligible:g}, no cross-map skill"
+    if _beyond(returns, 0.0) or _beyond(volatility, 0.0):
+        return "correlated", "correlation without evidence of cause"
+    if drives.coupled or driven.coupled:
+        return "unknown", "nonlinear dependence without order in time"
+    return "unknown", "correlation neither excludes 0 nor is shown to be small"
+
+
+def _causal(drives: CrossMap, driven: CrossMap, strong: bool) -> tuple[Verdict, str]:
+    if drives.causal and driven.causal:
+        if strong:
+            return "synchronous", "mutual, but a shared driver would look the same"
+        return "bidirectional", "cross maps converge both ways, each cause earlier"
+    other = driven if drives.causal else drives
+    if strong and other.best_lag <= 0:
+        return "synchronous", "one way, but the way back is not later: a shared driver would look the same"
+    verdict: Verdict = "drives" if drives.causal else "driven"
+    return verdict, "cross map converges one way, the cause earlier"
+
+
+def _beyond(correlation: Correlation, bound: float) -> bool:
+    return correlation.low > bound or correlation.high < -bound
+
+
+def couple(
+    name: str, x: F8, y: F8, returns: Correlation, params: CouplingParams, rng: np.random.Generator
+) -> GroupCoupling:
+    """Cross maps of two persistent series in both directions, and the verdict of :func:`judge`.
+
+    Parameters
+    ----------
+    name : str
+    x, y : float64 [T]
+        Aligned, without NaN: log volatilities, or any state that persists. Returns are all but unpredictable, and
+        cross mapping them says so.
+    returns : Correlation
+    params : CouplingParams
+    rng : numpy Generator
+
+    Returns
+    -------
+    GroupCoupling
+        ``unknown`` where the series are too short or do not vary.
+    """
+    try:
+        drives = cross_map(y, x, params.cross_map, rng)
+        driven = cross_map(x, y, params.cross_map, rng)
+    except BadInput as error:
+        return GroupCoupling(name, "unknown", returns.n_obs, str(error), correlation=_known(returns))
+    volatility = robust_correlation(normal_scores(x), normal_scores(y), params.level)
+    verdict, reason = judge(drives, driven, volatility, returns, params)
+    return GroupCoupling(name, verdict, returns.n_obs, reason, _known(returns), volatility, drives, driven)
+
+
+def _known(correlation: Correlation) -> Correlation | None:
+    return None if math.isnan(correlation.value) else correlation
+
+
+def couplings(
+    returns: F8,
+    market_returns: F8,
+    groups: Mapping[str, Sequence[int]],
+    *,
+    params: CouplingParams,
+    rng: np.random.Generator,
+) -> tuple[GroupCoupling, ...]:
+    """Coupling of each group with the market, from all rows given: for a verdict at t, pass the rows up to t.
+
+    The return of a group is the mean over the members that have one. Correlation is of returns; cross mapped are
+    the logarithms of :func:`~regime_trading.tools.risk.ewma_volatility` of group and market, which persist. Rows
+    on which either has no return are left out, which closes the gap. A market that contains the group is correlated
+    with it by construction.
+
+    Parameters
+    ----------
+    returns : float64 [T, N]
+        NaN = no return.
+    market_returns : float64 [T]
+    groups : mapping of str to columns
+    params : CouplingParams
+    rng : numpy Generator
+        One number is drawn; each group has a generator of its own from it and its name, so that neither the order
+        nor the number of groups changes a result.
+
+    Returns
+    -------
+    tuple of GroupCoupling
+        In the order of the names. Too few common returns give ``unknown`` with the reason.
+
+    Raises
+    ------
+    BadInput
+        Shapes that do not match, infinite returns, or an empty group.
+    """
+    shapes = returns.ndim == 2 and market_returns.shape == returns.shape[:1]
+    if (
+        not shapes
+        or np.isinf(returns).any()
+        or np.isinf(market_returns).any()
+        or not all(map(len, groups.values()))
+    ):
+        raise BadInput(
+            expected="returns [T, N] and market returns [T], finite or NaN, and no empty group",
+            found=f"shapes {returns.shape} and {market_returns.shape}, {len(groups)} groups",
+            where="couplings",
+        )
+    seed = int(rng.integers(0, 2**62))
+    return tuple(
+        _group(name, _basket(returns[:, list(groups[name])]), market_returns, params, seed)
+        for name in sorted(groups)
+    )
+
+
+def _group(name: str, basket: F8, market: F8, params: CouplingParams, seed: int) -> GroupCoupling:
+    rows = ~(np.isnan(basket) | np.isnan(market))
+    pair = np.column_stack([basket[rows], market[rows]])
+    correlation = robust_correlation(pair[:, 0], pair[:, 1], params.level)
+    volatility = ewma_volatility(pair, params.halflife, min_obs=_WARM_UP)
+    state = np.log(volatility[~np.isnan(volatility).any(axis=1)])
+    if len(state) < params.cross_map.min_obs:
+        needed = params.cross_map.min_obs + _WARM_UP - 1
+        reason = f"{len(pair)} common returns, {needed} needed"
+        return GroupCoupling(name, "unknown", len(pair), reason, correlation=_known(correlation))
+    own = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return couple(name, state[:, 0], state[:, 1], correlation, params, own)
+
+
+def _basket(members: F8) -> F8:
+    count = (~np.isnan(members)).sum(axis=1)
+    return np.where(count > 0, np.nansum(members, axis=1) / np.maximum(count, 1), np.nan)
+
+
+def cross_asset_cap(
+    found: Sequence[GroupCoupling],
+    change: CorrelationBreak,
+    *,
+    decoupled_cost: float = 0.5,
+    break_cost: float = 0.25,
+    level: float = 0.05,
+) -> float:
+    """Highest confidence in the market's label that the groups allow: it may lower a confidence, never raise one.
+
+    cap = (1 − decoupled_cost · d) · (1 − break_cost · b), where d is the share of all groups whose verdict is
+    ``decoupled`` and b = max(0, 1 − p/level) of the break test. 1 where no group is decoupled and p ≥ level; what
+    is unknown changes nothing. It falls with every group that decouples and with every smaller p.
+
+    Parameters
+    ----------
+    found : sequence of GroupCoupling
+    change : CorrelationBreak
+    decoupled_cost, break_cost : float
+        In [0, 1].
+    level : float
+        In (0, 1).
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    BadInput
+        A cost or level out of range.
+    """
+    if not (0 <= decoupled_cost <= 1 and 0 <= break_cost <= 1 and 0 < level < 1):
+        raise BadInput(
+            expected="costs in [0, 1] and a level in (0, 1)",
+            found=f"{decoupled_cost}, {break_cost}, {level}",
+            where="cross_asset_cap",
+        )
+    apart = sum(g.verdict == "decoupled" for g in found) / max(len(found), 1)
+    severity = 0.0 if math.isnan(change.p_value) else max(0.0, 1.0 - change.p_value / level)
+    return (1.0 - decoupled_cost * apart) * (1.0 - break_cost * severity)

@@ -1,7 +1,8 @@
 """Structure of a return series: does it trend, revert, or neither?
 
-A vote is "the interval excludes the null": robust variance ratios over several lags, judged together by one
-joint test. Everything is a function of the sample alone, so a rolling path is causal by construction.
+A vote is "the interval excludes the null". Robust variance ratios over several lags, the Hurst exponent, the first
+autocorrelation and the Dickey-Fuller test of the log price are judged together by one joint test. Everything is
+a function of the sample alone, so a rolling path is causal by construction.
 """
 
 from __future__ import annotations
@@ -15,6 +16,16 @@ from numba import njit
 from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import F8, I1, I8
 from regime_trading.core.schemas import Structure, StructureLabel
+from regime_trading.tools.hurst import (
+    MIN_OBS,
+    SCORE_LAGS,
+    centred,
+    effective_obs,
+    interval,
+    lagged_products,
+    score_weights,
+    whittle_windows,
+)
 
 STRUCTURE_LABELS: tuple[StructureLabel, ...] = tuple(StructureLabel)
 TRENDING, MEAN_REVERTING, RANDOM, UNKNOWN = range(4)
@@ -28,10 +39,15 @@ STRUCTURE_REASONS: tuple[str, ...] = (
 _OK, _TOO_FEW, _NO_VARIATION, _NOT_YET = range(4)
 
 LAGS = (2, 5, 10)
-LEVEL = 0.045
+LEVEL = 0.047
+DICKEY_FULLER_SHARE = 0.05
 EXPLOITABLE_PHI = 0.1
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+_LABEL, _REASON, _LAG, _CODES = range(4)
+_CONFIDENCE, _RATIO, _P, _LIFE, _HURST, _LOW, _HIGH, _HURST_P, _AR1_P, _UNIT_ROOT_P, _RATIO_P, _NUMBERS = (
+    range(12)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,15 @@ class Ar1:
 
 
 @dataclass(frozen=True, slots=True)
+class DickeyFuller:
+    """Regression of the change of the log price on its level; NaN where not identified."""
+
+    b: float
+    t: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
 class StructurePath:
     """Structure of every column at every row, from a window that ends at that row (or before).
 
@@ -84,6 +109,13 @@ class StructurePath:
         Valid returns in the window.
     reason : I1[T, N]
         Index into ``STRUCTURE_REASONS``.
+    hurst, hurst_low, hurst_high : F8[T, N]
+        Whittle estimate and its 95 % interval; NaN where unknown or below ``hurst.MIN_OBS`` returns.
+    hurst_p, ar1_p, dickey_fuller_p, variance_ratio_p : F8[T, N]
+        Two-sided p-values of the single tests (Dickey-Fuller: one-sided), not corrected for their number; NaN
+        where not defined.
+    lag : I8[T, N]
+        The most extreme lag; 0 where unknown.
     """
 
     label: I1
@@ -93,18 +125,37 @@ class StructurePath:
     half_life: F8
     n_obs: I8
     reason: I1
+    hurst: F8
+    hurst_low: F8
+    hurst_high: F8
+    hurst_p: F8
+    ar1_p: F8
+    dickey_fuller_p: F8
+    variance_ratio_p: F8
+    lag: I8
 
     def at(self, t: int, column: int) -> Structure:
         """Schema of one cell."""
         i = (t, column)
-        return _schema(
-            int(self.label[i]),
-            float(self.confidence[i]),
-            float(self.variance_ratio[i]),
-            float(self.p_value[i]),
-            float(self.half_life[i]),
-            int(self.n_obs[i]),
-            int(self.reason[i]),
+        tests = {
+            "joint": self.p_value[i],
+            f"variance_ratio_{self.lag[i]}": self.variance_ratio_p[i],
+            "hurst": self.hurst_p[i],
+            "ar1": self.ar1_p[i],
+            "dickey_fuller": self.dickey_fuller_p[i],
+        }
+        low, high = _known(self.hurst_low[i]), _known(self.hurst_high[i])
+        return Structure(
+            label=STRUCTURE_LABELS[int(self.label[i])],
+            confidence=float(self.confidence[i]),
+            variance_ratio=_known(self.variance_ratio[i]),
+            p_value=_known(self.p_value[i]),
+            half_life_bars=_known(self.half_life[i]),
+            n_obs=int(self.n_obs[i]),
+            hurst=_known(self.hurst[i]),
+            hurst_ci=None if low is None or high is None else (low, high),
+            p_values={name: float(p) for name, p in tests.items() if not math.isnan(p)},
+            reason=STRUCTURE_REASONS[int(self.reason[i])],
         )
 
 
@@ -130,9 +181,15 @@ def variance_ratios(returns: F8, lags: tuple[int, ...] = LAGS) -> VarianceRatios
     """
     x = _sample(returns)
     q = _checked_lags(lags)
-    vr, z, corr = np.empty(q.size), np.empty(q.size), np.empty(q.size - 1)
-    _variance_ratios(x, q, vr, z, np.empty(q.size), corr)
-    return VarianceRatios(lags, vr, z, corr, x.size)
+    weights, count = _lag_weights(q), q.size
+    vr, z, corr = np.full(count, np.nan), np.full(count, np.nan), np.full(count - 1, np.nan)
+    deviation = centred(x)
+    if deviation.size > q[-1]:
+        covariance = _covariances(weights, _increments(deviation, weights.shape[1]))
+        _variance_ratios(deviation, q, covariance, vr, z)
+        scale = np.sqrt(np.diag(covariance))
+        corr = np.diag(covariance, 1)[: count - 1] / (scale[:-1] * scale[1:])[: count - 1]
+    return VarianceRatios(lags, vr, z, corr[: count - 1], x.size)
 
 
 def joint_p_value(z: F8, adjacent_corr: F8) -> float:
@@ -147,7 +204,7 @@ def joint_p_value(z: F8, adjacent_corr: F8) -> float:
     ----------
     z : F8[L]
     adjacent_corr : F8[L-1]
-        As in :class:`VarianceRatios`.
+        As in :class:`VarianceRatios`, or along any other tree over the statistics.
 
     Returns
     -------
@@ -175,29 +232,57 @@ def ar1(returns: F8) -> Ar1:
     return Ar1(phi, t, math.log(0.5) / math.log(phi) if 0.0 < phi < 1.0 else math.nan)
 
 
+def dickey_fuller(returns: F8) -> DickeyFuller:
+    """Dickey-Fuller test of the log price p, the cumulated returns, with a variance robust to clustering.
+
+    Δp_t = a + b p_{t-1} + e_t, t = b / the HC3 standard error of MacKinnon & White (1985). Under a unit root the
+    statistic keeps the distribution of Dickey & Fuller (1979) when volatility clusters, where the plain one
+    rejects two to three times too often at 0.5 %. One-sided p-value by the response surface of MacKinnon (1994,
+    constant).
+    Of prices only: on returns the test always rejects and says nothing.
+
+    Parameters
+    ----------
+    returns : F8[T]
+        Log returns. NaN and infinite values are dropped. NaN results below 20 or where they do not vary.
+    """
+    return DickeyFuller(*_dickey_fuller(_sample(returns)))
+
+
 def half_life(returns: F8) -> float:
     """Half-life, in bars, of deviations of the log price from its mean.
 
-    Δp_t = a + b p_{t-1} + e_t; a deviation shrinks by (1 + b) a bar, so it halves in ln ½ / ln(1 + b) bars.
-    Identified only where Dickey & Fuller's (1979) t statistic of b lies below its 5 % critical value
-    (MacKinnon 2010, constant, finite sample) and 0 < 1 + b < 1; NaN otherwise.
+    In the regression of :func:`dickey_fuller` a deviation shrinks by (1 + b) a bar, so it halves in
+    ln ½ / ln(1 + b) bars. Identified only where that test rejects at 5 % and 0 < 1 + b < 1; NaN otherwise.
 
     Parameters
     ----------
     returns : F8[T]
         Log returns. NaN and infinite values are dropped.
     """
-    return float(_half_life(_sample(returns)))
+    b, _, p = _dickey_fuller(_sample(returns))
+    return float(_half_life(b, p))
 
 
 def structure_label(
-    returns: F8, *, lags: tuple[int, ...] = LAGS, min_obs: int = 256, level: float = LEVEL
+    returns: F8, *, lags: tuple[int, ...] = LAGS, min_obs: int = MIN_OBS, level: float = LEVEL
 ) -> Structure:
     """Structure of one sample.
 
-    ``trending`` where the joint test over the lags rejects a random walk and the most extreme z is positive,
-    ``mean_reverting`` where it is negative, ``random`` where the test does not reject, ``unknown``
-    (confidence 0, with the reason) below ``min_obs`` valid returns or where they do not vary.
+    The null is a random walk: returns that cannot be predicted, whatever their volatility does. Under it the
+    robust z of the variance ratios, of H = ½ and of the first autocorrelation are, to first order, all weighted
+    sums of autocorrelations, √n Σ_k w_k rho_k / √(Σ_k w_k² delta_k), hence jointly normal with correlations
+    Σ_k w_k u_k delta_k / √(…) that the sample gives. Each is first taken from Student's t to a normal score, with
+    the degrees of freedom that its variance was estimated with (``hurst.effective_obs``). Their maximum is
+    judged by :func:`joint_p_value` along the tree of the largest correlations, so a test that repeats another
+    costs no size. The Dickey-Fuller test of the log price, which alone has power against slow reversion and is
+    not normal, takes its share s = ``DICKEY_FULLER_SHARE`` of the level (weighted Bonferroni):
+
+        p = min(p_linear / (1 − s), p_dickey_fuller / s).
+
+    ``trending`` where p < ``level`` and the most extreme z is positive, ``mean_reverting`` where it is negative or
+    the smaller term is the Dickey-Fuller one, ``random`` where p ≥ ``level``, ``unknown`` (confidence 0, with the
+    reason) below ``min_obs`` valid returns or where they do not vary.
 
     Confidence: where the test rejects, 1 − p. For ``random``, 1 − p of the equivalence test (two one-sided
     tests, Schuirmann 1987): the confidence that at *every* lag the variance ratio lies inside what an AR(1)
@@ -211,16 +296,19 @@ def structure_label(
     returns : F8[T]
         Log returns. NaN and infinite values are dropped.
     level : float
-        Size of the joint test. The default keeps false calls at or below 5 % in finite samples.
+        Size of the joint test. The default keeps false calls at or below 5 % from 256 returns on.
 
     Raises
     ------
     BadInput
         Shapes, lags, ``min_obs`` or ``level`` out of range.
     """
+    x = _sample(returns)
     q = _checked_lags(lags)
     _check_test(q, min_obs, level)
-    return _schema(*_judge(_sample(returns), q, _bounds(q), min_obs, level))
+    ends = np.array([x.size])
+    codes, numbers = _judged(x, np.zeros(1, np.int64), ends, q, min_obs, level)
+    return _as_path(codes[:, None], numbers[:, None], ends[:, None]).at(0, 0)
 
 
 def structure_path(
@@ -259,16 +347,16 @@ def structure_path(
             found=f"window={window}, min_obs={min_obs}, every={every}",
             where="structure_path",
         )
-    shape = x.shape
-    label, reason = np.full(shape, UNKNOWN, np.int8), np.full(shape, _NOT_YET, np.int8)
-    confidence, n_obs = np.zeros(shape), np.zeros(shape, np.int64)
-    ratio, p_value, life = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    columns = np.ascontiguousarray(x.T)
-    _path(
-        columns, window, every, q, _bounds(q), min_obs, level,
-        label, confidence, ratio, p_value, life, n_obs, reason,
-    )  # fmt: skip
-    return StructurePath(label, confidence, ratio, p_value, life, n_obs, reason)
+    values, starts, stops = _windows(x, window, every)
+    codes, numbers = _judged(values, starts.ravel(), stops.ravel(), q, min_obs, level)
+    blank_codes, blank_numbers = _blank(x.shape[1])
+    blank_codes[:, _REASON] = _NOT_YET
+    row = (np.arange(x.shape[0]) + 1) // every
+    return _as_path(
+        np.concatenate([blank_codes[None], codes.reshape(*starts.shape, _CODES)])[row],
+        np.concatenate([blank_numbers[None], numbers.reshape(*starts.shape, _NUMBERS)])[row],
+        np.concatenate([np.zeros((1, x.shape[1]), np.int64), stops - starts])[row],
+    )
 
 
 def _sample(returns: F8) -> F8:
@@ -276,6 +364,15 @@ def _sample(returns: F8) -> F8:
     if x.ndim != 1:
         raise BadInput(expected="returns of shape [T]", found=f"{x.ndim} dimensions", where="returns")
     return np.ascontiguousarray(x[np.isfinite(x)])
+
+
+def _windows(x: F8, window: int, every: int) -> tuple[F8, I8, I8]:
+    """Finite values, column after column, and the slice of them that each evaluation [E, N] sees."""
+    finite = np.isfinite(x)
+    before = np.vstack([np.zeros((1, x.shape[1]), np.int64), np.cumsum(finite, axis=0)])
+    offset = np.cumsum(before[-1]) - before[-1]
+    stop = np.arange(every, x.shape[0] + 1, every)
+    return x.T[finite.T], before[np.maximum(0, stop - window)] + offset, before[stop] + offset
 
 
 def _checked_lags(lags: tuple[int, ...]) -> I8:
@@ -294,22 +391,69 @@ def _check_test(lags: I8, min_obs: int, level: float) -> None:
         )
 
 
-def _schema(
-    label: int, confidence: float, ratio: float, p_value: float, life: float, n_obs: int, reason: int
-) -> Structure:
-    return Structure(
-        label=STRUCTURE_LABELS[label],
-        confidence=confidence,
-        variance_ratio=_known(ratio),
-        p_value=_known(p_value),
-        half_life_bars=_known(life),
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _blank(count: int) -> tuple[I8, F8]:
+    """Codes and numbers of ``count`` windows with nothing known."""
+    codes, numbers = np.zeros((count, _CODES), np.int64), np.full((count, _NUMBERS), np.nan)
+    codes[:, _LABEL], numbers[:, _CONFIDENCE] = UNKNOWN, 0.0
+    return codes, numbers
+
+
+def _as_path(codes: I8, numbers: F8, n_obs: I8) -> StructurePath:
+    def number(i: int) -> F8:
+        return np.ascontiguousarray(numbers[..., i])
+
+    return StructurePath(
+        label=codes[..., _LABEL].astype(np.int8),
+        confidence=number(_CONFIDENCE),
+        variance_ratio=number(_RATIO),
+        p_value=number(_P),
+        half_life=number(_LIFE),
         n_obs=n_obs,
-        reason=STRUCTURE_REASONS[reason],
+        reason=codes[..., _REASON].astype(np.int8),
+        hurst=number(_HURST),
+        hurst_low=number(_LOW),
+        hurst_high=number(_HIGH),
+        hurst_p=number(_HURST_P),
+        ar1_p=number(_AR1_P),
+        dickey_fuller_p=number(_UNIT_ROOT_P),
+        variance_ratio_p=number(_RATIO_P),
+        lag=np.ascontiguousarray(codes[..., _LAG]),
     )
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _judged(values: F8, starts: I8, stops: I8, lags: I8, min_obs: int, level: float) -> tuple[I8, F8]:
+    """Codes and numbers of every window."""
+    codes, numbers = _blank(starts.size)
+    hurst, error = np.full(starts.size, np.nan), np.full(starts.size, np.nan)
+    enough = stops - starts >= min_obs
+    hurst[enough], error[enough] = whittle_windows(values, starts[enough], stops[enough])
+    numbers[:, _HURST] = hurst
+    numbers[:, _LOW], numbers[:, _HIGH] = interval(hurst, error)
+    z_hurst = (hurst - 0.5) / error
+    _judge_all(
+        values, starts, stops, z_hurst, lags, _weights(lags), _bounds(lags), min_obs, level, codes, numbers
+    )
+    return codes, numbers
+
+
+def _lag_weights(lags: I8) -> F8:
+    """Weight of the autocorrelation at lag k = 1 … in VR(q): 2 (1 − k/q), shape [L, max(lags) − 1]."""
+    weights: F8 = np.maximum(0.0, 2.0 * (1.0 - np.arange(1, lags[-1]) / lags[:, None]))
+    return weights
+
+
+def _weights(lags: I8) -> F8:
+    """Of the variance ratios, then of the Hurst exponent, then of the first autocorrelation."""
+    ratios, count = _lag_weights(lags), lags.size
+    weights = np.zeros((count + 2, max(ratios.shape[1], SCORE_LAGS)))
+    weights[:count, : ratios.shape[1]] = ratios
+    weights[count, :SCORE_LAGS] = score_weights()
+    weights[count + 1, 0] = 1.0
+    return weights
 
 
 def _bounds(lags: I8) -> F8:
@@ -323,59 +467,59 @@ def _bounds(lags: I8) -> F8:
 
 
 @njit(cache=True)
-def _centred(x: F8) -> F8:
-    """Deviations from the mean in units of the largest; empty where they are only rounding noise."""
-    if x.shape[0] == 0:
-        return np.empty(0)
-    mean = x.mean()
-    deviation = x - mean
-    largest = np.abs(deviation).max()
-    if not 1e-10 * abs(mean) < largest < math.inf:
-        return np.empty(0)
-    units: F8 = deviation / largest
-    return units
+def _increments(deviation: F8, count: int) -> F8:
+    """delta_k = n Σ_t x_t² x_{t−k}² / (Σ x²)², k = 1 … ``count``."""
+    products = lagged_products(deviation * deviation, count)
+    total: float = np.sum(deviation * deviation)
+    delta: F8 = deviation.shape[0] / (total * total) * products[1:]
+    return delta
 
 
 @njit(cache=True)
-def _variance_ratios(x: F8, lags: I8, vr: F8, z: F8, theta: F8, corr: F8) -> None:
-    n, last = x.shape[0], lags.shape[0] - 1
-    vr[:] = np.nan
-    z[:] = np.nan
-    theta[:] = np.nan
-    corr[:] = np.nan
-    deviation = _centred(x)
-    if n <= lags[last] or deviation.shape[0] == 0:
-        return
-    square, level = deviation * deviation, np.empty(n + 1)
-    level[0], total = 0.0, square.sum()
+def _covariances(weights: F8, delta: F8) -> F8:
+    """Null covariance of √n Σ_k w_k rho_k over the rows of ``weights``."""
+    count = weights.shape[0]
+    covariance = np.empty((count, count))
+    for i in range(count):
+        for j in range(i + 1):
+            covariance[i, j] = np.sum(weights[i] * weights[j] * delta)
+            covariance[j, i] = covariance[i, j]
+    return covariance
+
+
+@njit(cache=True)
+def _variance_ratios(deviation: F8, lags: I8, covariance: F8, vr: F8, z: F8) -> None:
+    n = deviation.shape[0]
+    level, total = np.empty(n + 1), 0.0
+    level[0] = 0.0
     for i in range(n):
         level[i + 1] = level[i] + deviation[i]
-    delta = np.zeros(lags[last])
-    for k in range(1, lags[last]):
-        s = 0.0
-        for i in range(k, n):
-            s += square[i] * square[i - k]
-        delta[k] = n * s / (total * total)
-    for j in range(last + 1):
-        q = lags[j]
-        s = 0.0
+        total += deviation[i] * deviation[i]
+    for j in range(lags.shape[0]):
+        q, s = lags[j], 0.0
         for i in range(q, n + 1):
             s += (level[i] - level[i - q]) ** 2
         vr[j] = s / (q * (n - q + 1) * (1.0 - q / n)) / (total / (n - 1))
-        theta[j] = _covariance(q, q, delta)
-        z[j] = math.sqrt(n) * (vr[j] - 1.0) / math.sqrt(theta[j]) if theta[j] > 0.0 else np.nan
-        if j > 0:
-            scale = math.sqrt(theta[j - 1] * theta[j])
-            corr[j - 1] = _covariance(lags[j - 1], q, delta) / scale if scale > 0.0 else np.nan
+        theta = covariance[j, j]
+        z[j] = math.sqrt(n) * (vr[j] - 1.0) / math.sqrt(theta) if theta > 0.0 else np.nan
 
 
 @njit(cache=True)
-def _covariance(shorter: int, longer: int, delta: F8) -> float:
-    """Covariance of √n VR(shorter) and √n VR(longer) under the null."""
-    s: float = 0.0
-    for k in range(1, shorter):
-        s += 4.0 * (1.0 - k / shorter) * (1.0 - k / longer) * delta[k]
-    return s
+def _tree(covariance: F8) -> F8:
+    """Correlations along the maximum spanning tree (Prim 1957), the one with the smallest bound."""
+    count = covariance.shape[0]
+    scale = np.sqrt(np.diag(covariance))
+    edges, inside = np.empty(count - 1), np.zeros(count, np.bool_)
+    inside[0] = True
+    for e in range(count - 1):
+        best, joins = -1.0, 0
+        for i in range(count):
+            for j in range(count):
+                rho = covariance[i, j] / (scale[i] * scale[j])
+                if inside[i] and not inside[j] and abs(rho) > best:
+                    best, joins, edges[e] = abs(rho), j, rho
+        inside[joins] = True
+    return edges
 
 
 @njit(cache=True)
@@ -398,7 +542,7 @@ def _both_beyond(c: float, rho: float, tail: float) -> float:
 
     Plackett's identity dP(X > c, Y > c)/drho = exp(−c²/(1 + rho)) / (2 pi √(1 − rho²)), with rho = sin t.
     """
-    half = math.asin(rho) / 2.0
+    half = math.asin(min(1.0, max(-1.0, rho))) / 2.0
     s: float = 0.0
     for i in range(_NODES.shape[0]):
         r = math.sin(half * (_NODES[i] + 1.0))
@@ -408,7 +552,7 @@ def _both_beyond(c: float, rho: float, tail: float) -> float:
 
 @njit(cache=True)
 def _ar1(x: F8) -> tuple[float, float]:
-    deviation = _centred(x)
+    deviation = centred(x)
     n = deviation.shape[0] - 1
     if n < 3:
         return math.nan, math.nan
@@ -426,98 +570,131 @@ def _ar1(x: F8) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def _half_life(x: F8) -> float:
+def _dickey_fuller(x: F8) -> tuple[float, float, float]:
     n = x.shape[0]
-    if n < 20 or _centred(x).shape[0] == 0:
-        return math.nan
-    change, price = x / np.abs(x).max(), np.empty(n)
-    price[0] = 0.0
+    if n < 20 or centred(x).shape[0] == 0:
+        return math.nan, math.nan, math.nan
+    change, price = x / np.abs(x).max(), np.zeros(n)
     for i in range(1, n):
         price[i] = price[i - 1] + change[i - 1]
-    mean_price, mean_change = price.mean(), change.mean()
-    spp, spx, sxx = 0.0, 0.0, 0.0
-    for i in range(n):
-        p, c = price[i] - mean_price, change[i] - mean_change
-        spp += p * p
-        spx += p * c
-        sxx += c * c
+    price -= price.mean()
+    change -= change.mean()
+    spp, spx, meat = np.sum(price * price), np.sum(price * change), 0.0
     if spp <= 0.0:
-        return math.nan
+        return math.nan, math.nan, math.nan
     b = spx / spp
-    residual = max(0.0, sxx - b * spx)
-    critical = -2.86154 - 2.8903 / n - 4.234 / n**2 - 40.04 / n**3
-    if not -1.0 < b < 0.0 or b > critical * math.sqrt(residual / (n - 2) / spp):
-        return math.nan
-    return math.log(0.5) / math.log1p(b)
+    for i in range(n):
+        leverage = 1.0 / n + price[i] * price[i] / spp
+        if leverage > 1.0 - 1e-9:
+            return math.nan, math.nan, math.nan
+        meat += (price[i] * (change[i] - b * price[i]) / (1.0 - leverage)) ** 2
+    if meat <= 0.0:
+        return math.nan, math.nan, math.nan
+    t = spx / math.sqrt(meat)
+    return b, t, _unit_root_p_value(t)
 
 
 @njit(cache=True)
-def _equivalence(vr: F8, theta: F8, bounds: F8, n: int) -> float:
+def _unit_root_p_value(t: float) -> float:
+    """MacKinnon (1994), table 3, constant and no trend: Phi of a polynomial in t."""
+    if t > 2.74:
+        return 1.0
+    if t < -18.83:
+        return 0.0
+    if t <= -1.61:
+        score = 2.1659 + t * (1.4412 + t * 0.038269)
+    else:
+        score = 1.7339 + t * (0.93202 + t * (-0.12745 - t * 0.010368))
+    return 0.5 * math.erfc(-score / math.sqrt(2.0))
+
+
+@njit(cache=True)
+def _half_life(b: float, p: float) -> float:
+    return math.log(0.5) / math.log1p(b) if p < 0.05 and -1.0 < b < 0.0 else math.nan
+
+
+@njit(cache=True)
+def _equivalence(vr: F8, covariance: F8, bounds: F8, n: int) -> float:
     """Smallest confidence over the lags that VR − 1 lies inside ``bounds``."""
     least = 1.0
     for j in range(vr.shape[0]):
-        error = math.sqrt(theta[j] / n)
+        error = math.sqrt(covariance[j, j] / n)
         room = min(vr[j] - 1.0 - bounds[0, j], bounds[1, j] - (vr[j] - 1.0))
         least = min(least, 0.5 * math.erfc(-room / error / math.sqrt(2.0)))
     return least
 
 
 @njit(cache=True)
-def _judge(
-    x: F8, lags: I8, bounds: F8, min_obs: int, level: float
-) -> tuple[int, float, float, float, float, int, int]:
-    """Label, confidence, variance ratio, p-value, half-life, observations, reason."""
-    n, count = x.shape[0], lags.shape[0]
-    if n < min_obs:
-        return UNKNOWN, 0.0, math.nan, math.nan, math.nan, n, _TOO_FEW
-    vr, z, theta, corr = np.empty(count), np.empty(count), np.empty(count), np.empty(count - 1)
-    _variance_ratios(x, lags, vr, z, theta, corr)
-    p = _joint_p_value(z, corr)
-    if math.isnan(p):
-        return UNKNOWN, 0.0, math.nan, math.nan, math.nan, n, _NO_VARIATION
-    extreme = 0
-    for j in range(1, count):
-        if abs(z[j]) > abs(z[extreme]):
-            extreme = j
-    if p >= level:
-        return RANDOM, _equivalence(vr, theta, bounds, n), vr[extreme], p, math.nan, n, _OK
-    if z[extreme] > 0.0:
-        return TRENDING, 1.0 - p, vr[extreme], p, math.nan, n, _OK
-    return MEAN_REVERTING, 1.0 - p, vr[extreme], p, _half_life(x), n, _OK
+def _as_normal(t: F8, freedom: float) -> F8:
+    """Normal scores of Student's t: t (1 − 1/(4 nu)) / √(1 + t²/(2 nu)) (Abramowitz & Stegun 1964, 26.7.8)."""
+    scores: F8 = t * (1.0 - 0.25 / freedom) / np.sqrt(1.0 + t * t / (2.0 * freedom))
+    return scores
 
 
 @njit(cache=True)
-def _path(
-    columns: F8,
-    window: int,
-    every: int,
+def _two_sided(z: float) -> float:
+    return math.erfc(abs(z) / math.sqrt(2.0))
+
+
+@njit(cache=True)
+def _random_walk(z: F8, covariance: F8) -> tuple[float, float]:
+    """Joint p-value and the most extreme of the z that are known."""
+    known = np.flatnonzero(~np.isnan(z) & (np.diag(covariance) > 0.0))
+    scores: F8 = z[known]
+    p: float = _joint_p_value(scores, _tree(covariance[known][:, known]))
+    return p, scores[int(np.argmax(np.abs(scores)))]
+
+
+@njit(cache=True)
+def _judge(
+    x: F8, z_hurst: float, lags: I8, weights: F8, bounds: F8, level: float, codes: I8, numbers: F8
+) -> None:
+    """Fill the codes and numbers of one sample."""
+    count, deviation = lags.shape[0], centred(x)
+    codes[_REASON] = _NO_VARIATION
+    if deviation.shape[0] == 0:
+        return
+    covariance = _covariances(weights, _increments(deviation, weights.shape[1]))
+    vr, z = np.empty(count), np.full(count + 2, np.nan)
+    _variance_ratios(deviation, lags, covariance, vr, z)
+    if np.isnan(z[:count]).any():
+        return
+    z[count + 1] = _ar1(x)[1]
+    z = _as_normal(z, effective_obs(deviation))
+    z[count] = z_hurst
+    linear, extreme = _random_walk(z, covariance)
+    b, _, unit_root = _dickey_fuller(x)
+    fast, slow = linear / (1.0 - DICKEY_FULLER_SHARE), unit_root / DICKEY_FULLER_SHARE
+    p = min(1.0, slow if slow < fast else fast)
+    label, confidence = TRENDING, 1.0 - p
+    if p >= level:
+        label, confidence = RANDOM, _equivalence(vr, covariance, bounds, x.shape[0])
+    elif slow < fast or extreme < 0.0:
+        label, numbers[_LIFE] = MEAN_REVERTING, _half_life(b, unit_root)
+    at = int(np.argmax(np.abs(z[:count])))
+    codes[_LABEL], codes[_REASON], codes[_LAG] = label, _OK, lags[at]
+    numbers[_CONFIDENCE], numbers[_RATIO], numbers[_P] = confidence, vr[at], p
+    numbers[_HURST_P], numbers[_AR1_P] = _two_sided(z_hurst), _two_sided(float(z[count + 1]))
+    numbers[_UNIT_ROOT_P], numbers[_RATIO_P] = unit_root, _two_sided(float(z[at]))
+
+
+@njit(cache=True)
+def _judge_all(
+    values: F8,
+    starts: I8,
+    stops: I8,
+    z_hurst: F8,
     lags: I8,
+    weights: F8,
     bounds: F8,
     min_obs: int,
     level: float,
-    label: I1,
-    confidence: F8,
-    ratio: F8,
-    p_value: F8,
-    life: F8,
-    n_obs: I8,
-    reason: I1,
+    codes: I8,
+    numbers: F8,
 ) -> None:
-    n_columns, n_rows = columns.shape
-    sample = np.empty(window)
-    for j in range(n_columns):
-        for t in range(every - 1, n_rows, every):
-            n = 0
-            for i in range(max(0, t + 1 - window), t + 1):
-                if math.isfinite(columns[j, i]):
-                    sample[n] = columns[j, i]
-                    n += 1
-            code, sure, vr, p, hl, used, why = _judge(sample[:n], lags, bounds, min_obs, level)
-            end = min(t + every, n_rows)
-            label[t:end, j] = code
-            confidence[t:end, j] = sure
-            ratio[t:end, j] = vr
-            p_value[t:end, j] = p
-            life[t:end, j] = hl
-            n_obs[t:end, j] = used
-            reason[t:end, j] = why
+    for e in range(starts.shape[0]):
+        if stops[e] - starts[e] < min_obs:
+            codes[e, _REASON] = _TOO_FEW
+        else:
+            x = values[starts[e] : stops[e]]
+            _judge(x, z_hurst[e], lags, weights, bounds, level, codes[e], numbers[e])

@@ -93,6 +93,29 @@ def test_unconstrained_wealth_equals_plain_arithmetic() -> None:
         waiting = 0.225 * equity / close[t] - qty
 
 
+def test_a_wide_book_takes_no_new_risk_and_fills_pay_the_declared_spread() -> None:
+    """The tape of S01 widens at bar 20 and is crossed from bar 40 on: no entry, then no order at all."""
+    path = market(prices(60, 4, 8, 0.01), lot=1e-6)
+    spread, book = path.spread_bps.copy(), path.book.copy()
+    spread[20:40, 1], book[40:, 1] = 31.0, 2
+    path = replace(path, spread_bps=spread, book=book, declared_spread_bps=np.full(4, 20.0))
+    inputs = history(path, [rules(**UNLIMITED)], costs=FillCosts(0.0, 0.0, 0.0))
+    _, bodies = record(inputs)
+    ts = inputs.market.ts_ns.tolist()
+    sides = []
+    for e in of_type(bodies[0], "FILL"):
+        t = ts.index(int(e["ts_event_ns"]))
+        for symbol, q, p in zip(e["symbol"], e["qty"], e["price"], strict=True):
+            i = inputs.market.symbols.index(symbol)
+            assert float(p) == pytest.approx(path.close[t, i] * (1 + np.sign(float(q)) * 10e-4), rel=1e-12)
+            if symbol == "S01":
+                sides.append((t, float(q) > 0))
+    assert any(buys for t, buys in sides if t <= 20)
+    assert not any(buys for t, buys in sides if t > 20)
+    assert any(20 < t <= 40 for t, _ in sides), "reductions passed while it was merely wide"
+    assert not any(t > 40 for t, _ in sides)
+
+
 def test_equity_moves_only_by_prices_costs_and_flows() -> None:
     close = prices(150, 4, 6, 0.015)
     flows = np.zeros((150, 2))

@@ -24,6 +24,7 @@ from regime_trading.engine.market import (
     ADV_BARS,
     Correlations,
     MarketPath,
+    TapePath,
     average_daily_notional,
     event_distances,
     instrument_arrays,
@@ -237,7 +238,9 @@ SETTINGS = Settings.model_validate(
 )
 
 
-def path_of(window: PriceWindow) -> MarketPath:
+def path_of(
+    window: PriceWindow, tape: TapePath | None = None, *more: Provides, of: Settings = SETTINGS
+) -> MarketPath:
     found = features(window, "SPX", PARAMS, stand_in_symbols=SYMBOLS)
     rows = schedule(len(window.ts_ns), PARAMS)
     return market_path(
@@ -246,23 +249,90 @@ def path_of(window: PriceWindow) -> MarketPath:
         found,
         regimes(found, PARAMS),
         correlations(found, PARAMS, rows, symbols=SYMBOLS),
-        settings=SETTINGS,
+        settings=of,
         source="bundled",
-        provides=frozenset({Provides.CLOSE}),
+        provides=frozenset({Provides.CLOSE, *more}),
         calendar=calendar("XNYS"),
         bar_ns=DAY_NS,
         confidence_cap=0.8,
+        tape=tape,
     )
+
+
+def tape_of(n: int, seed: int = 3) -> TapePath:
+    """A tape that says nothing of AMD, now and then something of KO, always something of XOM."""
+    r = np.random.default_rng(seed)
+    speaks = np.column_stack([np.zeros(n), r.random(n) < 0.5, np.ones(n)]).astype(np.bool_)
+    return TapePath(
+        np.where(speaks, r.uniform(1, 200, (n, 3)), NAN),
+        np.where(speaks, r.integers(0, 3, (n, 3)), -1).astype(np.int8),
+        np.where(speaks, r.integers(0, 4, (n, 3)), -1).astype(np.int8),
+    )
+
+
+def parts(tape: TapePath) -> tuple[np.ndarray, ...]:
+    return tape.spread_bps, tape.book, tape.tape_grade
+
+
+@cache
+def a_short_window() -> PriceWindow:
+    return open_source("bundled").window(until=utc("1990-06-01T00:00"), symbols=(*SYMBOLS, "SPX"))
+
+
+def test_without_a_tape_the_declared_spread_stands_in_and_the_book_is_not_known() -> None:
+    """KO declares 5 bps; the others fall back on the default that their fills pay."""
+    path = path_of(a_short_window())
+    assert (path.spread_bps == [10.0, 5.0, 10.0]).all()
+    assert (path.book == -1).all() and (path.tape_grade == -1).all()
+    assert path.book.dtype == path.tape_grade.dtype == np.int8
+    assert path.spread_bps.shape == path.book.shape == path.tape_grade.shape == path.close.shape
+    assert np.array_equal(path.declared_spread_bps, [NAN, 5.0, NAN], equal_nan=True)
+    dearer = SETTINGS.model_copy(
+        update={"execution": SETTINGS.execution.model_copy(update={"default_spread_bps": Decimal(25)})}
+    )
+    assert (path_of(a_short_window(), of=dearer).spread_bps == [25.0, 5.0, 25.0]).all()
+
+
+def test_where_the_tape_speaks_it_stands() -> None:
+    window = a_short_window()
+    tape = tape_of(len(window.ts_ns))
+    path, t = path_of(window, tape), 17
+    declared = np.array([10.0, 5.0, 10.0])
+    measured = np.isfinite(tape.spread_bps)
+    assert measured.any() and not measured.all()
+    assert np.array_equal(path.spread_bps, np.where(measured, tape.spread_bps, declared))
+    now = path.at(t)
+    assert np.array_equal(now.spread_bps, path.spread_bps[t])
+    assert np.array_equal(now.book, tape.book[t]) and np.array_equal(now.tape_grade, tape.tape_grade[t])
+    assert np.array_equal(path.declared_spread_bps, [NAN, 5.0, NAN], equal_nan=True), (
+        "fills pay what is declared"
+    )
+    assert "quotes" in now.substituted and "quotes" not in now.provided
+
+
+def test_a_source_with_quotes_is_not_spoken_for() -> None:
+    window = a_short_window()
+    n = len(window.ts_ns)
+    assert np.isnan(path_of(window, None, Provides.QUOTES).spread_bps).all()
+    tape = tape_of(n)
+    path = path_of(window, tape, Provides.QUOTES)
+    assert np.array_equal(path.spread_bps, tape.spread_bps, equal_nan=True)
+    assert "quotes" in path.provided and "quotes" not in path.substituted
 
 
 def test_the_path_at_t_does_not_change_when_later_prices_are_cut_off_or_altered() -> None:
     source = open_source("bundled")
     window = source.window(until=utc("1992-03-01T00:00"), symbols=(*SYMBOLS, "SPX"))
     n, t = len(window.ts_ns), len(window.ts_ns) - 137
-    whole, cut = path_of(window), path_of(window.until(int(window.ts_ns[t - 1])))
+    tape = tape_of(n)
+    said = TapePath(tape.spread_bps[:t], tape.book[:t], tape.tape_grade[:t])
+    later = TapePath(
+        *(np.vstack([a[:t], b[t:]]) for a, b in zip(parts(tape), parts(tape_of(n, 4)), strict=True))
+    )
+    whole, cut = path_of(window, tape), path_of(window.until(int(window.ts_ns[t - 1])), said)
     close = window.close.copy()
     close[t:] *= np.linspace(0.5, 2.0, n - t)[:, None]
-    altered = path_of(replace(window, close=close))
+    altered = path_of(replace(window, close=close), later)
     assert (whole.confidence > 0).any() and len(set(whole.label.tolist())) > 1
     for field in fields(MarketPath):
         full = getattr(whole, field.name)

@@ -44,6 +44,20 @@ def test_shapes_names_and_scales(made: HistoryResult) -> None:
     assert state.columns["symbols"][0] == "S00,S01,S02,S03"
 
 
+def test_a_state_knows_what_the_decision_knew_of_the_tape() -> None:
+    of = sample()
+    r = np.random.default_rng(5)
+    spread = np.round(r.uniform(0, 60, (90, 4)), 1)
+    grade = r.integers(-1, 4, (90, 4)).astype(np.int8)
+    book = r.integers(-1, 3, (90, 4)).astype(np.int8)
+    rough = replace(of, market=replace(of.market, spread_bps=spread, book=book, tape_grade=grade))
+    state, action, _ = run(rough).rl.blocks(0)
+    assert np.array_equal(state.columns["spread_bps"], spread)
+    assert np.array_equal(state.columns["book"], book)
+    assert np.array_equal(state.columns["tape_grade"], grade)
+    assert not {"spread_bps", "book", "tape_grade"} & set(action.columns)
+
+
 def test_states_of_a_cut_history_are_the_same_to_the_bit(made: HistoryResult) -> None:
     whole = sample()
     part = run(replace(whole, last=59))

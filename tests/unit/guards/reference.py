@@ -162,6 +162,7 @@ class Account:
                 sigma = number(m.sigma[i]) or 0.0
                 if abs(math.log(self.price[i] / ref)) > max(float(r.k_sigma) * sigma, float(r.abs_move)):
                     self.meet.frozen[i] = True
+            self.book(i)
             if r := self.on("DS-05"):
                 complete = number(m.completeness[i])
                 if complete is None or complete < float(r.min_completeness) or m.gap[i] > r.max_gap_bars:
@@ -172,6 +173,31 @@ class Account:
             age = self.view.books.equity_age_bars[self.a]
             if self.E is None or self.estimated or not 0 <= age <= float(r.max_age_bars):
                 self.meet.at_least(REDUCE_ONLY)
+
+    def says(self, *names):
+        """Whether the source, or what is declared for it, says all of this."""
+        return all(name in self.m.provided or name in self.m.substituted for name in names)
+
+    def spread(self, i):
+        """Spread in basis points, None where it is unknown."""
+        bps = number(self.m.spread_bps[i])
+        unseen = "quotes" in self.m.provided and self.m.book[i] not in (0, 1, 2)
+        return None if bps is None or bps < 0 or unseen else bps
+
+    def book(self, i):
+        r = self.on("DS-04")
+        if not r or not self.says("quotes"):
+            return
+        bps, broken_price = self.spread(i), self.m.book[i] in (1, 2)
+        most = float(r.max_spread_bps)
+        if (
+            self.m.tape_grade[i] == 3
+            or (bps is None and not broken_price)
+            or (bps is not None and bps > most)
+        ):
+            self.block(i)
+        if broken_price or (bps is not None and bps > float(r.hard_multiple) * most):
+            self.meet.frozen[i] = True
 
     def thin(self, i):
         r = self.on("DS-12")
@@ -356,6 +382,19 @@ class Account:
             for i in ranked[r.count :]:
                 self.block(i)
 
+    def opens(self, i):
+        """Whole nanoweights that open a position."""
+        p, held = self.p[i], self.held_weight[i]
+        return abs(p) if p * held < 0 else max(abs(p) - abs(held), 0)
+
+    def entry_cost(self, i, k_impact):
+        """Basis points, None where one of its parts is unknown."""
+        bps, sigma, adv = self.spread(i), self.sigma[i], number(self.m.adv[i])
+        if None in (bps, sigma, adv, self.E) or adv <= 0 or self.E <= 0:
+            return None
+        share = self.opens(i) / 1e9 * self.E / adv
+        return bps / 2.0 + k_impact * (sigma * 1e4) * math.sqrt(share)
+
     def liquidity(self):
         meet = self.meet
         for i in range(self.n):
@@ -367,6 +406,10 @@ class Account:
                 limit = self.adv_weight(i, float(r.days) * float(r.adv_share))
                 limit = nano(float(r.unknown_adv_weight)) if limit is None else limit
                 meet.box(i, -limit, limit)
+            if (r := self.on("XL-05")) and self.says("close", "quotes", "volume") and self.opens(i):
+                cost = self.entry_cost(i, float(r.k_impact))
+                if cost is None or cost > float(r.max_cost_bps):
+                    self.block(i)
         if r := self.on("XL-06"):
             meet.turnover = nano(float(r.max_increase))
 

@@ -25,6 +25,7 @@ TRAITS = (
     "shorts", "pairs", "halts", "jumps", "gaps", "nan_proposal", "no_proposal", "unknown_sigma", "thin", "latched",
     "ladder", "losses", "bad_equity", "estimated", "unnamed", "working", "illiquid", "unclassified", "lists", "news",
     "stale", "odd_rho", "coarse_lots", "big_proposal", "switched_off", "tight", "frugal", "regime",
+    "books", "costly",
 )  # fmt: skip
 
 
@@ -80,7 +81,9 @@ def scene(seed: int, n_accounts: int, n_assets: int, traits: frozenset[str] = fr
         drawn = r.random(shape) < p
         return drawn if trait in traits else np.zeros_like(drawn)
 
-    market = _market(r, n_assets, some)
+    market = replace(
+        _market(r, n_assets, some), **_quotes(np.random.default_rng((seed, 1)), n_assets, traits)
+    )
     profiles = [_profile(r, market.symbols, traits) for _ in range(n_accounts)]
     books = _books(r, market, n_accounts, some)
     return Scene(View(market, books, _states(r, market, books, some)), profiles)
@@ -123,6 +126,9 @@ def _market(r: np.random.Generator, n: int, some: Any) -> Market:
             r.choice([np.nan, 0.0, -1.0, np.inf, 1e4, 1e5, 1e6], n),
             r.uniform(1e7, 1e9, n),
         ),
+        spread_bps=np.full(n, 5.0),
+        book=np.zeros(n, dtype=np.int8),
+        tape_grade=np.zeros(n, dtype=np.int8),
         group=np.where(some("unclassified"), -1, r.integers(0, 3, n)).astype(np.int64),
         n_groups=3,
         lot=np.where(some("coarse_lots", 0.5), r.choice([0.0, 10.0, 100.0], n), 1.0),
@@ -132,8 +138,26 @@ def _market(r: np.random.Generator, n: int, some: Any) -> Market:
         since_event_s=np.where(some("news", 0.2), r.choice([300.0, 600.0], n), far),
         label=int(r.integers(-1, 5)) if some("regime", 0.7, 1)[0] else 0,
         confidence=float(r.choice([0.9, 0.5, 0.4, np.nan])) if some("regime", 0.5, 1)[0] else 0.9,
-        provided=frozenset({"close", "volume", "status"}),
+        provided=frozenset({"close", "volume", "quotes", "status"}),
     )
+
+
+def _quotes(r: np.random.Generator, n: int, traits: frozenset[str]) -> dict[str, Any]:
+    """Wide, crossed and unknown books, broken tapes, and sources without quotes; from numbers of its own."""
+    if "books" not in traits:
+        return {}
+    odd = r.random((3, n)) < 0.35
+    source = frozenset({"close", "volume", "status"})
+    measured = r.random() < 0.6
+    stand_in = frozenset({"quotes"}) if r.random() < 0.7 else frozenset()
+    wide = r.choice([30.0, 30.5, 60.0, 150.0, 151.0, 0.0, -2.0, np.nan, np.inf], n)
+    return {
+        "spread_bps": np.where(odd[0], wide, np.round(r.uniform(0, 30, n), 1)),
+        "book": np.where(odd[1], r.choice([-1, 0, 1, 2], n), 0).astype(np.int8),
+        "tape_grade": np.where(odd[2], r.choice([-1, 1, 2, 3], n), 0).astype(np.int8),
+        "provided": source | {"quotes"} if measured else source,
+        "substituted": frozenset() if measured else stand_in,
+    }
 
 
 def _weights(r: np.random.Generator, shape: tuple[int, int], some: Any, gross: float) -> Any:
@@ -238,6 +262,12 @@ def _profile(r: np.random.Generator, symbols: tuple[str, ...], traits: frozenset
     else:
         put("XL-06", max_increase="unlimited")
         put("XL-07", min_notional="0", dead_band="0")
+    if "costly" in traits:
+        put("XL-05", max_cost_bps=pick("2", "10", "50", "200"), k_impact=pick("0", "0.5", "1"))
+    else:
+        put("XL-05", max_cost_bps="1000000")
+    if "books" in traits:
+        put("DS-04", max_spread_bps=pick("5", "30", "60"), hard_multiple=pick("1", "2", "5"))
     if "losses" in traits:
         put(
             "LD-01",

@@ -61,7 +61,7 @@ def outcome(d: Decisions) -> str:
 def test_a_rule_whose_input_the_source_does_not_have_is_not_evaluable(rule_id: str) -> None:
     name = RULE_BY_ID[rule_id].inputs[0]
     s = scene(2, 1, 3, frozenset({"stale", "gaps", "halts", "illiquid"}))
-    bare = s.with_market(provided=frozenset({"close", "volume", "status"}) - {name})
+    bare = s.with_market(provided=s.view.market.provided - {name})
     d, _ = run(bare)
     assert d.rule_outcome[0, AT[rule_id]] == NOT_EVALUABLE
     assert d.rule_codes[AT[rule_id]] == (f"NO_{name.upper()}",)

@@ -49,6 +49,7 @@ POSITION = {"qty": {"AAA": 100.0}, "proposed": {"AAA": 0.15, "BBB": 0.10}}
 MARKET = {
     "price": 100.0, "age_bars": 0.0, "sigma": 0.01, "n_obs": 300, "completeness": 1.0, "gap": 0, "venue_open": True,
     "adv": 1e9, "lot": 1.0, "multiplier": 1.0, "fx": 1.0, "to_event_s": np.inf, "since_event_s": np.inf,
+    "spread_bps": 5.0, "book": 0, "tape_grade": 0,
 }  # fmt: skip
 STATES = {
     "initial_capital", "units", "unit_hwm", "last_equity", "last_balance", "day_anchor_balance", "day_anchor_equity",
@@ -97,7 +98,8 @@ def build_market(given: dict[str, Any]) -> Market:
         n_groups=2,
         label=REGIME_LABELS.index(label) if label in REGIME_LABELS else -1,
         confidence=float(given.get("confidence", 0.9)),
-        provided=frozenset({"close", "volume", "status"}),
+        provided=frozenset(given.get("provided", ("close", "volume", "quotes", "status"))),
+        substituted=frozenset(given.get("substituted", ())),
         **columns,
     )
 
@@ -174,6 +176,8 @@ def decide_case(rule_id: str, given: dict[str, Any]) -> tuple[Any, States]:
         "equity_age_bars",
         "working_exit_qty",
         "mentioned",
+        "provided",
+        "substituted",
         "rules",
     }
     unknown = set(given) - known - {"proposal_age_bars", "latches", "params", "sister"}

@@ -30,6 +30,7 @@ from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.schemas import Mode, ProposalRows
 from regime_trading.services import backtest as service
 from regime_trading.services.backtest import BacktestDeps, BacktestOutcome, BacktestRequest, run_backtest
+from regime_trading.services.market import tape_days
 
 ROOT = Path(__file__).parents[3]
 DATASETS = ("audit", "state", "action", "transition")
@@ -76,6 +77,7 @@ def deps_in(artifacts: Path) -> BacktestDeps:
     calendars = {name: item.calendar for name, item in settings.sources.items()}
     store = LocalArtifacts(artifacts)
     return BacktestDeps(
+        day_edges=tape_days(settings, calendar),
         settings=settings,
         profiles=config.profiles,
         source=lambda name: open_source(name, calendars=calendars),

@@ -41,6 +41,9 @@ class Source:
         bars = self._bars if until is None else self._bars.until(until)
         return bars if symbols is None else bars.select(symbols)
 
+    def tape(self, symbol: str) -> None:
+        return None
+
 
 class Books:
     """A ledger that holds one account."""

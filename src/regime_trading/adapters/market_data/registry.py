@@ -8,6 +8,7 @@ from pathlib import Path
 from regime_trading.adapters.calendars import ExchangeCalendar
 from regime_trading.adapters.market_data.bundled import CALENDAR, SOURCES, open_bundled
 from regime_trading.adapters.market_data.files import infer_calendar, load_path
+from regime_trading.adapters.market_data.folder import BARS, folder_tapes, is_data_folder
 from regime_trading.adapters.market_data.integrity import IntegrityLimits
 from regime_trading.adapters.market_data.table import BarTable
 from regime_trading.core.errors import BadInput
@@ -27,8 +28,9 @@ def open_source(
     Parameters
     ----------
     source : str
-        ``bundled``, ``bundled:sp500``, ``bundled:nasdaq``, or the path of a CSV or Parquet file or of a folder
-        with such files. The names win over a path of the same spelling (write ``./bundled``).
+        ``bundled``, ``bundled:sp500``, ``bundled:nasdaq``, or the path of a CSV or Parquet file, of a folder with
+        such files, or of a data folder (``bars/``, ``quotes/``, ``trades/``). The names win over a path of the same
+        spelling (write ``./bundled``).
     calendar : str, optional
         Exchange calendar of the prices.
     calendars : mapping, optional
@@ -62,7 +64,14 @@ def open_source(
             where="source",
         )
     declared = calendar or settings.get(source) or settings.get(FILES)
-    loaded = load_path(path)
+    home = path / BARS if is_data_folder(path) else path
+    if not home.exists():
+        raise BadInput(
+            expected=f"bars in {BARS}/ beside the tape (regime data import --bars makes them from quotes)",
+            found="none",
+            where=str(path),
+        )
+    loaded = load_path(home)
     name = declared or infer_calendar(loaded.bars.ts_ns)
     assumed = (
         ()
@@ -76,6 +85,7 @@ def open_source(
         lost=loaded.lost,
         notes=loaded.notes + assumed,
         limits=limits,
+        tapes=folder_tapes(path) if home != path else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from regime_trading.adapters.calendars import ExchangeCalendar
 from regime_trading.adapters.market_data.integrity import IntegrityLimits, Lost, health
 from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import F8
+from regime_trading.core.ports import TapeSource
 from regime_trading.core.schemas import DataHealth, PriceWindow, Provides
 
 
@@ -29,6 +30,8 @@ class BarTable:
     notes : sequence of str
         What a reader of the report must know of this source.
     limits : IntegrityLimits, optional
+    tapes : mapping, optional
+        Opens the quotes and trades of a symbol.
 
     Raises
     ------
@@ -45,10 +48,13 @@ class BarTable:
         lost: Mapping[str, Lost] | None = None,
         notes: Sequence[str] = (),
         limits: IntegrityLimits | None = None,
+        tapes: Mapping[str, Callable[[], TapeSource]] | None = None,
     ) -> None:
         calendar.require_inside(int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
         self._name, self._calendar, self._notes, self._limits = name, calendar, tuple(notes), limits
         self._lost = dict(lost or {})
+        self._openers = dict(tapes or {})
+        self._tapes: dict[str, TapeSource] = {}
         self._chosen = {bars.symbols: _locked(bars)}
         self._all = bars.symbols
 
@@ -63,6 +69,8 @@ class BarTable:
             Provides.CLOSE: True,
             Provides.OHLC: bars.open is not None,
             Provides.VOLUME: bars.volume is not None,
+            Provides.QUOTES: any(tape.info.evidence in ("L1", "L2") for tape in self._all_tapes()),
+            Provides.TRADES: any(tape.info.has_trades for tape in self._all_tapes()),
         }
         return frozenset(kind for kind, there in has.items() if there)
 
@@ -110,6 +118,15 @@ class BarTable:
             notes=self._notes,
             limits=self._limits,
         )
+
+    def tape(self, symbol: str) -> TapeSource | None:
+        """Quotes and trades of a symbol, opened at the first call; None where there are none."""
+        if symbol not in self._tapes and symbol in self._openers:
+            self._tapes[symbol] = self._openers[symbol]()
+        return self._tapes.get(symbol)
+
+    def _all_tapes(self) -> list[TapeSource]:
+        return [tape for tape in map(self.tape, sorted(self._openers)) if tape is not None]
 
     def _select(self, symbols: tuple[str, ...]) -> PriceWindow:
         if symbols not in self._chosen:

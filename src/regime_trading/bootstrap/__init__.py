@@ -22,6 +22,7 @@ from regime_trading.adapters.events import Bar, Fanout, Lines, Silent
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.adapters.proposal_file import read_proposal, read_proposals
+from regime_trading.adapters.venues.secrets import Credentials
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.graph import PIPELINE, build
 from regime_trading.core.canonical import sha256_hex
@@ -32,6 +33,7 @@ from regime_trading.core.settings import InvalidConfig, Settings
 from regime_trading.core.trader_profile import explain
 from regime_trading.engine.desk import fill_costs, research_params
 from regime_trading.engine.histories import FeatureHistory, Progress, RegimeHistory
+from regime_trading.services.market import tape_days
 from regime_trading.services.runs import Ask, Effort, RunService, parse_time
 from regime_trading.services.study import StudyCache, regime_history
 
@@ -82,6 +84,7 @@ class App:
             profiles=self.deps.profiles,
             source=self.deps.source,
             calendar=self.deps.calendar,
+            day_edges=self.deps.day_edges,
             sealer=self.deps.sealer,
             store=self.store,
             code_version=self.runs.code_version,
@@ -128,6 +131,13 @@ def config_folder(given: Path | None) -> Path:
     return folder
 
 
+def venue_credentials(venue: str) -> Credentials | None:
+    """Keys of a venue from the environment; None where it needs none."""
+    if not venue.startswith("alpaca"):
+        return None
+    return Credentials(os.environ.get("ALPACA_API_KEY", ""), os.environ.get("ALPACA_API_SECRET", ""))
+
+
 def load(config: Path | None) -> Configuration:
     """Both configuration files.
 
@@ -143,7 +153,7 @@ def load(config: Path | None) -> Configuration:
 @cache
 def code_version() -> str:
     """Version of the package, and a hash over the sources that can change a decision."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     files = sorted(path for layer in PURE_LAYERS for path in (package / layer).rglob("*.py"))
     listed = [f"{path.relative_to(package).as_posix()} {sha256_hex(path.read_bytes())}" for path in files]
     return f"{__version__}+{sha256_hex(chr(10).join(listed).encode())[:12]}"
@@ -199,6 +209,8 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
     stack.callback(checkpoints.conn.close)
     sealer, studies = ParquetSealer(store), StudyCache(store, version)
 
+    calendar = cache(ExchangeCalendar)
+
     @cache
     def source(name: str) -> MarketData:
         return _source(settings, name)
@@ -220,7 +232,8 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         settings=settings,
         profiles=profiles,
         source=source,
-        calendar=cache(ExchangeCalendar),
+        calendar=calendar,
+        day_edges=tape_days(settings, calendar),
         regimes=regimes,
         store=store,
         ledger=ledger,
