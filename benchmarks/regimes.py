@@ -40,6 +40,7 @@ TWO = (
 )
 MONTHLY = np.array([[0.9629, 0.0185, 0.0186], [0.0618, 0.8764, 0.0618], [0.1051, 0.1050, 0.7899]])
 STARTS = 10
+CAUSAL_PATHS = 24
 
 Path = tuple[np.ndarray, np.ndarray]
 Labels = tuple[np.ndarray | None, np.ndarray | None]
@@ -381,7 +382,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     count = 8 if args.quick else args.paths
     structure_table(count, args.seed)
-    risk_table(count, args.seed)
+    risk_table(min(count, CAUSAL_PATHS), args.seed)
     goal_table(count, args.seed, quick=args.quick, compiled=args.compiled, every_state=not args.any)
 
 

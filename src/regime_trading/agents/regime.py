@@ -9,11 +9,14 @@ import numpy as np
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.frames import save_bytes, shared_path
 from regime_trading.agents.research import run_features, run_window
-from regime_trading.core.schemas import Evidence, Exposure, PriceWindow, Regime
+from regime_trading.core.schemas import Evidence, Exposure, PriceWindow, Regime, TierRegime
 from regime_trading.core.state import MarketRegime, PipelineState, SymbolExposure
+from regime_trading.engine.desk import research_params
+from regime_trading.engine.detection import DetectionParams
 from regime_trading.engine.histories import FeatureHistory, RegimeHistory
 from regime_trading.engine.regime_table import to_parquet
 from regime_trading.engine.tape_history import caps_of, market_tape_cap
+from regime_trading.engine.tiers import market_window, tier_regimes
 from regime_trading.tools.allocation import NO_STRATEGY, ExposureParams, strategy_exposure
 from regime_trading.tools.evidence import own_evidence, tape_evidence, weigh
 
@@ -26,10 +29,11 @@ def regime(state: PipelineState, deps: Deps) -> dict[str, Any]:
     path = shared_path(state.request.run_id, "regimes")
     ref = save_bytes(deps.store, path, to_parquet(history, window.ts_ns), history.label.size)
     last, traded = len(window.ts_ns) - 1, state.request.traded
-    further = _market_evidence(state, deps)
+    further, own = _market_evidence(state, deps), _own(history, last, history.market, window)
+    tiers = _tiers(state, deps, own, market_window(window, history.market, features.market_returns))
     return {
         "regime": MarketRegime(
-            market=weigh(_own(history, last, history.market, window), further),
+            market=weigh(own.model_copy(update={"tiers": tiers}), further),
             symbols=tuple(
                 weigh(_own(history, last, symbol, window), [_tape_of(state, deps, symbol)])
                 for symbol in traded
@@ -47,6 +51,25 @@ def _own(history: RegimeHistory, last: int, symbol: str, window: PriceWindow) ->
     return found.model_copy(update={"evidence": own_evidence(found.structure, found.risk, "bars")})
 
 
+def _tiers(state: PipelineState, deps: Deps, own: Regime, market: PriceWindow) -> tuple[TierRegime, ...]:
+    """The market on the bars of every tier, with the knobs of the run's own bars."""
+    assert state.data is not None
+    health, params = state.data.health, research_params(deps.settings)
+    detection = DetectionParams(
+        model=params.model,
+        n_states=params.n_states,
+        penalty=params.penalty,
+        min_obs=params.min_obs,
+        refit_every=params.refit_every,
+        structure_window=params.structure_window,
+        structure_min_obs=params.structure_min_obs,
+        structure_lags=params.structure_lags,
+        seed=params.seed,
+    )
+    lengths, calendar = deps.settings.market_intelligence.tiers.seconds(), deps.calendar(health.calendar)
+    return tier_regimes(market, own, lengths, health.bar_s, calendar, detection)
+
+
 def _market_evidence(state: PipelineState, deps: Deps) -> tuple[Evidence, Evidence]:
     """What cross-asset coupling and the tapes allow the market's label."""
     assert state.tape is not None and state.coupling is not None
@@ -55,7 +78,8 @@ def _market_evidence(state: PipelineState, deps: Deps) -> tuple[Evidence, Eviden
     _, grade, health = market_tape_cap(said, state.request.traded, knobs)
     apart = [link.group for link in coupling.groups if link.verdict == "decoupled"]
     broken = coupling.break_p_value
-    finding = f"decoupled: {', '.join(apart)}" if apart else f"{len(coupling.groups)} groups, none decoupled"
+    none = f"{len(coupling.groups)} groups, none decoupled" if coupling.groups else "no groups are declared"
+    finding = f"decoupled: {', '.join(apart)}" if apart else none
     finding += "" if broken is None else f"; correlation against its own past: p {broken:.3g}"
     return (
         Evidence(source="cross_asset", grade="bars", finding=finding, confidence_cap=coupling.confidence_cap),

@@ -91,6 +91,7 @@ def _report(state: PipelineState, deps: Deps) -> RunReport:
         tape=state.tape,
         tracks=_tracks(state, deps),
         health=state.data.health,
+        coupling=state.coupling,
         regime=state.regime,
         history=_history(state, deps),
         momentum={item.symbol: item.values.get("momentum") for item in state.features.latest},

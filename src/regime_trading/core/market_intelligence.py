@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -53,6 +53,10 @@ class HealthCaps(Frozen):
         return self
 
 
+def _seconds(interval: str) -> int:
+    return int(interval[:-1]) * _UNIT_S[interval[-1]]
+
+
 class Tiers(Frozen):
     """Bar interval of the long, medium and short tier; a tier the source has no bars for is unavailable."""
 
@@ -60,9 +64,9 @@ class Tiers(Frozen):
     MT: BarInterval = "4h"
     ST: BarInterval = "15m"
 
-    def seconds(self) -> dict[str, int]:
+    def seconds(self) -> dict[Literal["LT", "MT", "ST"], int]:
         """Length of each tier's bar, longest tier first."""
-        return {name: int(text[:-1]) * _UNIT_S[text[-1]] for name, text in dict(self).items()}
+        return {"LT": _seconds(self.LT), "MT": _seconds(self.MT), "ST": _seconds(self.ST)}
 
     @model_validator(mode="after")
     def _descending(self) -> Tiers:
@@ -136,8 +140,8 @@ class HealthSettings(Frozen):
     vpin_percentile_warn: Fraction = Decimal("0.90")
     vpin_percentile_fail: Fraction = Decimal(1)
     vpin_percentile_weight: Fraction = Decimal("0.30")
-    feed_age_ratio_warn: NonNegative = Decimal(3)
-    feed_age_ratio_fail: NonNegative = Decimal(20)
+    feed_age_ratio_warn: NonNegative = Decimal(10)
+    feed_age_ratio_fail: NonNegative = Decimal(60)
     feed_age_ratio_weight: Fraction = Decimal(1)
     unknown_penalty: Fraction = Decimal("0.03")
     no_quotes_cap: NonNegative = Decimal(60)

@@ -7,7 +7,7 @@ has been seen. A number that is not defined is NaN, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def grade(provides: frozenset[Provides], caps: ConfidenceCaps) -> tuple[Evidence
     return evidence, float(getattr(caps, evidence))
 
 
-def unavailable_tiers(tiers: dict[str, int], bar_s: int) -> tuple[str, ...]:
+def unavailable_tiers(tiers: Mapping[str, int], bar_s: int) -> tuple[str, ...]:
     """Tiers whose bars are finer than the source's own, finest last: never made up from coarser bars.
 
     Parameters

@@ -26,7 +26,15 @@ from regime_trading.core.schemas import (
     TapeSummary,
 )
 from regime_trading.core.settings import Operators
-from regime_trading.core.state import Acceptance, Approval, Contradiction, Judgement, MarketRegime, ProfileRef
+from regime_trading.core.state import (
+    Acceptance,
+    Approval,
+    Contradiction,
+    Coupling,
+    Judgement,
+    MarketRegime,
+    ProfileRef,
+)
 from regime_trading.tools.chart_tape import TapeTrack
 from regime_trading.tools.performance import Performance
 
@@ -112,6 +120,7 @@ class RunReport:
     tape: TapeSummary
     tracks: Mapping[str, TapeTrack] = field(default_factory=dict)
     health: DataHealth | None = None
+    coupling: Coupling | None = None
     regime: MarketRegime | None = None
     history: RegimeHistory | None = None
     momentum: Mapping[str, float | None] = field(default_factory=dict)

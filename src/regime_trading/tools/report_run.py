@@ -22,6 +22,7 @@ from regime_trading.tools.report_document import (
     gap,
     num,
 )
+from regime_trading.tools.report_evidence import evidence_parts
 from regime_trading.tools.report_model import AccountRun, RunReport
 from regime_trading.tools.report_shared import (
     MODE_WORDS,
@@ -172,6 +173,7 @@ def _regime_section(report: RunReport) -> Section:
         blocks.append(data_missing("Regime"))
     else:
         blocks.append(_market_facts(report, report.regime.market))
+        blocks += evidence_parts(report.regime.market, report.coupling)
     blocks.append(ribbon(report.history))
     blocks.append(Part("second-opinion", "Second opinion", _second_opinion(report.contradiction)))
     blocks.append(Part("symbols", "Symbols", (_symbol_table(report),)))
@@ -197,10 +199,20 @@ def _market_facts(report: RunReport, market: Regime) -> Facts:
                 "Variance ratio",
                 known(number(structure.variance_ratio, 3), structure.reason or "not estimated"),
             ),
+            ("Hurst exponent", _hurst(market)),
             ("Half-life", known(_bars(structure.half_life_bars), structure.reason or "no reversion found")),
+            ("Probability of the state", known(percent(risk.probability, 0), risk.reason or "not known")),
+            ("Model", risk.model or MISSING),
             ("Model fitted", known(day(risk.fitted_at_ns), risk.reason or "never")),
         )
     )
+
+
+def _hurst(market: Regime) -> Value:
+    h, interval = market.structure.hurst, market.structure.hurst_ci
+    if h is None or interval is None:
+        return gap(market.structure.reason or "not estimated")
+    return num(number(h, 2), f"95 % interval {number(interval[0], 2)} to {number(interval[1], 2)}")
 
 
 def _bars(value: float | None) -> str:

@@ -20,7 +20,6 @@ from regime_trading.tools.report_document import (
     Details,
     Facts,
     Figure,
-    KeyEntry,
     Part,
     Row,
     Section,
@@ -32,7 +31,7 @@ from regime_trading.tools.report_document import (
 )
 from regime_trading.tools.report_model import SourceNote
 from regime_trading.tools.report_shared import columns, tag
-from regime_trading.tools.report_text import count, moment, number, percent, rule_name, signed, words
+from regime_trading.tools.report_text import NBSP, count, moment, number, percent, rule_name, signed, words
 
 GRADE_TONES: Mapping[str, Tone] = {"healthy": "good", "thin": "warn", "stressed": "warn", "broken": "bad"}
 TAPE_RULES = ("DS-04", "XL-05")
@@ -169,16 +168,44 @@ def _symbol_part(item: MicrostructureFeatures, track: TapeTrack | None) -> Part:
         ("Kept but locked", num(f"{counts.locked:,}")),
         ("Out of order, put in place", num(f"{counts.out_of_order:,}")),
     ]
-    facts += [
-        (words(name), gap("not known") if v is None else num(number(v, 3)))
-        for name, v in health.parts.items()
-    ]
+    facts += [(_PARTS.get(name, (words(name), ""))[0], _part(name, v)) for name, v in health.parts.items()]
     notes = (*health.reasons, *item.notes)
     blocks: tuple[Block, ...] = (_figure(item, track), Facts(tuple(facts)))
     if notes:
         blocks += (Bullets(notes),)
     grade = tag(f"{health.grade} {health.score:.0f}", GRADE_TONES[health.grade])
     return Part(f"tape-{item.symbol.lower()}", item.symbol, blocks, (grade,))
+
+
+_PARTS = {
+    "n_quotes": ("Valid quotes", "count"),
+    "share_invalid": ("Invalid quotes", "share"),
+    "share_crossed": ("Crossed quotes", "share"),
+    "share_one_sided": ("One-sided quotes", "share"),
+    "share_stale": ("Time without expected quotes", "share"),
+    "spread_bps": ("Spread, time-weighted", "bp"),
+    "spread_ratio": ("Spread against its own history", "ratio"),
+    "depth_ratio": ("Depth against its own history", "ratio"),
+    "r2": ("Moves of the mid explained by OFI", "share"),
+    "vpin_percentile": ("VPIN, rank in its own history", "share"),
+    "feed_age_ratio": ("Age of the feed against its cadence", "ratio"),
+}
+
+
+def _part(name: str, value: float | None) -> Value:
+    """A number behind the score, in its unit."""
+    if value is None:
+        return gap("not known")
+    match _PARTS.get(name, ("", ""))[1]:
+        case "count":
+            return num(f"{value:,.0f}")
+        case "share":
+            return num(percent(value, 1))
+        case "bp":
+            return num(f"{number(value, 2)}{NBSP}bp")
+        case "ratio":
+            return num(f"{number(value, 2)}×")
+    return num(number(value, 3))
 
 
 def _figure(item: MicrostructureFeatures, track: TapeTrack | None) -> Figure:
@@ -198,11 +225,6 @@ def _figure(item: MicrostructureFeatures, track: TapeTrack | None) -> Figure:
         else "",
         draw=draw if drawable else None,
         empty="Too few buckets to draw.",
-        key=(
-            KeyEntry("fg", "mid"),
-            KeyEntry("accent", "order-flow imbalance, summed within a session"),
-            KeyEntry("loss", "time-weighted spread"),
-        ),
     )
 
 
@@ -219,7 +241,7 @@ def _effects(tape: TapeSummary, source: SourceNote, decisions: Sequence[PMDecisi
     for rule_id in TAPE_RULES:
         bound = [d.account for d in decisions for r in d.rules if r.rule_id == rule_id and _limits(r.outcome)]
         if bound:
-            said.append(f"{rule_id} ({rule_name(rule_id)}) limited {', '.join(bound)}.")
+            said.append(f"{rule_name(rule_id)} limited {', '.join(bound)}.")
     stand_ins = "; ".join(f"{s.wanted}: {s.used}" for s in source.substitutes)
     return (*said, *((f"Stand-ins: {stand_ins}.",) if stand_ins else ()), *tape.notes)
 

@@ -193,6 +193,7 @@ def duration(seconds: float) -> str:
     """``5 min``, ``3.5 h``, ``12 days``."""
     for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if abs(seconds) >= size:
+            unit = "day" if seconds == 86_400.0 else unit
             return f"{number(seconds / size, 0 if (seconds / size).is_integer() else 1)}{NBSP}{unit}"
     return f"{number(seconds, 0)}{NBSP}s"
 

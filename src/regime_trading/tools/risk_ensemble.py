@@ -28,7 +28,7 @@ from regime_trading.tools.hidden_markov import (
 DEGREES_OF_FREEDOM = (3.0, 5.0, 10.0, math.inf)
 PRIOR = MarkovPrior()
 #: A state gives way once another scores this many times as much.
-FLIP_RATIO = 3.0
+FLIP_RATIO = 4.0
 #: Score = probability / share^balance: 0 counts every bar alike, 1 every state alike.
 FILTERED_BALANCE, SMOOTHED_BALANCE = 0.5, 1.0
 #: Gain in log posterior for which a fit from fresh starts replaces the continued one.

@@ -102,8 +102,8 @@ class HealthKnobs:
     vpin_percentile_warn: float = 0.90
     vpin_percentile_fail: float = 1.0
     vpin_percentile_weight: float = 0.30
-    feed_age_ratio_warn: float = 3.0
-    feed_age_ratio_fail: float = 20.0
+    feed_age_ratio_warn: float = 10.0
+    feed_age_ratio_fail: float = 60.0
     feed_age_ratio_weight: float = 1.0
     unknown_penalty: float = 0.03
     no_quotes_cap: float = 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -52,6 +52,19 @@ def split(chunk: TapeChunk, quote_cuts: list[int], trade_cuts: list[int]) -> lis
         names = ("ts_ns", "price", "size", "aggressor", "visible", "continuous", "after_quote")
         out.append(TapeChunk(QuoteRows(*rows), TradeRows(*(getattr(t, name)[c:d] for name in names))))
     return out
+
+
+def same(a: object, b: object) -> bool:
+    """Equal to the bit, NaN equal to NaN."""
+    if is_dataclass(a) and is_dataclass(b):
+        return all(same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    if isinstance(a, float) and isinstance(b, float):
+        return np.float64(a).tobytes() == np.float64(b).tobytes() or (math.isnan(a) and math.isnan(b))
+    return bool(a == b)
 
 
 # --- reference --------------------------------------------------------------------------------------------

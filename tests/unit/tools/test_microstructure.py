@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.unit.tools.tape_reference import (
     cuts,
     quotes,
     reference,
+    same,
     split,
     tapes,
     trades,
@@ -74,19 +75,6 @@ def test_finer_tiers_than_the_source_are_unavailable_never_made_up() -> None:
 
 
 # --- one tape ---------------------------------------------------------------------------------------------
-
-
-def same(a: object, b: object) -> bool:
-    """Equal to the bit, NaN equal to NaN."""
-    if is_dataclass(a) and is_dataclass(b):
-        return all(same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.tobytes() == b.tobytes()
-    if isinstance(a, float) and isinstance(b, float):
-        return np.float64(a).tobytes() == np.float64(b).tobytes() or (math.isnan(a) and math.isnan(b))
-    return bool(a == b)
 
 
 def sinks(chunks: list[TapeChunk]) -> tuple[TapeMeasures, list[np.ndarray], list[np.ndarray]]:

@@ -75,10 +75,10 @@ def test_a_row_without_departures_is_not_identified():
 
 def test_states_give_way_only_to_clear_evidence():
     share = np.array([0.5, 0.5])
-    rows = np.array([[0.4, 0.6], [0.7, 0.3], [0.76, 0.24], [0.3, 0.7], [0.2, 0.8]])
+    rows = np.array([[0.4, 0.6], [0.7, 0.3], [0.82, 0.18], [0.3, 0.7], [0.15, 0.85]])
     state, margin = held_states(rows, share, -1)
     assert state.tolist() == [1, 1, 0, 0, 1]
-    expected = 1 - np.array([0.4 / 0.6, 0.7 / 0.3, 0.24 / 0.76, 0.7 / 0.3, 0.2 / 0.8]) / FLIP_RATIO
+    expected = 1 - np.array([0.4 / 0.6, 0.7 / 0.3, 0.18 / 0.82, 0.7 / 0.3, 0.15 / 0.85]) / FLIP_RATIO
     np.testing.assert_allclose(margin, expected)
     state, _ = held_states(rows, share, 0)
     assert state.tolist() == [0, 0, 0, 0, 1]
@@ -246,12 +246,12 @@ def test_goal_in_small(name):
     logging.disable(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = cell(name, 500, 6, 4711, compiled=True)
+        rows = cell(name, 500, 8, 4711, compiled=True)
     logging.disable(logging.NOTSET)
-    show(name, 500, 6, rows)
+    show(name, 500, 8, rows)
     for c in rows:
         assert c["gap"] > -max(0.03, 2 * c["error"])
-        assert c["rate"] < 4
+        assert c["rate"] < 5  # few true switches in so few paths: the full form holds 3
 
 
 @pytest.mark.full

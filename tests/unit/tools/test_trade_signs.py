@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.tools.tape_reference import MIDNIGHT, NAN, S, quotes, split, trades
+from tests.unit.tools.tape_reference import MIDNIGHT, NAN, S, quotes, same, split, trades
 
 from regime_trading.core.tape import QuoteRows, TapeChunk, TradeRows, no_quotes
 from regime_trading.tools.microstructure import TapePass, measure
@@ -171,15 +171,13 @@ def test_rounding_of_a_mean_price_is_no_tick():
 
 def test_a_trade_waits_for_a_quote_of_its_instant_that_comes_in_the_next_chunk():
     moved = quotes((0, 99.0, 5.0, 101.0, 5.0), (S, 99.0, 5.0, 101.0, 5.0), (S, 101.0, 5.0, 103.0, 5.0))
-    prints = trades((S, 101.0, 1.0), (S, 103.0, 1.0), (S, 103.0, 1.0), after_quote=[2, 3, -1])
+    prints = trades((S, 101.0, 1.0), (S, 99.0, 1.0), after_quote=[3, -1])  # below 102, below 100: one sale
     tape = TapeChunk(moved, prints)
     whole = measure([tape], TapeParams()).trades
-    assert whole.effective.effective_bps == pytest.approx((200 + 2 / 102 * 1e4 + 600) / 3)
-    for quote_cut in range(4):
-        for trade_cut in range(4):
-            late = quote_cut == 0 and trade_cut > 0  # trades of S before the quote of 0
-            if not late and not (quote_cut == 1 and trade_cut > 0):
-                assert measure(split(tape, [quote_cut], [trade_cut]), TapeParams()).trades == whole
+    assert (whole.n, whole.signed_volume) == (1, -2.0)
+    assert whole.effective.effective_bps == pytest.approx(2 * 2 / 102 * 1e4)
+    for quote_cut, trade_cut in ((q, t) for q in range(4) for t in range(3) if q > 0 or t == 0):
+        assert same(measure(split(tape, [quote_cut], [trade_cut]), TapeParams()).trades, whole)
 
 
 def test_without_quotes_the_tick_rule_signs():
