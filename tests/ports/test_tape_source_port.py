@@ -212,15 +212,17 @@ def test_rows_are_in_order_and_the_tally_adds_up(reader, tmp_path_factory, times
     assert tally.rows == info.rows == quotes + sum(tally.removed.values())
     assert tally.trades == made + sum(tally.trades_removed.values())
     assert info.first_ns <= spans[0][0] and spans[-1][1] <= info.last_ns
-    if reader is not trades and reader not in (mbo, imported):
-        late = np.array(times) < np.maximum.accumulate(times)
-        assert tally.out_of_order == int(late[states(reader, len(times))].sum())
+    if reader not in (trades, mbo, imported):
+        assert tally.out_of_order == late_states(reader, times)
 
 
-def states(reader: Callable[..., Open], n: int) -> np.ndarray:
-    """Which of the generated rows are states of the book."""
-    k = np.arange(n)
-    return (k % 4 != 1) | (k == 0) if reader is mbp1 else k >= 0
+def late_states(reader: Callable[..., Open], times: Times) -> int:
+    """States of the book earlier than a state or an execution before them."""
+    k, ts = np.arange(len(times)), np.array(times)
+    state = (k % 4 != 1) | (k == 0) if reader is mbp1 else k >= 0
+    rows = state | (k % 3 == 1)
+    late = ts[rows] < np.maximum.accumulate(ts[rows])
+    return int(late[state[rows]].sum())
 
 
 @readers
