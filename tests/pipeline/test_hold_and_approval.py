@@ -13,7 +13,8 @@ import pytest
 
 from regime_trading.adapters.checkpoint import open_checkpoints
 from regime_trading.agents.graph import PIPELINE, build
-from regime_trading.bootstrap import App, load, open_app, wire
+from regime_trading.bootstrap import load
+from regime_trading.bootstrap.app import App, open_app, wire
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.schemas import Mode
 from regime_trading.core.state import Check, Judgement, PipelineState

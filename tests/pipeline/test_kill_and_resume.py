@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from regime_trading.agents.graph import PIPELINE
-from regime_trading.bootstrap import load, open_app
+from regime_trading.bootstrap import load
+from regime_trading.bootstrap.app import open_app
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.state import PipelineState
 from regime_trading.services.runs import Ask, parse_time
@@ -27,7 +28,7 @@ sys.path.insert(0, sys.argv[1])
 from tests.pipeline.test_kill_and_resume import ASK, ROOT
 from regime_trading.adapters.database import SqlLedger
 from regime_trading.adapters.journal import ParquetSealer
-from regime_trading.bootstrap import open_app
+from regime_trading.bootstrap.app import open_app
 what, when = sys.argv[3], sys.argv[4]
 
 def die():

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from regime_trading.bootstrap import App, open_app
+from regime_trading.bootstrap.app import App, open_app
 from regime_trading.services.backtest import BacktestRequest, run_backtest
 from regime_trading.services.runs import Ask, parse_time
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from tests.tape_samples import data_folder
 
-from regime_trading.bootstrap import open_app
+from regime_trading.bootstrap.app import open_app
 from regime_trading.services.runs import Ask, answer
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -128,7 +128,7 @@ def test_a_failed_check_is_exit_3(tmp_path: Path, artifacts: Path) -> None:
 
 
 def test_an_unexpected_error_is_exit_1_and_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import regime_trading.bootstrap as bootstrap
+    import regime_trading.bootstrap.app as bootstrap
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("x")

@@ -16,7 +16,7 @@ from rich.markup import escape
 from regime_trading.core.errors import RegimeError
 
 if TYPE_CHECKING:
-    from regime_trading.bootstrap import App
+    from regime_trading.bootstrap.app import App
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
@@ -70,7 +70,7 @@ def print_json(value: Any) -> None:
 @contextmanager
 def opened_app(artifacts: Path | None, config: Path | None, as_json: bool) -> Iterator[App]:
     """The application, with a progress bar where somebody can see it."""
-    from regime_trading.bootstrap import open_app
+    from regime_trading.bootstrap.app import open_app
 
     with open_app(artifacts=artifacts, config=config, bar=err.is_terminal and not as_json) as opened:
         yield opened

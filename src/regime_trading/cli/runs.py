@@ -137,7 +137,7 @@ def backtest(
 ) -> None:
     """Dry run over history for all accounts at once: audit log, RL dataset, report."""
     with reporting(as_json, debug), opened_app(artifacts, config, as_json) as opened:
-        from regime_trading.bootstrap import split
+        from regime_trading.bootstrap.app import split
         from regime_trading.services.backtest import BacktestRequest, run_backtest
 
         request = BacktestRequest(

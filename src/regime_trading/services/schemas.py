@@ -14,6 +14,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     schemas.AccountState,
     schemas.DataHealth,
     schemas.InstrumentSpec,
+    schemas.MicrostructureFeatures,
     schemas.Order,
     schemas.PMDecision,
     schemas.PortfolioSnapshot,

@@ -1,0 +1,220 @@
+"""The whole application, wired over an artifacts folder and a configuration."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regime_trading import __version__
+from regime_trading.adapters.artifacts import LocalArtifacts
+from regime_trading.adapters.broker.simulated import SimulatedBroker
+from regime_trading.adapters.calendars import ExchangeCalendar
+from regime_trading.adapters.checkpoint import open_checkpoints
+from regime_trading.adapters.config_files import Configuration
+from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlRuns, open_database, sqlite_url
+from regime_trading.adapters.events import Bar, Fanout, Lines, Silent
+from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.market_data import open_source
+from regime_trading.adapters.proposal_file import read_proposal, read_proposals
+from regime_trading.agents.deps import Deps
+from regime_trading.agents.graph import PIPELINE, build
+from regime_trading.bootstrap import artifacts_folder, load
+from regime_trading.core.canonical import sha256_hex
+from regime_trading.core.ports import MarketData, ProgressSink
+from regime_trading.core.schemas import Mode, PriceWindow
+from regime_trading.core.settings import Settings
+from regime_trading.engine.desk import fill_costs, research_params
+from regime_trading.engine.histories import FeatureHistory, Progress, RegimeHistory
+from regime_trading.services.market import tape_days
+from regime_trading.services.runs import Ask, Effort, RunService, parse_time
+from regime_trading.services.study import StudyCache, regime_history
+
+if TYPE_CHECKING:
+    from regime_trading.services.backtest import BacktestDeps, ProposalRows
+
+PURE_LAYERS = ("core", "tools", "guards", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What the terminal needs: the services over one artifacts folder and one configuration."""
+
+    store: LocalArtifacts
+    configuration: Configuration
+    runs: RunService
+    deps: Deps
+
+    def run_folder(self, run_id: str) -> Path:
+        """Where a run's report lies."""
+        return shown(self.store.root / "runs" / run_id)
+
+    def ask(
+        self,
+        source: str,
+        basket: str | None,
+        symbols: str | None,
+        proposal: Path | None,
+        accounts: str | None,
+        as_of: str | None,
+        effort: Effort,
+    ) -> Ask:
+        """A request from the words of the command line."""
+        until = None if as_of is None else parse_time(as_of, "--as-of")
+        own = None
+        if proposal is not None:
+            last = self.runs.source(source).window(until=until).ts_ns[-1:]
+            own = read_proposal(proposal, int(last[0]) if len(last) else 0)
+        return Ask(source, basket, split(symbols), own, split(accounts), until, effort)
+
+    def backtest(self) -> BacktestDeps:
+        """What the history loop needs."""
+        from regime_trading.services.backtest import BacktestDeps
+
+        return BacktestDeps(
+            settings=self.deps.settings,
+            profiles=self.deps.profiles,
+            source=self.deps.source,
+            calendar=self.deps.calendar,
+            day_edges=self.deps.day_edges,
+            sealer=self.deps.sealer,
+            store=self.store,
+            code_version=self.runs.code_version,
+        )
+
+    def proposal_rows(self, path: Path) -> ProposalRows:
+        """The user's own proposals over time."""
+        from regime_trading.services.backtest import ProposalRows
+
+        return ProposalRows(*read_proposals(path))
+
+
+def split(text: str | None) -> tuple[str, ...]:
+    """``A,B`` as a tuple, blanks dropped."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def shown(path: Path) -> Path:
+    """``path`` as a person at this terminal would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@cache
+def code_version() -> str:
+    """Version of the package, and a hash over the sources that can change a decision."""
+    package = Path(__file__).parent.parent
+    files = sorted(path for layer in PURE_LAYERS for path in (package / layer).rglob("*.py"))
+    listed = [f"{path.relative_to(package).as_posix()} {sha256_hex(path.read_bytes())}" for path in files]
+    return f"{__version__}+{sha256_hex(chr(10).join(listed).encode())[:12]}"
+
+
+@contextmanager
+def open_app(
+    *,
+    artifacts: Path | None = None,
+    config: Path | None = None,
+    bar: bool = False,
+    events: ProgressSink | None = None,
+) -> Iterator[App]:
+    """Wire everything over an artifacts folder and a configuration, and close it again.
+
+    Parameters
+    ----------
+    artifacts, config : Path, optional
+        Folders; the environment and then the defaults where None.
+    bar : bool
+        Show a progress bar on the terminal; else one line per stage.
+    events : ProgressSink, optional
+        Another place for progress events.
+    """
+    # tools.allocation checks every solution against its defining equation, whatever the solver says of it
+    warnings.filterwarnings("ignore", message="Solution may be inaccurate", category=UserWarning)
+    with ExitStack() as stack:
+        told: ProgressSink = _LazyBar(stack) if bar else Lines()
+        sink = told if events is None else Fanout([told, events])
+        yield wire(artifacts_folder(artifacts), load(config), sink, stack)
+
+
+class _LazyBar:
+    """A progress bar that appears with the first event."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._sink: Bar | None = None
+
+    def emit(self, event: Any) -> None:
+        if self._sink is None:
+            self._sink = self._stack.enter_context(Bar(len(PIPELINE)))
+        self._sink.emit(event)
+
+
+def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | None, stack: ExitStack) -> App:
+    """The application over ``artifacts``; what must be closed goes onto ``stack``."""
+    settings, profiles, version = configuration.settings, configuration.profiles, code_version()
+    store = LocalArtifacts(artifacts)
+    engine = open_database(sqlite_url(_state_file(store, "regime.db")))
+    stack.callback(engine.dispose)
+    checkpoints = open_checkpoints(_state_file(store, "checkpoints.db"))
+    stack.callback(checkpoints.conn.close)
+    sealer, studies = ParquetSealer(store), StudyCache(store, version)
+
+    calendar = cache(ExchangeCalendar)
+
+    @cache
+    def source(name: str) -> MarketData:
+        return _source(settings, name)
+
+    @cache
+    def ledger(firm: str, mode: Mode) -> SqlLedger:
+        return SqlLedger(engine, firm_id=firm, env=mode)
+
+    def broker(account: str, prices: str) -> SimulatedBroker:
+        firm = account.split("/")[0]
+        return SimulatedBroker(
+            ledger(firm, Mode.DRY_RUN), source(prices), fill_costs(settings), settings.instruments.spec
+        )
+
+    def regimes(window: PriceWindow, found: FeatureHistory, progress: Progress | None) -> RegimeHistory:
+        return regime_history(window, found, research_params(settings), studies, progress)
+
+    deps = Deps(
+        settings=settings,
+        profiles=profiles,
+        source=source,
+        calendar=calendar,
+        day_edges=tape_days(settings, calendar),
+        regimes=regimes,
+        store=store,
+        ledger=ledger,
+        audit=lambda firm: SqlAuditLog(engine, firm_id=firm),
+        sealer=sealer,
+        broker=broker,
+        events=events or Silent(),
+    )
+    runs = RunService(
+        settings=settings,
+        profiles=profiles,
+        code_version=version,
+        source=source,
+        ledger=ledger,
+        records=lambda firm: SqlRuns(engine, firm_id=firm),
+        sealer=sealer,
+        store=store,
+        flow=build(deps, checkpoints),
+    )
+    return App(store, configuration, runs, deps)
+
+
+def _state_file(store: LocalArtifacts, name: str) -> Path:
+    path = store.root / "state" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _source(settings: Settings, name: str) -> MarketData:
+    return open_source(name, calendars={key: item.calendar for key, item in settings.sources.items()})
