@@ -1,4 +1,4 @@
-"""Jump model: one fit, one online step and a whole causal path, against the package ``jumpmodels``.
+"""Jump models: one fit, one online step and a whole causal path, against the package ``jumpmodels``.
 
 Medians of ``--repeats`` runs (at least five) after a warm-up, on simulated two-state daily returns with the
 parameters of Hardy (2001). Start with ``OMP_NUM_THREADS=1 python benchmarks/jump_model.py [--n 8000]``.
@@ -12,8 +12,11 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from hmmlearn.hmm import GaussianHMM
 from jumpmodels.jump import JumpModel
 
+from regime_trading.tools.continuous_jump import fit_continuous_jump_model
+from regime_trading.tools.hidden_markov import filter_step, filtered_probabilities, fit_hidden_markov
 from regime_trading.tools.regime import (
     WARM_UP,
     JumpFit,
@@ -94,10 +97,48 @@ def compare_online(n: int, seed: int, repeats: int) -> None:
     )
 
 
+def compare_continuous(n: int, seed: int) -> None:
+    x, returns = sample(n, seed)
+    fit_continuous_jump_model(x, returns, penalty=PENALTY, seed=seed)
+    start = time.perf_counter()
+    ours = fit_continuous_jump_model(x, returns, penalty=PENALTY, seed=seed)
+    middle = time.perf_counter()
+    theirs = JumpModel(2, PENALTY, cont=True, random_state=seed).fit(x, returns, sort_by="vol")
+    end = time.perf_counter()
+    gap = np.abs(ours.probability - theirs.proba_).max()
+    print(
+        f"continuous fit n={n}: ours {(middle - start) * 1e3:.1f} ms, jumpmodels {(end - middle) * 1e3:.0f} ms, ratio "
+        f"{(end - middle) / (middle - start):.0f}; |probability difference| {gap:.1e}"
+    )
+
+
+def time_filter(n: int, seed: int, repeats: int) -> None:
+    returns = two_state_returns(n, seed)
+    params = fit_hidden_markov(returns).params
+    last, steps = filtered_probabilities(returns[:-1], params)[-1], 1000
+
+    def many_steps() -> None:
+        for _ in range(steps):
+            filter_step(last, returns[-1], params)
+
+    model = GaussianHMM(2)
+    model.startprob_, model.transmat_ = params.initial, params.transition
+    model.means_, model.covars_ = params.mean[:, None], params.scale[:, None] ** 2
+    step_s = median_seconds(many_steps, repeats) / steps
+    batch_s = median_seconds(lambda: filtered_probabilities(returns, params), repeats) / n
+    rerun_s = median_seconds(lambda: model.predict_proba(returns[:, None]), repeats)
+    print(
+        f"hidden Markov step n={n}: called from Python {step_s * 1e6:.1f} µs, inside a compiled pass "
+        f"{batch_s * 1e9:.0f} ns, re-running hmmlearn {rerun_s * 1e3:.1f} ms, ratios {rerun_s / step_s:.0f} and {rerun_s / batch_s:.0f}"
+    )
+
+
 def time_path(n: int, seed: int, repeats: int) -> None:
     returns = two_state_returns(n, seed)
-    seconds = median_seconds(lambda: causal_risk_state(returns), repeats)
-    print(f"causal path n={n}: {seconds:.2f} s, {len(causal_risk_state(returns).fits)} refits")
+    for model in ("jump", "hmm", "ensemble"):
+        seconds = median_seconds(lambda name=model: causal_risk_state(returns, model=name), repeats)
+        fits = len(causal_risk_state(returns, model=model).fits)
+        print(f"causal path {model} n={n}: {seconds:.2f} s, {fits} refits")
 
 
 def main() -> None:
@@ -110,6 +151,8 @@ def main() -> None:
     for n in (max(100, args.n // 10), args.n):
         compare_fit(n, args.seed, repeats)
     compare_online(args.n, args.seed, repeats)
+    compare_continuous(max(100, args.n // 10), args.seed)
+    time_filter(args.n, args.seed, repeats)
     for n in (max(700, args.n // 10), args.n):
         time_path(n, args.seed, repeats)
 

@@ -48,7 +48,7 @@ class MarkovPrior:
     departures: float = 1.0
     mean_bars: float = 100.0
     log_ratio: float = 0.6
-    log_ratio_sd: float = 0.3
+    log_ratio_sd: float = 0.5
     start: float = 1.0
 
 

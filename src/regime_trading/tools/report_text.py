@@ -17,7 +17,7 @@ NBSP = "\u00a0"
 
 Unit = Literal[
     "equity", "share", "move", "annual", "adv", "money", "bars", "returns", "symbols", "positions", "seconds",
-    "confidence", "condition",
+    "confidence", "condition", "bp",
 ]  # fmt: skip
 
 
@@ -33,6 +33,7 @@ MEASURES: dict[str, Measure] = {
     "DS-01": Measure("bars"),
     "DS-02": Measure("symbols"),
     "DS-03": Measure("move"),
+    "DS-04": Measure("bp"),
     "DS-05": Measure("share", at_least=True),
     "DS-11": Measure("bars"),
     "DS-12": Measure("returns", at_least=True),
@@ -56,6 +57,7 @@ MEASURES: dict[str, Measure] = {
     "CC-08": Measure("positions"),
     "XL-03": Measure("equity"),
     "XL-04": Measure("equity"),
+    "XL-05": Measure("bp"),
     "XL-06": Measure("equity"),
     "XL-07": Measure("money", at_least=True),
 }
@@ -185,6 +187,8 @@ def rule_value(rule_id: str, value: float | None, currency: str) -> str:
             return percent(value, 0)
         case "condition":
             return number(value)
+        case "bp":
+            return f"{number(value, 1)}{NBSP}bp"
         case _:
             return f"{number(value, 0 if float(value).is_integer() else 1)}{NBSP}{unit[:-1] if value == 1 else unit}"
 

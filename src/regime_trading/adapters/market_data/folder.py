@@ -25,7 +25,9 @@ def is_data_folder(path: Path) -> bool:
 def folder_tapes(path: Path) -> dict[str, Callable[[], TapeSource]]:
     """Symbol → opener of its tape. What was imported is checked against its provenance when it is opened."""
     fetched = tuple(f".{kind}" for kind in (BARS, QUOTES, TRADES))  # their provenance is one file per kind
-    imported = {name: opener for name, opener in open_folder_tapes(path).items() if not name.endswith(fetched)}
+    imported = {
+        name: opener for name, opener in open_folder_tapes(path).items() if not name.endswith(fetched)
+    }
     files = {
         unquote(file.stem): file
         for name in (TRADES, QUOTES)  # quotes win
