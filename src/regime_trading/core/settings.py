@@ -183,7 +183,7 @@ class DetectSettings(Frozen):
     """``regime detect``: returns before the first fit, between two fits, and behind the structure of a bar."""
 
     min_obs_bars: Annotated[int, Field(ge=30)] = 200
-    refit_every_bars: Bars = 21
+    refit_every_bars: Bars = 63
     structure_window_bars: Bars = 2520
     structure_min_obs_bars: Annotated[int, Field(ge=32)] = 128
 

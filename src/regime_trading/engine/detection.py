@@ -41,7 +41,7 @@ class DetectionParams:
     n_states: int = 2
     penalty: float = 50.0
     min_obs: int = 200
-    refit_every: int = 21
+    refit_every: int = 63
     structure_window: int = 2520
     structure_min_obs: int = 128
     structure_lags: tuple[int, ...] = (2, 5, 10)
