@@ -129,7 +129,8 @@ def time_filter(n: int, seed: int, repeats: int) -> None:
     rerun_s = median_seconds(lambda: model.predict_proba(returns[:, None]), repeats)
     print(
         f"hidden Markov step n={n}: called from Python {step_s * 1e6:.1f} µs, inside a compiled pass "
-        f"{batch_s * 1e9:.0f} ns, re-running hmmlearn {rerun_s * 1e3:.1f} ms, ratios {rerun_s / step_s:.0f} and {rerun_s / batch_s:.0f}"
+        f"{batch_s * 1e9:.0f} ns, "
+        f"re-running hmmlearn {rerun_s * 1e3:.1f} ms, ratios {rerun_s / step_s:.0f} and {rerun_s / batch_s:.0f}"
     )
 
 

@@ -193,7 +193,7 @@ class StructureSettings(Frozen):
 
     window_bars: Bars = 1008
     every_bars: Bars = 21
-    lags: tuple[Annotated[int, Field(ge=2)], ...] = (2, 5, 10)
+    lags: tuple[Annotated[int, Field(ge=2)], ...] = (2, 5)
     min_obs_bars: Bars = 504
 
     @model_validator(mode="after")

@@ -44,7 +44,7 @@ class DetectionParams:
     refit_every: int = 63
     structure_window: int = 2520
     structure_min_obs: int = 128
-    structure_lags: tuple[int, ...] = (2, 5, 10)
+    structure_lags: tuple[int, ...] = (2, 5)
     seed: int = 1
 
 

@@ -168,6 +168,35 @@ def _update_means(x: F8, smoothed: F8, mean: F8, scale: F8, dof: float, centre: 
 
 
 @njit(cache=True)
+def _scale_objective(logs: F8, sums: F8, prior: F8) -> float:
+    total: float = 0.0
+    for k in range(logs.shape[0]):
+        total -= sums[k, 0] * logs[k] + 0.5 * sums[k, 1] * math.exp(-2.0 * logs[k])
+    for k in range(logs.shape[0] - 1):
+        total -= 0.5 * prior[3] * (logs[k + 1] - logs[k] - prior[2]) ** 2
+    return total
+
+
+@njit(cache=True)
+def _newton_move(logs: F8, sums: F8, prior: F8) -> F8:
+    n_states = logs.shape[0]
+    gradient, curvature = np.empty(n_states), np.zeros((n_states, n_states))
+    for k in range(n_states):
+        square = sums[k, 1] * math.exp(-2.0 * logs[k])
+        gradient[k] = square - sums[k, 0]
+        curvature[k, k] = 2.0 * square + 1e-9
+    for k in range(n_states - 1):
+        pull = prior[3] * (logs[k + 1] - logs[k] - prior[2])
+        gradient[k] += pull
+        gradient[k + 1] -= pull
+        curvature[k, k] += prior[3]
+        curvature[k + 1, k + 1] += prior[3]
+        curvature[k, k + 1] -= prior[3]
+        curvature[k + 1, k] -= prior[3]
+    return np.linalg.solve(curvature, gradient)
+
+
+@njit(cache=True)
 def _update_scales(scale: F8, sums: F8, prior: F8, floor: float) -> None:
     """Maximise Σ_k −w_k ln s_k − q_k / 2s_k² + ln prior(s) over ln s by Newton steps (it is concave)."""
     n_states = scale.shape[0]
@@ -176,28 +205,22 @@ def _update_scales(scale: F8, sums: F8, prior: F8, floor: float) -> None:
             if sums[k, 0] > 0.0:
                 scale[k] = max(math.sqrt(sums[k, 1] / sums[k, 0]), floor)
         return
-    logs, gradient = np.log(scale), np.empty(n_states)
+    logs = np.log(scale)
+    value = _scale_objective(logs, sums, prior)
     for _ in range(_NEWTON_STEPS):
-        curvature = np.zeros((n_states, n_states))
-        for k in range(n_states):
-            square = sums[k, 1] * math.exp(-2.0 * logs[k])
-            gradient[k] = square - sums[k, 0]
-            curvature[k, k] = 2.0 * square + 1e-9
-        for k in range(n_states - 1):
-            pull = prior[3] * (logs[k + 1] - logs[k] - prior[2])
-            gradient[k] += pull
-            gradient[k + 1] -= pull
-            curvature[k, k] += prior[3]
-            curvature[k + 1, k + 1] += prior[3]
-            curvature[k, k + 1] -= prior[3]
-            curvature[k + 1, k] -= prior[3]
-        move = np.linalg.solve(curvature, gradient)
+        move = _newton_move(logs, sums, prior)
         size = np.abs(move).max()
-        logs += move / max(1.0, size)
-        if size < _NEWTON_TOL:
+        step = 1.0 / max(1.0, size)
+        trial = logs + step * move
+        while _scale_objective(trial, sums, prior) < value and step * size > _NEWTON_TOL:
+            step *= 0.5
+            trial = logs + step * move
+        logs = np.maximum(trial, math.log(floor))
+        value = _scale_objective(logs, sums, prior)
+        if step * size < _NEWTON_TOL:
             break
     for k in range(n_states):
-        scale[k] = max(math.exp(logs[k]), floor)
+        scale[k] = math.exp(logs[k])
 
 
 @njit(cache=True)

@@ -7,8 +7,11 @@ import pytest
 from benchmarks.regimes import paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jumpmodels.jump import JumpModel
+from scipy import stats
 
 from regime_trading.core.errors import BadInput
+from regime_trading.tools.jump_model import jump_features
 from regime_trading.tools.risk_choice import choose, forward_score, information_criterion
 
 FEW = {"penalties": (10.0, 50.0), "n_states": (1, 2)}
@@ -30,6 +33,21 @@ def test_the_choice_is_the_best_of_its_scores():
     assert dict(choice.criterion)[2] == information_criterion(returns, 2)
     holes = np.insert(returns, [5, 400, 900], np.nan)
     assert choose(holes, **FEW) == choice
+
+
+def test_a_return_is_scored_by_the_state_of_the_bar_before():
+    returns = paths("2-state", 700, 1, 8)[0][1][:700]
+    features = jump_features(returns)
+    bars = np.flatnonzero(np.isfinite(features).all(axis=1))
+    half, total = bars.size // 2, 0.0
+    past = features[bars[:half]]
+    x = (features[bars] - past.mean(axis=0)) / past.std(axis=0)
+    model = JumpModel(2, 20.0, n_init=3, random_state=0).fit(x[:half], returns[bars[:half]], sort_by="vol")
+    online = model.predict_online(x)
+    for i in range(half, bars.size):
+        state = online[i - 1]
+        total += stats.norm.logpdf(returns[bars[i]], model.ret_[state], model.vol_[state])
+    assert forward_score(returns, 2, 20.0, 1, 0) == pytest.approx(total / (bars.size - half), rel=1e-9)
 
 
 @given(st.integers(0, 1000))

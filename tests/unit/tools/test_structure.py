@@ -371,7 +371,7 @@ def test_unknown_says_why():
         lambda x: s.variance_ratios(x, (1, 2)),
         lambda x: s.variance_ratios(x, (5, 2)),
         lambda x: s.variance_ratios(x, ()),
-        lambda x: s.structure_label(x, min_obs=11),
+        lambda x: s.structure_label(x, min_obs=6),
         lambda x: s.structure_label(x, level=0.0),
         lambda x: s.structure_path(x[:, None], window=100),
         lambda x: s.structure_path(x[:, None], every=0),
