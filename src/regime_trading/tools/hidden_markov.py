@@ -248,7 +248,7 @@ def _run(
     x: F8, start: MarkovParams, dof: float, believed: tuple[F8, F8], floor: float, tol: float, limit: int
 ) -> tuple[MarkovParams, F8]:
     initial, transition = np.array(start.initial), np.array(start.transition)
-    mean, scale = np.array(start.mean), np.array(start.scale)
+    mean, scale = np.array(start.mean), np.maximum(start.scale, floor)
     history = np.empty(limit + 1)
     pseudo, weights = believed
     written = kernels.maximise(x, initial, transition, mean, scale, dof, pseudo, weights, floor, tol, history)

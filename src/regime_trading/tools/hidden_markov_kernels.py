@@ -178,7 +178,8 @@ def _scale_objective(logs: F8, sums: F8, prior: F8) -> float:
 
 
 @njit(cache=True)
-def _newton_move(logs: F8, sums: F8, prior: F8) -> F8:
+def _newton_move(logs: F8, sums: F8, prior: F8, least: float, move: F8) -> None:
+    """Newton step into ``move``; a scale on the floor that would fall stays where it is."""
     n_states = logs.shape[0]
     gradient, curvature = np.empty(n_states), np.zeros((n_states, n_states))
     for k in range(n_states):
@@ -193,31 +194,49 @@ def _newton_move(logs: F8, sums: F8, prior: F8) -> F8:
         curvature[k + 1, k + 1] += prior[3]
         curvature[k, k + 1] -= prior[3]
         curvature[k + 1, k] -= prior[3]
-    return np.linalg.solve(curvature, gradient)
+    for k in range(n_states):
+        if logs[k] <= least and gradient[k] <= 0.0:
+            gradient[k] = 0.0
+            curvature[k, :] = 0.0
+            curvature[:, k] = 0.0
+            curvature[k, k] = 1.0
+    move[:] = np.linalg.solve(curvature, gradient)
+
+
+@njit(cache=True)
+def _reach(logs: F8, move: F8, least: float) -> float:
+    """Largest step of at most 1 that moves no log scale by more than 1 nor below the floor."""
+    step = 1.0
+    for k in range(logs.shape[0]):
+        if abs(move[k]) > 1.0:
+            step = min(step, 1.0 / abs(move[k]))
+        if move[k] < 0.0 and logs[k] > least:
+            step = min(step, (least - logs[k]) / move[k])
+    return step
 
 
 @njit(cache=True)
 def _update_scales(scale: F8, sums: F8, prior: F8, floor: float) -> None:
-    """Maximise Σ_k −w_k ln s_k − q_k / 2s_k² + ln prior(s) over ln s by Newton steps (it is concave)."""
+    """Maximise Σ_k −w_k ln s_k − q_k / 2s_k² + ln prior(s) over ln s ≥ ln floor by Newton steps (it is concave)."""
     n_states = scale.shape[0]
     if prior[3] == 0.0:
         for k in range(n_states):
             if sums[k, 0] > 0.0:
                 scale[k] = max(math.sqrt(sums[k, 1] / sums[k, 0]), floor)
         return
-    logs = np.log(scale)
+    least = math.log(floor)
+    logs, move = np.maximum(np.log(scale), least), np.empty(n_states)
     value = _scale_objective(logs, sums, prior)
     for _ in range(_NEWTON_STEPS):
-        move = _newton_move(logs, sums, prior)
-        size = np.abs(move).max()
-        step = 1.0 / max(1.0, size)
-        trial = logs + step * move
+        _newton_move(logs, sums, prior, least, move)
+        size, step = np.abs(move).max(), _reach(logs, move, least)
+        trial = np.maximum(logs + step * move, least)
         while _scale_objective(trial, sums, prior) < value and step * size > _NEWTON_TOL:
             step *= 0.5
-            trial = logs + step * move
-        logs = np.maximum(trial, math.log(floor))
+            trial = np.maximum(logs + step * move, least)
+        logs[:] = trial
         value = _scale_objective(logs, sums, prior)
-        if step * size < _NEWTON_TOL:
+        if size < _NEWTON_TOL:
             break
     for k in range(n_states):
         scale[k] = math.exp(logs[k])
