@@ -178,3 +178,21 @@ def test_stationary_shares():
 def test_refuses_what_it_cannot_fit(x, options):
     with pytest.raises(BadInput):
         fit_hidden_markov(x, **options)
+
+
+@pytest.mark.parametrize("dof", [4.0, math.inf])
+def test_the_answer_is_a_summit_of_the_posterior(dof):
+    x = switching_returns(7, 300)
+    z, prior = (x - x.mean()) / x.std(), MarkovPrior(log_ratio=1.3, mean_bars=0.0)
+    fit = fit_hidden_markov(z, dof=dof, prior=prior, max_iter=5000, tol=0.0)
+
+    def posterior(shift):
+        scale = fit.params.scale * np.exp(shift)
+        gap = (math.log(scale[1] / scale[0]) - prior.log_ratio) / prior.log_ratio_sd
+        moved = MarkovParams(fit.params.initial, fit.params.transition, fit.params.mean, scale, dof)
+        return log_likelihood(z, moved) - 0.5 * gap * gap
+
+    for direction in (np.array([1e-3, 0.0]), np.array([0.0, 1e-3])):
+        up, here, down = posterior(direction), posterior(0 * direction), posterior(-direction)
+        assert here > max(up, down)
+        assert abs(up - down) < 0.01 * (2 * here - up - down)
