@@ -14,15 +14,8 @@ from regime_trading.engine.desk import research_params
 from regime_trading.engine.histories import FeatureHistory
 from regime_trading.engine.proposals import correlations
 from regime_trading.tools.convergent_mapping import CrossMapParams
-from regime_trading.tools.cross_asset import (
-    CouplingParams,
-    GroupCoupling,
-    clusters,
-    correlation_break,
-    couplings,
-    cross_asset_cap,
-    mean_correlation,
-)
+from regime_trading.tools.coupling import CouplingParams, GroupCoupling, couplings, cross_asset_cap
+from regime_trading.tools.cross_asset import clusters, correlation_break, mean_correlation
 
 LINK_BARS = 504
 

@@ -12,17 +12,20 @@ from hypothesis import strategies as st
 from regime_trading.core.errors import BadInput
 from regime_trading.tools import cross_asset as ca
 from regime_trading.tools.convergent_mapping import CrossMap, CrossMapParams
-from regime_trading.tools.cross_asset import (
-    Correlation,
-    CorrelationBreak,
+from regime_trading.tools.coupling import (
+    FAST,
     CouplingParams,
     GroupCoupling,
-    clusters,
-    correlation_break,
     couple,
     couplings,
     cross_asset_cap,
     judge,
+)
+from regime_trading.tools.cross_asset import (
+    Correlation,
+    CorrelationBreak,
+    clusters,
+    correlation_break,
     lead_lag,
     mean_correlation,
     named_clusters,
@@ -537,7 +540,7 @@ def test_the_cap_is_monotone(verdicts, p, q, data):
 
 @pytest.mark.full
 def test_verdicts_long():
-    for name, mapped in (("fast", ca.FAST), ("thorough", CrossMapParams())):
+    for name, mapped in (("fast", FAST), ("thorough", CrossMapParams())):
         rng, params = np.random.default_rng(21), CouplingParams(cross_map=mapped)
         usual: Counter = Counter()
         apart: Counter = Counter()
@@ -554,7 +557,7 @@ def test_verdicts_long():
 
 @pytest.mark.full
 def test_speed_of_groups():
-    for name, mapped, count, limit in (("fast", ca.FAST, 11, 2.0), ("thorough", CrossMapParams(), 20, 10.0)):
+    for name, mapped, count, limit in (("fast", FAST, 11, 2.0), ("thorough", CrossMapParams(), 20, 10.0)):
         rng, params = np.random.default_rng(0), CouplingParams(cross_map=mapped)
         x, m, groups = world(rng, 504, count)
         couplings(x, m, {"g00": groups["g00"]}, params=params, rng=rng)
