@@ -330,29 +330,56 @@ def latencies(truth: np.ndarray, labels: np.ndarray, least: int = 20) -> list[fl
     return out
 
 
-def risk_table(count: int, seed: int, n: int = 1000) -> None:
-    """Walk-forward path on 2000 bars: confusion, latency, false flips; then worlds without regimes."""
+class Tally:
+    """Confusion, waiting times and changes of one model over many paths."""
+
+    def __init__(self, k: int) -> None:
+        self.table, self.wait, self.flips, self.false, self.bars = np.zeros((k, k)), [], 0, 0, 0
+
+    def add(self, truth: np.ndarray, found: np.ndarray) -> None:
+        known = found >= 0
+        truth, found = truth[known], found[known]
+        np.add.at(self.table, (truth, found), 1.0)
+        self.wait += latencies(truth, found)
+        turns, switches = (np.flatnonzero(np.diff(states)) + 1 for states in (found, truth))
+        near = [switches[(switches <= t) & (switches > t - 60)].size > 0 for t in turns]
+        self.flips, self.false, self.bars = (
+            self.flips + len(turns),
+            self.false + near.count(False),
+            self.bars + len(truth),
+        )
+
+    def line(self) -> str:
+        shares = self.table / self.table.sum(axis=1, keepdims=True)
+        rows = "; ".join(" ".join(f"{v:.3f}" for v in row) for row in shares)
+        return (
+            f"truth by found [{rows}]; median latency {np.median(self.wait):.0f} bars, "
+            f"{np.mean(np.isinf(self.wait)):.1%} of the spells of 20 bars and more missed; {self.flips / self.bars:.4f} flips per bar, "
+            f"{self.false / self.bars:.4f} with no switch in the 60 bars before"
+        )
+
+
+def walk_forward(returns: np.ndarray, n: int, k: int) -> Labels:
+    """The causal path as the product runs it: refitted on its schedule, the past held to the last bar."""
+    return None, causal_risk_state(returns, n_states=k, min_obs=min(n, 250)).state[n:]
+
+
+def risk_table(count: int, seed: int, *, compiled: bool, n: int = 1000) -> None:
+    """Online states of the 1000 bars after n: confusion, latency, false flips; then worlds without regimes."""
     start = time.perf_counter()
     for name in WORLDS:
         k = len(WORLDS[name][0])
-        table, wait, flips, false, bars = np.zeros((k, k)), [], 0, 0, 0
+        online = {label: m for label, m in baselines(name, compiled).items() if "two-sided" not in label}
+        models = {"ensemble, walk-forward": walk_forward, "ensemble, fitted once": ensemble, **online}
+        tallies = {label: Tally(k) for label in models}
         for truth, returns in paths(name, n, count, seed):
-            found = causal_risk_state(returns, n_states=k).state
-            known = found >= 0
-            np.add.at(table, (truth[known], found[known]), 1.0)
-            wait += latencies(truth[known], found[known])
-            turns = np.flatnonzero(np.diff(found[known])) + 1
-            switches = np.flatnonzero(np.diff(truth[known])) + 1
-            near = [switches[(switches <= t) & (switches > t - 60)].size > 0 for t in turns]
-            flips, false, bars = flips + len(turns), false + near.count(False), bars + int(known.sum())
-        rows = "; ".join(
-            " ".join(f"{v:.3f}" for v in row) for row in table / table.sum(axis=1, keepdims=True)
-        )
-        print(
-            f"\nrisk states {name}, causal path, {count} paths: truth by found [{rows}]; median latency "
-            f"{np.median(wait):.0f} bars, {np.mean(np.isinf(wait)):.1%} of the spells of 20 bars and more missed; "
-            f"{flips / bars:.4f} flips per bar, {false / bars:.4f} with no switch in the 60 bars before"
-        )
+            for label, model in models.items():
+                found = model(returns, n, k)[1]
+                if found is not None:
+                    tallies[label].add(truth[n:], np.asarray(found, dtype=np.int64))
+        print(f"\nrisk states {name}, the {AHEAD} bars after n={n}, {count} paths")
+        for label, tally in tallies.items():
+            print(f"  {label:24}{tally.line()}", flush=True)
     for number, name in enumerate(("white noise", "t(5)", "GARCH(1,1)")):
         main, flip, margin = [], [], []
         for s in np.random.SeedSequence([seed, 78, number]).spawn(count):
@@ -381,8 +408,8 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     count = 8 if args.quick else args.paths
-    structure_table(count, args.seed)
-    risk_table(min(count, CAUSAL_PATHS), args.seed)
+    structure_table(8 * count, args.seed)
+    risk_table(min(count, CAUSAL_PATHS), args.seed, compiled=args.compiled)
     goal_table(count, args.seed, quick=args.quick, compiled=args.compiled, every_state=not args.any)
 
 
