@@ -352,10 +352,11 @@ class Tally:
     def line(self) -> str:
         shares = self.table / self.table.sum(axis=1, keepdims=True)
         rows = "; ".join(" ".join(f"{v:.3f}" for v in row) for row in shares)
+        missed, bars = np.mean(np.isinf(self.wait)), self.bars
         return (
             f"truth by found [{rows}]; median latency {np.median(self.wait):.0f} bars, "
-            f"{np.mean(np.isinf(self.wait)):.1%} of the spells of 20 bars and more missed; {self.flips / self.bars:.4f} flips per bar, "
-            f"{self.false / self.bars:.4f} with no switch in the 60 bars before"
+            f"{missed:.1%} of the spells of 20 bars and more missed; "
+            f"{self.flips / bars:.4f} flips per bar, {self.false / bars:.4f} with no switch in the 60 bars before"
         )
 
 
