@@ -101,6 +101,33 @@ def _csv(text: str) -> bytes:
 
 
 ROW = "2024-01-02T15:00:00Z,10,5,11,4\n"
+
+
+def test_nothing_is_differenced_across_a_halt(tmp_path: Path) -> None:
+    """Before and after the halt the bid gains size: 2 and 3; what happened in between is no order flow."""
+    stem = "AAPL_2012-06-21_34200000_57600000"
+    states = [
+        ("34200.0", 1, 1),
+        ("34201.0", 1, 1),
+        ("34260.0", 7, -1),
+        ("34320.0", 7, 1),
+        ("34321.0", 1, 1),
+        ("34322.0", 1, 1),
+    ]
+    sizes = [5, 7, 7, 7, 100, 103]
+    messages = [f"{t},{kind},1,10,{way if kind == 7 else 990000},{way}" for t, kind, way in states]
+    books = [f"1000000,50,990000,{size}" for size in sizes]
+    (tmp_path / f"{stem}_message_1.csv").write_text("\n".join(messages) + "\n")
+    (tmp_path / f"{stem}_orderbook_1.csv").write_text("\n".join(books) + "\n")
+    words = ("--quotes", tmp_path / f"{stem}_message_1.csv")
+    code, told, _ = call("tape", *words)
+    assert code == 0 and told["ofi"]["sum"] == 5.0
+    assert told["counts"]["removed"] == {"halt_marker": 2}
+    assert call("data", "import", *words, "--to", tmp_path / "to")[0] == 0
+    again = call("data", "check", "--quotes", tmp_path / "to" / "quotes" / "AAPL.parquet")[1]["tapes"][0]
+    assert again["ofi"]["sum"] == 98.0  # a plain file has no halts: its provenance, in a data folder, has
+
+
 BAD_TAPES = {
     "wrong columns": ("q.csv", _csv("ts_event,bid,ask\n2024-01-02T15:00:00Z,1,2\n"), "bid_px"),
     "text in numbers": ("q.csv", _csv(HAND + "2024-01-02T15:00:05Z,ten,7,12,6\n"), "ten"),

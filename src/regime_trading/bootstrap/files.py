@@ -27,7 +27,7 @@ from regime_trading.core.settings import Settings
 from regime_trading.engine.detection import Detection, DetectionParams, detect
 from regime_trading.engine.histories import Progress
 from regime_trading.engine.tape_bars import mid_bars
-from regime_trading.engine.tape_reading import tape_params
+from regime_trading.engine.tape_reading import session_starts, tape_params
 from regime_trading.services.market import (
     DAY_NS,
     detect_answer,
@@ -128,7 +128,8 @@ def import_data(
 def _bars_of(source: TapeSource, bars: str, settings: Settings) -> PriceWindow:
     info, knobs = source.info, settings.market_intelligence
     edges = tape_days(settings, cache(ExchangeCalendar))(info.calendar, info.first_ns, info.last_ns)
-    return mid_bars(info.symbol, source.chunks(), tape_params(knobs, edges), interval_ns(bars, "--bars"))
+    params = tape_params(knobs, session_starts(edges, info.breaks_ns))
+    return mid_bars(info.symbol, source.chunks(), params, interval_ns(bars, "--bars"))
 
 
 def _prices(path: Path, settings: Settings) -> PriceWindow:

@@ -120,6 +120,8 @@ class TapeInfo:
         Quote rows, before anything is dropped.
     notes : tuple of str
         What a reader of the report must be told.
+    breaks_ns : tuple of int
+        Instants, ascending, at which trading resumed after a halt: a new session begins there.
     """
 
     symbol: str
@@ -133,6 +135,7 @@ class TapeInfo:
     last_ns: int
     rows: int
     notes: tuple[str, ...] = ()
+    breaks_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from regime_trading.core.ports import TapeSource
 from regime_trading.core.schemas import MicrostructureFeatures, TapeHealth
 from regime_trading.core.tape import DepthRows, EvidenceGrade, QuoteRows, TapeChunk, TradeRows
 from regime_trading.engine.market import TapePath
-from regime_trading.engine.tape_reading import SECOND_NS, TapeHistory, TapeReading, read_tape, tape_params
+from regime_trading.engine.tape_reading import SECOND_NS, TapeHistory, TapeReading, read_tape, session_starts, tape_params
 from regime_trading.guards.snapshot import (
     BROKEN_TAPE,
     CROSSED_BOOK,
@@ -92,7 +92,8 @@ def tape_readings(
         return {}
     info, lookback = source.info, max(bar_ns, knobs.tape.lookback_s * SECOND_NS)
     tape = _whole(source.chunks(until=int(ts_ns[rows[-1]])))
-    params = tape_params(knobs, day_edges(info.calendar, info.first_ns, info.last_ns))
+    edges = day_edges(info.calendar, info.first_ns, info.last_ns)
+    params = tape_params(knobs, session_starts(edges, info.breaks_ns))
     found: dict[int, TapeReading] = {}
     for row in range(max(rows[0] - knobs.tape.history_bars, 0), rows[-1] + 1):
         chunk = tape.between(int(ts_ns[row]) - lookback, int(ts_ns[row]))

@@ -64,6 +64,11 @@ def tape_params(knobs: MarketIntelligence, day_edges_ns: I8, interval_ns: int | 
     )
 
 
+def session_starts(day_edges_ns: I8, breaks_ns: tuple[int, ...]) -> I8:
+    """Every instant at which a session begins anew: trading days, and the ends of halts."""
+    return np.unique(np.concatenate([day_edges_ns, np.array(breaks_ns, dtype=np.int64)]))
+
+
 def health_knobs(said: HealthSettings) -> HealthKnobs:
     """Knobs of the health score as plain numbers."""
     return HealthKnobs(**{name: float(value) for name, value in dict(said).items()})

@@ -16,7 +16,13 @@ from regime_trading.core.ports import Calendar, TapeSource
 from regime_trading.core.schemas import MicrostructureFeatures, Regime
 from regime_trading.core.settings import Settings
 from regime_trading.engine.detection import Detection
-from regime_trading.engine.tape_reading import TapeReading, bucket_columns, read_tape, tape_params
+from regime_trading.engine.tape_reading import (
+    TapeReading,
+    bucket_columns,
+    read_tape,
+    session_starts,
+    tape_params,
+)
 from regime_trading.tools.chart_sheet import WIDE, standalone
 from regime_trading.tools.chart_tape import TapeTrack, tape_panels
 
@@ -84,7 +90,7 @@ def measure_tape(
     """
     info = source.info
     name = named or info.calendar or knobs.tape.calendar
-    edges = day_edges(calendar(name), info.first_ns, info.last_ns)
+    edges = session_starts(day_edges(calendar(name), info.first_ns, info.last_ns), info.breaks_ns)
     assumed = (
         () if named or info.calendar else (f"trading days by calendar {name}: the format names no venue",)
     )

@@ -129,6 +129,7 @@ def test_4_crosses_are_no_continuous_trading_and_halts_are_left_out(tmp_path):
         tally = source.tally()
         assert tally.removed == {"halt": 2, "halt_marker": 3} and tally.rows == 7 == len(ts) + 5
         assert any("1 trading halts" in note for note in source.info.notes)
+        assert source.info.breaks_ns == (int(ts[0]) + 5 * 10**9,)
 
 
 def test_4_a_cross_without_a_halt_is_no_continuous_trading(tmp_path):

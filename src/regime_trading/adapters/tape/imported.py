@@ -157,6 +157,7 @@ def _record(source: TapeSource, content: str, hashes: dict[str, str]) -> dict[st
         "trades": tally.trades,
         "trades_removed": tally.trades_removed,
         "notes": list(info.notes),
+        "breaks_ns": list(info.breaks_ns),
         "content_sha256": content,
         "stored": {f"{kind}/{stem}.parquet": sha for kind, sha in hashes.items()},
     }
@@ -323,6 +324,7 @@ class _Stored:
             lane.facts,
             calendar=record["calendar"],
             notes=_notes(record) if lane.facts.levels or record["evidence"] == "trades" else (),
+            breaks_ns=tuple(record["breaks_ns"]),
         )
 
 

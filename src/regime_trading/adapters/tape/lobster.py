@@ -112,6 +112,7 @@ class Lobster:
         self._orderbook = _headless(self._pair.orderbook, _book_names(self._pair.levels), "orderbook")
         self._midnight = midnight_ns(self._pair.date)
         self._halts, self._crosses = 0, 0
+        self._resumed: list[int] = []
         self._require_equal_length()
         self.survey: Survey = survey(self._times(), self._pair.message)
         self.facts = Facts(
@@ -124,6 +125,7 @@ class Lobster:
             calendar=CALENDAR,
             paths=(self._pair.message, self._pair.orderbook),
             notes=self._notes(),
+            breaks_ns=tuple(sorted(self._resumed)),
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -149,7 +151,9 @@ class Lobster:
             self._halts += int(((kind == _HALT) & (price == -1)).sum())
             self._crosses += int((kind == _CROSS).sum())
             trade = np.isin(kind, (_VISIBLE, _HIDDEN, _CROSS)) & self._with_trades
-            yield self._times_ns(part), True, trade
+            ts_ns = self._times_ns(part)
+            self._resumed += ts_ns[(kind == _HALT) & (price == 1)].tolist()
+            yield ts_ns, True, trade
 
     def _times_ns(self, part: Part) -> I8:
         try:

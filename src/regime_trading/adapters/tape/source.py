@@ -52,6 +52,8 @@ class Facts:
     calendar : str or None
     paths : tuple of Path
     notes : tuple of str
+    breaks_ns : tuple of int
+        As in ``TapeInfo``.
     """
 
     symbol: str
@@ -63,6 +65,7 @@ class Facts:
     calendar: str | None
     paths: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    breaks_ns: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -329,6 +332,7 @@ def _info(main: Lane, trades: Lane | None, files: tuple[tuple[str, str], ...]) -
         last_ns=max(s.last_ns for s in seen),
         rows=main.survey.quotes,
         notes=notes,
+        breaks_ns=facts.breaks_ns,
     )
 
 
