@@ -18,7 +18,14 @@ from regime_trading.core.ports import TapeSource
 from regime_trading.core.schemas import MicrostructureFeatures, TapeHealth
 from regime_trading.core.tape import DepthRows, EvidenceGrade, QuoteRows, TapeChunk, TradeRows
 from regime_trading.engine.market import TapePath
-from regime_trading.engine.tape_reading import SECOND_NS, TapeHistory, TapeReading, read_tape, session_starts, tape_params
+from regime_trading.engine.tape_reading import (
+    SECOND_NS,
+    TapeHistory,
+    TapeReading,
+    read_tape,
+    session_starts,
+    tape_params,
+)
 from regime_trading.guards.snapshot import (
     BROKEN_TAPE,
     CROSSED_BOOK,
