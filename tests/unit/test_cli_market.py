@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.tape_samples import STAMP, T0, data_folder, quotes, trades
+from tests.venue_server import Script, kline, serving
 from typer.testing import CliRunner
 
 from regime_trading.cli import app
@@ -318,3 +319,21 @@ def test_bad_data_commands_are_exit_2(
     code, answer, _ = call("data", *words)
     assert code == 2 and told in answer["error"]["message"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_writes_a_folder_that_a_source_opens(tmp_path: Path) -> None:
+    """The real client over real HTTP, to a local server that answers as the venue's documentation describes."""
+    pytest.importorskip("ccxt")
+    minute, start = 60_000, 1_788_220_800_000
+    script = Script(now_ms=start + 600 * minute)
+    script.klines = [kline(start + k * minute, minute, 100.0 + k) for k in range(30)]
+    since, until = ("2026-09-01T00:00:00Z", "2026-09-01T00:30:00Z")
+    with serving(script) as url:
+        words = ("--venue", "ccxt:binance", "--symbol", "BTC/USDT", "--interval", "1m", "--base-url", url)
+        code, told, _ = call("data", "fetch", *words, "--since", since, "--until", until, "--to", tmp_path)
+        assert code == 0 and told["files"]["bars"]["rows"] == 30
+        code, told, _ = call("data", "fetch", *words, "--since", since, "--until", until, "--to", tmp_path)
+        assert code == 0 and told["files"]["bars"]["added"] == 0
+    assert (tmp_path / "provenance" / "BTC-USDT.bars.json").is_file()
+    found = call("detect", "--prices", tmp_path / "bars")[1]
+    assert found["BTC-USDT"]["as_of"] == "2026-09-01T00:30:00Z"
