@@ -230,7 +230,7 @@ def growth_curves(ts_ns: I8, curves: Sequence[Curve], title: str, size: Size) ->
     right = int(max(len(t) for t in texts) * size.font_px * 0.66) + 14 if size.is_wide else 40
     legend = 0 if size.is_wide else 17 * len(scaled)
     total = 12 + height + 26 + legend
-    sheet = Sheet(size, total, x, 2 if not size.is_wide else 44, right)
+    sheet = Sheet(size, total, x, 2 if not size.is_wide else 52, right)
     ax = sheet.panel(12, height, *span, log=True)
     ticks = log_ticks(*span, 6)
     _growth_axis(sheet, ax, ticks)
