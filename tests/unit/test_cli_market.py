@@ -239,10 +239,32 @@ def test_states_and_smoothing(detected, tmp_path: Path) -> None:
     assert np.allclose(np.nansum(matrix, axis=1)[~np.isnan(matrix).any(axis=1)], 1)
 
 
+def test_auto_chooses_from_the_first_returns_alone(tmp_path: Path) -> None:
+    """What follows the first 504 returns changes neither the choice nor a row before it; no state before them."""
+    file = price_file(tmp_path / "p.parquet", 700)
+    code, told, _ = call("detect", "--prices", file, "--states", "auto", "--out", tmp_path / "a.parquet")
+    rows = pl.read_parquet(tmp_path / "a.parquet")
+    assert code == 0 and told["SWITCH"]["risk"]["n_states"] in (2, 3)
+    assert rows["state"][:504].is_null().all() and rows["state"][504:].is_not_null().all()
+    pl.read_parquet(file).head(600).write_parquet(tmp_path / "cut.parquet")
+    cut = (
+        "detect",
+        "--prices",
+        tmp_path / "cut.parquet",
+        "--states",
+        "auto",
+        "--out",
+        tmp_path / "b.parquet",
+    )
+    assert call(*cut)[1]["SWITCH"]["risk"]["n_states"] == told["SWITCH"]["risk"]["n_states"]
+    assert pl.read_parquet(tmp_path / "b.parquet").equals(rows.head(600), null_equal=True)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         ((), "--prices"),
+        (("--prices", "{f}", "--states", "two"), "2 to 8 states, or auto"),
         (("--prices", "{f}", "--states", "1"), "2 to 8"),
         (("--prices", "{f}", "--out", "rows.txt"), ".csv or .parquet"),
         (("--prices", "{f}", "--out", "no/such/folder/rows.csv"), "no such folder"),

@@ -269,13 +269,16 @@ def fetch_data(
 # --- regimes ----------------------------------------------------------------------------------------------
 
 
-def detection_params(settings: Settings, states: int | None) -> DetectionParams:
-    """Knobs of ``regime detect``; ``states`` replaces the settings' number."""
-    if states is not None and not 2 <= states <= 8:
-        raise BadInput(expected="2 to 8 states", found=str(states), where="--states")
+def detection_params(settings: Settings, states: str | None) -> DetectionParams:
+    """Knobs of ``regime detect``; ``states`` (a number, or ``auto``) replaces the settings' number."""
+    auto, count = states == "auto", settings.regime.n_states
+    if states is not None and not auto:
+        count = int(states) if states.isdecimal() and len(states) == 1 else 0
+        if not 2 <= count <= 8:
+            raise BadInput(expected="2 to 8 states, or auto", found=states, where="--states")
     return DetectionParams(
         model=settings.regime.model,
-        n_states=settings.regime.n_states if states is None else states,
+        n_states=count,
         penalty=float(settings.regime.penalty),
         min_obs=settings.detect.min_obs_bars,
         refit_every=settings.detect.refit_every_bars,
@@ -283,12 +286,13 @@ def detection_params(settings: Settings, states: int | None) -> DetectionParams:
         structure_min_obs=settings.detect.structure_min_obs_bars,
         structure_lags=settings.structure.lags,
         seed=settings.regime.seed,
+        auto=auto,
     )
 
 
 def detect_file(
     prices: Path | None,
-    states: int | None,
+    states: str | None,
     smoothed: bool,
     rows: Path | None,
     config: Path | None,

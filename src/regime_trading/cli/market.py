@@ -97,7 +97,10 @@ def detect(
     prices: Annotated[
         Path | None, typer.Option(help="Wide price table: ts_event and one column per symbol.")
     ] = None,
-    states: Annotated[int | None, typer.Option(help="Number of risk states [the settings'].")] = None,
+    states: Annotated[
+        str | None,
+        typer.Option(help="Number of risk states, or auto: from the first 504 returns [the settings']."),
+    ] = None,
     smoothed: Annotated[
         bool, typer.Option("--smoothed", help="States with hindsight, from the whole sample: never a signal.")
     ] = False,

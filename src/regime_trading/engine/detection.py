@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from regime_trading.tools.regime import (
     fuse,
     smoothed_risk_state,
 )
+from regime_trading.tools.risk_choice import choose
 from regime_trading.tools.structure import StructurePath, structure_path
+
+CHOICE_BARS = 504  #: two years of days
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,9 @@ class DetectionParams:
         Risk state (``tools.risk_state.causal_risk_state``).
     min_obs, refit_every : int
         Returns before the first fit, and between two fits; every fit sees all returns before it.
+    auto : bool
+        Number of states (2 or 3) and penalty are chosen for each series from its first :data:`CHOICE_BARS` returns
+        (``tools.risk_choice.choose``) and then stand; no state is given before.
     structure_window, structure_min_obs, structure_lags
         Structure at a bar is that of the last ``structure_window`` returns, found again at every bar.
     """
@@ -46,6 +52,7 @@ class DetectionParams:
     structure_min_obs: int = 128
     structure_lags: tuple[int, ...] = (2, 5)
     seed: int = 1
+    auto: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ def _detect(
     symbol: str, ts_ns: I8, close: F8, params: DetectionParams, smoothed: bool, rows: bool
 ) -> Detection:
     returns = np.ascontiguousarray(log_returns(close)[:, 0])
+    params = _chosen(returns, params)
     structure = _structure(returns, params, rows)
     path = causal_risk_state(
         returns,
@@ -143,6 +151,20 @@ def _detect(
         label=label,
         smoothed=smoothed,
         reasons=_reasons(path, state, smoothed, risk),
+    )
+
+
+def _chosen(returns: F8, params: DetectionParams) -> DetectionParams:
+    """The knobs with the model's size chosen from the first returns alone, where that is asked for."""
+    if not params.auto:
+        return params
+    first = returns[np.isfinite(returns)][:CHOICE_BARS]
+    params = replace(params, min_obs=max(params.min_obs, CHOICE_BARS))
+    if len(first) < CHOICE_BARS:
+        return params
+    found = choose(first, n_states=(2, 3), seed=params.seed)
+    return replace(
+        params, n_states=found.n_states or params.n_states, penalty=found.penalty or params.penalty
     )
 
 

@@ -14,9 +14,7 @@ import numpy as np
 
 from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import I8
-from regime_trading.core.schemas import Provides
-from regime_trading.core.settings import ConfidenceCaps
-from regime_trading.core.tape import EvidenceGrade, QuoteRows, TapeChunk, TradeRows, no_quotes, no_trades
+from regime_trading.core.tape import QuoteRows, TapeChunk, TradeRows, no_quotes, no_trades
 from regime_trading.tools.quote_pass import BLOCK_ROWS, QuotePass, QuoteSink
 from regime_trading.tools.quote_pass import TapeParams as TapeParams
 from regime_trading.tools.tape_measures import BucketSeries as BucketSeries
@@ -26,49 +24,6 @@ from regime_trading.tools.trade_pass import TradePass, TradeSink, trade_rows
 
 #: Measures that need quotes; on a lower grade they are not identified, and never estimated from bars.
 QUOTE_MEASURES = ("spread", "order-flow imbalance", "microprice")
-
-
-def evidence_grade(provides: frozenset[Provides]) -> EvidenceGrade:
-    """Best grade of microstructure evidence a source can give.
-
-    Grades, best first: ``L2`` (depth) > ``L1`` (best quotes) > ``trades`` > ``bars``. No source declares depth
-    yet, so ``L2`` is never given; a grade is never assumed.
-
-    Raises
-    ------
-    BadInput
-        A source that does not even say closing prices.
-    """
-    if Provides.QUOTES in provides:
-        return "L1"
-    if Provides.TRADES in provides:
-        return "trades"
-    if Provides.CLOSE in provides or Provides.OHLC in provides:
-        return "bars"
-    raise BadInput(
-        expected="a source that provides close, ohlc, trades or quotes",
-        found=", ".join(sorted(provides)) or "nothing",
-        where="provides",
-    )
-
-
-def grade(provides: frozenset[Provides], caps: ConfidenceCaps) -> tuple[EvidenceGrade, float]:
-    """Evidence grade of a source and the highest confidence a regime may have on it.
-
-    Parameters
-    ----------
-    provides : frozenset of Provides
-        What the source says (``contracts.md`` 3).
-    caps : ConfidenceCaps
-        Cap per grade, fractions, descending from L2 to bars: a lower grade never raises a confidence.
-
-    Raises
-    ------
-    BadInput
-        As :func:`evidence_grade`.
-    """
-    evidence = evidence_grade(provides)
-    return evidence, float(getattr(caps, evidence))
 
 
 def unavailable_tiers(tiers: Mapping[str, int], bar_s: int) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ An optional ``symbol`` column may hold several instruments, of which one is read
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def has_trades(names: Sequence[str]) -> bool:
     return {"price", "size"} <= set(names) and not has_quotes(names)
 
 
-class _Columns:
+class _Columns(ABC):
     """What quotes and trades in named columns share: the symbol and the times."""
 
     def __init__(self, table: Table, symbol: str | None) -> None:
@@ -71,8 +72,8 @@ class _Columns:
     def _parts(self, names: Sequence[str]) -> Iterator[Part]:
         yield from parts_of(self._table, names, self._symbol)
 
-    def _times(self) -> Iterator[tuple[Any, Any, Any]]:
-        raise NotImplementedError
+    @abstractmethod
+    def _times(self) -> Iterator[tuple[Any, Any, Any]]: ...
 
     def _facts(self, levels: int, trades: bool, aggressor: bool, calendar: str | None = None) -> Facts:
         kind = "csv" if self._table.is_csv else "parquet"
