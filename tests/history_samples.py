@@ -10,12 +10,14 @@ import numpy as np
 
 from regime_trading.core.numbers import to_nano
 from regime_trading.core.rules import RULE_BY_ID, RULES, RuleParams
+from regime_trading.core.schemas import InstrumentSpec
 from regime_trading.core.settings import Operators
 from regime_trading.core.traders import Lifecycle
 from regime_trading.core.trading_day import trading_day_ids
 from regime_trading.engine.attempts import attempt_terms
 from regime_trading.engine.backtest import BasketPath, HistoryInputs
 from regime_trading.engine.cycle import Desk, firm_index
+from regime_trading.engine.facts import fact_path
 from regime_trading.engine.fills import FillCosts
 from regime_trading.engine.market import Correlations, MarketPath, last_known
 from regime_trading.engine.record import Identity
@@ -40,6 +42,7 @@ def rules(**changes: Mapping[str, Any]) -> dict[str, RuleParams]:
 UNLIMITED: dict[str, Mapping[str, Any]] = {
     "LD_01": {"limit_pct": "unlimited"},
     "LD_02": {"ladder": []},
+    "LD_08": {"enabled": False},
     "VT_01": {"sigma_target": "unlimited"},
     "CC_01": {"max_weight": "unlimited"},
     "CC_02": {"max_gross": "unlimited"},
@@ -65,8 +68,21 @@ def market(close: np.ndarray, *, label: int = 0, confidence: float = 0.9, lot: f
     ts_ns = START_NS + np.arange(n_bars, dtype=np.int64) * DAY_NS
     ones = np.ones((n_bars, n))
     rho = np.full((n, n), 0.3) + np.eye(n) * 0.7
+    symbols = tuple(f"S{i:02d}" for i in range(n))
+    facts = fact_path(
+        [InstrumentSpec(symbol=symbol) for symbol in symbols],
+        ts_ns,
+        close,
+        None,
+        np.zeros(n_bars),
+        np.arange(n_bars, dtype=np.int64),
+        np.ones(n_bars, dtype=np.bool_),
+        DAY_NS,
+        None,
+        (),
+    )
     return MarketPath(
-        symbols=tuple(f"S{i:02d}" for i in range(n)),
+        symbols=symbols,
         bar_ns=DAY_NS,
         ts_ns=ts_ns,
         session=np.arange(n_bars, dtype=np.int64),
@@ -95,6 +111,7 @@ def market(close: np.ndarray, *, label: int = 0, confidence: float = 0.9, lot: f
         multiplier=np.ones(n),
         fx=np.ones(n),
         provided=frozenset({"close", "volume", "quotes", "status"}),
+        facts=facts,
     )
 
 

@@ -89,16 +89,16 @@ def test_the_report_shows_tape_health(finished) -> None:
 
 def test_a_history_reads_the_same_tape(finished, config: Path, source: Path, tmp_path: Path) -> None:
     """The last bar of a backtest has the same spread, book and grade as the run's."""
-    from regime_trading.services.backtest import BacktestRequest, _inputs, _plan, _readings
+    from regime_trading.services.backtest import BacktestRequest, history_inputs, make_plan, plan_readings
     from regime_trading.services.study import StudyCache, study
 
     with open_app(artifacts=tmp_path, config=config) as app:
         deps = app.backtest()
         request = BacktestRequest(source=str(source), symbols=("DIRTY", "MUTE", "SOUND"))
-        plan = _plan(request, deps)
-        readings = _readings(plan, deps)
+        plan = make_plan(request, deps)
+        readings = plan_readings(plan, deps)
         found = study(plan.window, plan.universe, deps.settings, StudyCache(deps.store, deps.code_version))
-        market = _inputs(plan, found, request, readings, deps, None).market
+        market = history_inputs(plan, found, request, readings, deps, None).market
     last = {item.symbol: item for item in finished[1].state.tape.features}
     for symbol, features in last.items():
         assert readings[symbol][plan.last].features == features

@@ -212,3 +212,42 @@ def test_marking_is_all_or_none_and_needs_the_receipt(ledger: Ledger) -> None:
     with pytest.raises(BadInput):
         ledger.mark_orders(Receipt(receipt.chain_id, 1, "0" * 64), {first: OrderStatus.FILLED})
     assert ledger.load("alpha/main", at(2))[2] == orders(1)  # type: ignore[index]
+
+
+def test_a_decision_is_known_by_its_id(ledger: Ledger) -> None:
+    done = decision(1)
+    assert not ledger.decided("alpha/main", done["decision_id"])
+    ledger.commit_decision(**done)
+    assert ledger.decided("alpha/main", done["decision_id"])
+    assert not ledger.decided("alpha/other", done["decision_id"])
+    with pytest.raises(BadInput):
+        ledger.decided("beta/main", done["decision_id"])
+
+
+def test_nothing_is_committed_after_a_state_that_came_in_between(ledger: Ledger) -> None:
+    ledger.commit_decision(**decision(1), newest_ns=-1)
+    ledger.commit_decision(**decision(2), newest_ns=at(1))
+    with pytest.raises(NotDurable, match="decided by somebody else meanwhile"):
+        ledger.commit_decision(**decision(3), newest_ns=at(1))
+    assert not ledger.decided("alpha/main", decision(3)["decision_id"])
+    ledger.commit_decision(**decision(3), newest_ns=at(2))
+
+
+def test_a_state_beside_another_is_the_one_that_it_saw(ledger: Ledger) -> None:
+    def of(account: str, seq: int) -> dict[str, Any]:
+        made = {"state": state(seq, account=account), "portfolio": portfolio(seq, account=account)}
+        firm, own = account.split("/")
+        return decision(1, f"run-{own}-{seq}", **made) | {
+            "events": [event(1, firm=firm, account=own, run_id=f"run-{own}-{seq}", ts_event_ns=at(seq))]
+        }
+
+    assert ledger.load_beside("alpha/other", "alpha/main", at(5)) is None
+    ledger.commit_decision(**of("alpha/other", 4))
+    ledger.commit_decision(**of("alpha/main", 5))
+    ledger.commit_decision(**of("alpha/other", 5))
+    seen = ledger.load_beside("alpha/other", "alpha/main", at(5))
+    assert seen is not None and seen[0].as_of_ns == at(4)  # as it was then
+    now = ledger.load_beside("alpha/main", "alpha/other", at(5))
+    assert now is not None and now[0].as_of_ns == at(5)
+    fresh = ledger.load_beside("alpha/other", "alpha/main", at(6))
+    assert fresh is not None and fresh[0].as_of_ns == at(5)

@@ -11,10 +11,11 @@ from tests.unit.guards.scenarios import ANNUAL, TRAITS, Scene, scene
 
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.guards.chain import Decisions, decide
-from regime_trading.guards.snapshot import States, View
+from regime_trading.guards.facts import Brokerage
+from regime_trading.guards.snapshot import Books, States, View
 
 SIZES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
-UNWEIGHABLE = frozenset({"bad_equity", "gaps"})
+UNWEIGHABLE = frozenset({"bad_equity", "gaps", "fx_gaps"})
 
 
 def scenes(
@@ -51,7 +52,34 @@ def rows(thing: Any, index: Any) -> Any:
         return replace(thing, books=rows(thing.books, index), states=rows(thing.states, index))
     picked = {f.name: getattr(thing, f.name) for f in fields(thing)}
     for name, value in picked.items():
-        picked[name] = tuple(value[i] for i in index) if isinstance(value, tuple) else value[index]
+        if is_dataclass(value):
+            picked[name] = rows(value, index)
+        elif isinstance(value, tuple):
+            picked[name] = tuple(value[i] for i in index)
+        elif isinstance(value, np.ndarray):
+            picked[name] = value[index]
+    return type(thing)(**picked)
+
+
+BY_ASSET = frozenset({"last_price", "last_sigma", "last_fx", "flat_ns", "flat_side", "unclean", "timer_ns"})
+
+
+def assets_permuted(thing: Any, order: list[int]) -> Any:
+    """Market, books, states or facts with their assets in another order."""
+    picked = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
+    for name, value in picked.items():
+        if is_dataclass(value):
+            picked[name] = assets_permuted(value, order)
+        elif not isinstance(value, np.ndarray):
+            continue
+        elif isinstance(thing, States):
+            picked[name] = value[..., order] if name in BY_ASSET else value
+        elif isinstance(thing, Books | Brokerage):
+            picked[name] = value[:, order] if value.ndim > 1 else value
+        elif name == "correlation":
+            picked[name] = value[np.ix_(order, order)]
+        else:
+            picked[name] = value[..., order]
     return type(thing)(**picked)
 
 
@@ -60,10 +88,12 @@ def accounts_of(s: Scene, index: Any) -> Scene:
 
 
 def flat(thing: Any, prefix: str = "") -> dict[str, np.ndarray]:
-    """Every array in a tree of dataclasses, by path."""
+    """Every array with an account axis in a tree of dataclasses, by path; the meet is looked at by what follows."""
     found: dict[str, np.ndarray] = {}
     for f in fields(thing):
         value = getattr(thing, f.name)
+        if f.name in ("meet", "binding_assets", "waiting"):  # the last two have one layer per budget in force
+            continue
         if is_dataclass(value):
             found |= flat(value, f"{prefix}{f.name}.")
         elif isinstance(value, np.ndarray):

@@ -10,7 +10,8 @@ from tests.properties.scenes import SIZES, run, scenes
 from tests.unit.guards.reference import decide_one
 from tests.unit.guards.scenarios import ANNUAL, TRAITS, Scene, scene
 
-from regime_trading.guards.snapshot import LATCHING_RULES
+from regime_trading.core.rules import LATCHING_RULES, TIMER_RULES
+from regime_trading.guards.facts import NEVER_NS
 
 HEDGED = frozenset({"pairs", "tight", "illiquid", "frugal", "coarse_lots"})
 
@@ -28,6 +29,13 @@ def compare(s: Scene) -> None:
         assert decisions.projection.sigma_tilde[a] == pytest.approx(expected.sigma_tilde, rel=1e-12)
         assert decisions.steps.step_qty[a].tolist() == expected.step
         assert decisions.refused[a] == expected.refused
+        assert decisions.authority[a] == expected.authority
+        assert np.flatnonzero(decisions.steps.cancel[a]).tolist() == expected.cancels
+        started = {(r, i): until for (r, i), until in expected.timers.items()}
+        for row, rule_id in enumerate(TIMER_RULES):
+            for i in range(len(s.view.market.symbols)):
+                until = max(int(before.timer_ns[a, row, i]), started.get((rule_id, i), NEVER_NS))
+                assert states.timer_ns[a, row, i] == until, (rule_id, i)
         for column, rule_id in enumerate(LATCHING_RULES):
             state, kind = expected.fired.get(rule_id, (0, -1))
             held = before.latch_kind[a, column] >= 0

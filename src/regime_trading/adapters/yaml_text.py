@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from regime_trading.core.errors import BadInput
 from regime_trading.core.risk_layers import ConfigText
 from regime_trading.core.risk_layers import Path as KeyPath
+from regime_trading.core.settings import Finding, InvalidConfig
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 50_000
@@ -25,6 +26,7 @@ _INT = re.compile(r"[-+]?(0|[1-9]\d*)")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9]\d*)\.\d+")
 _TIME = re.compile(r"\d+(:\d+)+")
 _OTHER_BOOL = re.compile(r"y|n|yes|no|on|off", re.IGNORECASE)
+_LETTERS = frozenset({"n", "y"})  # as a key a number of something or an axis, to every reader in use
 _SECRET_VALUE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"
@@ -50,8 +52,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], ConfigText]:
 
     Raises
     ------
+    InvalidConfig
+        A value of the file, with its path and line.
     BadInput
-        Any of the above, or a file that cannot be read.
+        Any other of the above, or a file that cannot be read.
     """
     name = path.as_posix()
     return parse_yaml(_read(path, name), name)
@@ -133,6 +137,8 @@ class _Builder:
             raise self._bad(node, path, "text as a key", _kind(node))
         if str(node.tag) == f"{_CORE_TAG}merge":
             raise self._bad(node, path, "no merge key", repr(node.value))
+        if node.value in _LETTERS:
+            return str(node.value)
         key = self._scalar(node, path)
         if not isinstance(key, str):
             raise self._bad(node, path, "text as a key", repr(node.value))
@@ -158,9 +164,9 @@ class _Builder:
             )
         return text
 
-    def _bad(self, node: Node, path: KeyPath, expected: str, found: str) -> BadInput:
-        where = f"{self.name}:{node.start_mark.line + 1} {'.'.join(map(str, path))}"
-        return BadInput(expected=expected, found=found, where=where.strip())
+    def _bad(self, node: Node, path: KeyPath, expected: str, found: str) -> InvalidConfig:
+        line, key = node.start_mark.line + 1, ".".join(map(str, path))
+        return InvalidConfig((Finding(path=key, file=self.name, line=line, expected=expected, found=found),))
 
 
 def _kind(node: Node | None) -> str:

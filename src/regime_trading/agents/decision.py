@@ -75,7 +75,8 @@ def profiles_of(state: PipelineState, deps: Deps) -> tuple[TraderProfile, ...]:
         An account's configuration is not the one the run was begun with.
     """
     assert state.profiles is not None
-    found = tuple(deps.profile(reference.account) for reference in state.profiles)
+    as_of_ns = state.request.as_of_ns
+    found = tuple(deps.profile(reference.account, as_of_ns) for reference in state.profiles)
     for reference, profile in zip(state.profiles, found, strict=True):
         if profile.config_hash != reference.config_hash:
             raise CheckFailed(

@@ -32,6 +32,8 @@ class Deps:
     settings : Settings
     profiles : tuple of TraderProfile
         Merged configuration of every account, in the order of the file.
+    in_force : callable
+        A configuration with the session overrides that tighten it at an instant, UTC nanoseconds.
     source, calendar : callable
         Data source and exchange calendar, by name.
     day_edges : callable
@@ -51,6 +53,7 @@ class Deps:
 
     settings: Settings
     profiles: tuple[TraderProfile, ...]
+    in_force: Callable[[TraderProfile, int], TraderProfile]
     source: Callable[[str], MarketData]
     calendar: Callable[[str], Calendar]
     day_edges: Callable[[str | None, int, int], I8]
@@ -62,8 +65,8 @@ class Deps:
     broker: Callable[[str, str], Broker]
     events: ProgressSink
 
-    def profile(self, account: str) -> TraderProfile:
-        """Configuration of one account.
+    def profile(self, account: str, as_of_ns: int) -> TraderProfile:
+        """Configuration of one account at an instant, session overrides included.
 
         Raises
         ------
@@ -72,6 +75,6 @@ class Deps:
         """
         for profile in self.profiles:
             if profile.account == account:
-                return profile
+                return self.in_force(profile, as_of_ns)
         known = ", ".join(profile.account for profile in self.profiles)
         raise BadInput(expected=f"one of {known}", found=account, where="account")

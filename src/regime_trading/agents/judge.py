@@ -33,7 +33,9 @@ def _findings(state: PipelineState, deps: Deps) -> Iterator[Check]:
             if broken := tuple(_finite(decision)):
                 yield from broken  # the other checks compare numbers
             else:
-                yield from _consistent(state, decision, deps.profile(decision.account))
+                yield from _consistent(
+                    state, decision, deps.profile(decision.account, state.request.as_of_ns)
+                )
 
 
 def _consistent(state: PipelineState, decision: PMDecision, profile: TraderProfile) -> Iterator[Check]:
@@ -72,7 +74,7 @@ def _belongs(state: PipelineState, decision: PMDecision, config_hash: str) -> It
 
 def _finite(decision: PMDecision) -> Iterator[Check]:
     """Every number is one, factors lie in [0, 1], no symbol appears twice."""
-    if not decision.equity.is_finite():
+    if decision.equity is None or not decision.equity.is_finite():
         yield _check(decision, "equity", "a finite number", decision.equity)
     for name in ("throttle", "budget_factor"):
         factor = getattr(decision, name)

@@ -167,7 +167,7 @@ def _accounts(state: PipelineState, deps: Deps) -> tuple[AccountRun, ...]:
         AccountRun(
             decision=decision,
             profile=profiles[decision.account],
-            currency=deps.profile(decision.account).account_currency,
+            currency=deps.profile(decision.account, state.request.as_of_ns).account_currency,
             latches=_latches(state, deps, decision.account),
             approval=approvals.get(decision.account),
             acceptance=accepted.get(decision.account),
@@ -179,6 +179,7 @@ def _accounts(state: PipelineState, deps: Deps) -> tuple[AccountRun, ...]:
 
 def _latches(state: PipelineState, deps: Deps, account: str) -> tuple[Latch, ...]:
     """Latches held after the decision, as the ledger has them."""
-    firm, mode = account.split("/")[0], deps.profile(account).mode
-    stored = deps.ledger(firm, mode).load(account, state.request.as_of_ns + 1)
+    as_of_ns = state.request.as_of_ns
+    firm, mode = account.split("/")[0], deps.profile(account, as_of_ns).mode
+    stored = deps.ledger(firm, mode).load(account, as_of_ns + 1)
     return () if stored is None else stored[0].latches

@@ -14,14 +14,15 @@ from regime_trading.engine.universe import AD_HOC
 
 
 def trader_config_loader(state: PipelineState, deps: Deps) -> dict[str, Any]:
-    """Name the accounts, their configuration hashes, and whose agreement their baskets ask for.
+    """Name the accounts, the hashes of the configurations in force, and whose agreement their baskets ask for.
 
     Raises
     ------
     BadInput
         An account that the configuration does not have, or whose mode this version does not serve.
     """
-    profiles = (deps.profile(account) for account in state.request.accounts)
+    as_of_ns = state.request.as_of_ns
+    profiles = (deps.profile(account, as_of_ns) for account in state.request.accounts)
     return {"profiles": tuple(_reference(state, deps.settings, profile) for profile in profiles)}
 
 

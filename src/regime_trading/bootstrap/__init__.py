@@ -9,18 +9,28 @@ import os
 from pathlib import Path
 from typing import Any
 
-from regime_trading.adapters.config_files import Configuration, load_configuration
+from regime_trading.adapters.config_files import PRESETS, Configuration, load_configuration, load_firms
 from regime_trading.adapters.venues.secrets import Credentials
+from regime_trading.core.config_diff import Change, Side, config_changes
 from regime_trading.core.errors import BadInput
+from regime_trading.core.risk_layers import LayerKind
 from regime_trading.core.settings import InvalidConfig
 from regime_trading.core.trader_profile import explain
 
 SETTINGS, TRADERS = "settings.yaml", "traders.yaml"
+DATABASE = "regime.db"
 
 
 def artifacts_folder(given: Path | None) -> Path:
     """``given``, else ``REGIME_ARTIFACTS``, else ``./artifacts``."""
     return given or Path(os.environ.get("REGIME_ARTIFACTS") or "artifacts")
+
+
+def state_file(artifacts: Path, name: str) -> Path:
+    """Where a database of an artifacts folder lies; its folder is made."""
+    path = artifacts / "state" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def config_folder(given: Path | None) -> Path:
@@ -60,6 +70,52 @@ def load(config: Path | None) -> Configuration:
     return load_configuration(folder / SETTINGS, folder / TRADERS)
 
 
+def load_valid(config: Path | None) -> Configuration:
+    """Both configuration files, without the firms that cannot be accepted (``Configuration.broken``).
+
+    Raises
+    ------
+    InvalidConfig, BadInput
+        What is wrong with all of them.
+    """
+    folder = config_folder(config)
+    return load_firms(folder / SETTINGS, folder / TRADERS)
+
+
+def load_from(path: Path, config: Path | None) -> Configuration:
+    """The configuration of a folder, or of one ``traders.yaml`` under the settings and the presets beside it, else
+    under those of the configured folder.
+
+    Raises
+    ------
+    InvalidConfig, BadInput
+        What is wrong with it.
+    """
+    if path.is_dir():
+        return load_configuration(path / SETTINGS, path / TRADERS)
+    if not path.is_file():
+        raise BadInput(
+            expected=f"a folder with {SETTINGS} and {TRADERS}, or a file", found="neither", where=str(path)
+        )
+    home = path.parent if (path.parent / SETTINGS).is_file() else config_folder(config)
+    beside = path.with_name(PRESETS)
+    presets = beside if beside.exists() else home / PRESETS
+    return load_configuration(home / SETTINGS, path, presets_path=presets)
+
+
+def changed_keys(old: Path, new: Path | None, config: Path | None) -> tuple[Change, ...]:
+    """Every difference between two configurations, of which ``new`` is the configured folder where None."""
+    before = load_from(old, config)
+    return changes_between(before, load(config) if new is None else load_from(new, config))
+
+
+def changes_between(old: Configuration, new: Configuration) -> tuple[Change, ...]:
+    """Every difference between two configurations."""
+    return config_changes(
+        *(Side(c.profiles, c.presets, c.settings, c.settings_text, c.traders_text) for c in (old, new))
+    )
+
+
 def check_configuration(config: Path | None) -> list[dict[str, Any]]:
     """Everything wrong with the configuration, in the words of ``contracts.md`` 14; empty where it is valid."""
     try:
@@ -73,23 +129,31 @@ def check_configuration(config: Path | None) -> list[dict[str, Any]]:
 
 
 def explain_value(config: Path | None, account: str, path: str) -> list[dict[str, Any]]:
-    """What each layer says about one value of an account, from the top down.
+    """What each layer says about one value of an account, from the top down; of a preset also where its terms are
+    published, when they were read, and what to know of them.
 
     Raises
     ------
     BadInput
         No such account, or no such path, with the nearest one.
     """
-    profiles = {profile.account: profile for profile in load(config).profiles}
+    loaded = load(config)
+    profiles = {profile.account: profile for profile in loaded.profiles}
     if account not in profiles:
         raise BadInput(expected=f"one of {', '.join(profiles)}", found=account, where="account")
-    return [
-        {
-            "layer": f"{step.layer} {step.name}",
-            "value": step.value,
-            "where": step.file if step.line is None else f"{step.file}:{step.line}",
-            "operator": step.operator.value,
-            "winning": step.winning,
-        }
-        for step in explain(profiles[account], path)
-    ]
+    steps = []
+    for step in explain(profiles[account], path):
+        preset = loaded.presets[step.name] if step.layer is LayerKind.PRESET else None
+        steps.append(
+            {
+                "layer": f"{step.layer} {step.name}",
+                "value": step.value,
+                "where": step.file if step.line is None else f"{step.file}:{step.line}",
+                "operator": step.operator.value,
+                "winning": step.winning,
+                "source_url": None if preset is None else preset.source_url,
+                "read_on": None if preset is None else preset.read_on,
+                "note": None if preset is None else preset.note,
+            }
+        )
+    return steps

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regime_trading import __version__
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.broker.simulated import SimulatedBroker
 from regime_trading.adapters.calendars import ExchangeCalendar
 from regime_trading.adapters.checkpoint import open_checkpoints
+from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.config_files import Configuration
-from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlRuns, open_database, sqlite_url
+from regime_trading.adapters.database import (
+    SqlAuditLog,
+    SqlLastGood,
+    SqlLedger,
+    SqlOverrides,
+    SqlRuns,
+    open_database,
+    sqlite_url,
+)
 from regime_trading.adapters.events import Bar, Fanout, Lines, Silent
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.adapters.proposal_file import read_proposal, read_proposals
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.graph import PIPELINE, build
-from regime_trading.bootstrap import artifacts_folder, load
-from regime_trading.core.canonical import sha256_hex
+from regime_trading.bootstrap import DATABASE, artifacts_folder, load, load_valid, state_file
+from regime_trading.bootstrap.version import code_version
+from regime_trading.core.config_status import ConfigStatus, Standing
 from regime_trading.core.ports import MarketData, ProgressSink
 from regime_trading.core.schemas import Mode, PriceWindow
 from regime_trading.core.settings import Settings
+from regime_trading.core.trader_profile import TraderProfile, with_overrides
 from regime_trading.engine.desk import fill_costs, research_params
 from regime_trading.engine.histories import FeatureHistory, Progress, RegimeHistory
+from regime_trading.services.configurations import take_over
 from regime_trading.services.market import tape_days
 from regime_trading.services.runs import Ask, Effort, RunService, parse_time
 from regime_trading.services.study import StudyCache, regime_history
@@ -37,17 +48,25 @@ from regime_trading.services.study import StudyCache, regime_history
 if TYPE_CHECKING:
     from regime_trading.services.backtest import BacktestDeps, ProposalRows
 
-PURE_LAYERS = ("core", "tools", "guards", "engine")
-
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What the terminal needs: the services over one artifacts folder and one configuration."""
+    """What the terminal needs: the services over one artifacts folder and one configuration.
+
+    ``standings`` says under which configuration each account runs. Only those whose configuration is current are
+    decided.
+    """
 
     store: LocalArtifacts
     configuration: Configuration
     runs: RunService
     deps: Deps
+    standings: Mapping[str, Standing]
+
+    @property
+    def refused(self) -> tuple[Standing, ...]:
+        """Accounts whose configuration is not current, in the order of the file."""
+        return tuple(s for s in self.standings.values() if s.status is not ConfigStatus.CURRENT)
 
     def run_folder(self, run_id: str) -> Path:
         """Where a run's report lies."""
@@ -104,15 +123,6 @@ def shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-@cache
-def code_version() -> str:
-    """Version of the package, and a hash over the sources that can change a decision."""
-    package = Path(__file__).parent.parent
-    files = sorted(path for layer in PURE_LAYERS for path in (package / layer).rglob("*.py"))
-    listed = [f"{path.relative_to(package).as_posix()} {sha256_hex(path.read_bytes())}" for path in files]
-    return f"{__version__}+{sha256_hex(chr(10).join(listed).encode())[:12]}"
-
-
 @contextmanager
 def open_app(
     *,
@@ -120,6 +130,7 @@ def open_app(
     config: Path | None = None,
     bar: bool = False,
     events: ProgressSink | None = None,
+    keep_valid: bool = False,
 ) -> Iterator[App]:
     """Wire everything over an artifacts folder and a configuration, and close it again.
 
@@ -131,13 +142,20 @@ def open_app(
         Show a progress bar on the terminal; else one line per stage.
     events : ProgressSink, optional
         Another place for progress events.
+    keep_valid : bool
+        A problem of one firm stops that firm only (``App.refused``); else any problem stops everything.
     """
-    # tools.allocation checks every solution against its defining equation, whatever the solver says of it
-    warnings.filterwarnings("ignore", message="Solution may be inaccurate", category=UserWarning)
+    ignore_solver()
     with ExitStack() as stack:
         told: ProgressSink = _LazyBar(stack) if bar else Lines()
         sink = told if events is None else Fanout([told, events])
-        yield wire(artifacts_folder(artifacts), load(config), sink, stack)
+        read = load_valid if keep_valid else load
+        yield wire(artifacts_folder(artifacts), read(config), sink, stack)
+
+
+def ignore_solver() -> None:
+    """``tools.allocation`` checks every solution against its defining equation, whatever the solver says of it."""
+    warnings.filterwarnings("ignore", message="Solution may be inaccurate", category=UserWarning)
 
 
 class _LazyBar:
@@ -157,9 +175,9 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
     """The application over ``artifacts``; what must be closed goes onto ``stack``."""
     settings, profiles, version = configuration.settings, configuration.profiles, code_version()
     store = LocalArtifacts(artifacts)
-    engine = open_database(sqlite_url(_state_file(store, "regime.db")))
+    engine = open_database(sqlite_url(state_file(store.root, DATABASE)))
     stack.callback(engine.dispose)
-    checkpoints = open_checkpoints(_state_file(store, "checkpoints.db"))
+    checkpoints = open_checkpoints(state_file(store.root, "checkpoints.db"))
     stack.callback(checkpoints.conn.close)
     sealer, studies = ParquetSealer(store), StudyCache(store, version)
 
@@ -182,9 +200,20 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
     def regimes(window: PriceWindow, found: FeatureHistory, progress: Progress | None) -> RegimeHistory:
         return regime_history(window, found, research_params(settings), studies, progress)
 
+    def in_force(profile: TraderProfile, as_of_ns: int) -> TraderProfile:
+        stored = SqlOverrides(engine, firm_id=profile.firm_id).of(profile.account)
+        return with_overrides(profile, stored, as_of_ns) if stored else profile
+
+    standings = take_over(
+        profiles,
+        configuration.broken,
+        lambda firm: SqlLastGood(engine, firm_id=firm),
+        now_ns=SystemClock().now_ns(),
+    )
     deps = Deps(
         settings=settings,
         profiles=profiles,
+        in_force=in_force,
         source=source,
         calendar=calendar,
         day_edges=tape_days(settings, calendar),
@@ -206,14 +235,9 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         sealer=sealer,
         store=store,
         flow=build(deps, checkpoints),
+        in_force=in_force,
     )
-    return App(store, configuration, runs, deps)
-
-
-def _state_file(store: LocalArtifacts, name: str) -> Path:
-    path = store.root / "state" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    return App(store, configuration, runs, deps, standings)
 
 
 def _source(settings: Settings, name: str) -> MarketData:

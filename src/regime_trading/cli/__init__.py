@@ -15,6 +15,7 @@ from regime_trading.cli.common import Debug, out, print_json, reporting
 from regime_trading.cli.config import config_app
 from regime_trading.cli.data import data_app
 from regime_trading.cli.market import detect, tape
+from regime_trading.cli.pm import pm_app
 from regime_trading.cli.runs import backtest, run
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command()(tape)
 app.command()(detect)
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
+app.add_typer(pm_app, name="pm")
 
 
 @app.callback(invoke_without_command=True)

@@ -68,11 +68,18 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
-def opened_app(artifacts: Path | None, config: Path | None, as_json: bool) -> Iterator[App]:
-    """The application, with a progress bar where somebody can see it."""
+def opened_app(
+    artifacts: Path | None, config: Path | None, as_json: bool, keep_valid: bool = False
+) -> Iterator[App]:
+    """The application, with a progress bar where somebody can see it; with ``keep_valid`` a problem of one firm stops
+    that firm only, and each of its accounts is named on stderr."""
     from regime_trading.bootstrap.app import open_app
 
-    with open_app(artifacts=artifacts, config=config, bar=err.is_terminal and not as_json) as opened:
+    bar = err.is_terminal and not as_json
+    with open_app(artifacts=artifacts, config=config, bar=bar, keep_valid=keep_valid) as opened:
+        for one in opened.refused:
+            said = f"{one.account} is not decided, config_status {one.status.value}, {one.least_state.name}: {one.why}"
+            err.print(escape(said), soft_wrap=True)
         yield opened
 
 

@@ -58,7 +58,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """One pipeline run: data, features, tape, regime, proposal, every account's rules, decision, report."""
-    with reporting(as_json, debug), opened_app(artifacts, config, as_json) as opened:
+    with reporting(as_json, debug), opened_app(artifacts, config, as_json, keep_valid=True) as opened:
         from regime_trading.services.runs import answer
 
         if resume is not None:

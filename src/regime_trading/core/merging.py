@@ -7,9 +7,18 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
-from regime_trading.core.rules import FreezeWindow, Merge, RuleParams, Rung, merge_of, rung_strictness
+from regime_trading.core.rules import (
+    FreezeWindow,
+    Merge,
+    RuleParams,
+    Rung,
+    ScalingStep,
+    merge_of,
+    rung_strictness,
+)
 
 Ladder = tuple[Rung, ...]
+Scaling = tuple[ScalingStep, ...]
 
 
 def stricter_or_equal(params: type[RuleParams], name: str, a: Any, b: Any) -> bool:
@@ -73,6 +82,30 @@ def _action(strictness: Decimal) -> Any:
     return {Decimal(2): "FLATTEN", Decimal(3): "LOCKED"}.get(strictness, 1 - strictness)
 
 
+def steps_at(steps: Scaling, profit: Decimal) -> Decimal:
+    """What ``steps`` allow at ``profit``: the last step reached, the first where none is; no steps, no limit."""
+    if not steps:
+        return Decimal("Infinity")
+    return max((step.n for step in steps if step.eod_profit_ge <= profit), default=steps[0].n)
+
+
+_LOWEST = Decimal("-Infinity")
+
+
+def _steps_stricter(a: Scaling, b: Scaling) -> bool:
+    kinks = (_LOWEST, *(step.eod_profit_ge for step in (*a, *b)))
+    return all(steps_at(a, x) <= steps_at(b, x) for x in kinks)
+
+
+def _steps_meet(a: Scaling, b: Scaling) -> Scaling:
+    steps: list[ScalingStep] = []
+    for at in sorted({step.eod_profit_ge for step in (*a, *b)}):
+        n = min(steps_at(a, at), steps_at(b, at))
+        if not steps or n > steps[-1].n:
+            steps.append(ScalingStep(eod_profit_ge=at, n=n))
+    return tuple(steps)
+
+
 def _rank(member: Any) -> int:
     return (
         int(member) if isinstance(member, IntEnum) else list(type(member).__members__.values()).index(member)
@@ -113,6 +146,7 @@ _STRICTER: dict[Merge, Callable[[Any, Any], bool]] = {
     Merge.UNION: lambda a, b: set(b) <= set(a),
     Merge.INTERSECT: _subset,
     Merge.LADDER: _ladder_stricter,
+    Merge.STEPS: _steps_stricter,
     Merge.ORDERED: lambda a, b: _rank(a) >= _rank(b),
 }
 
@@ -126,5 +160,6 @@ _COMBINE: dict[Merge, Callable[[Any, Any], Any]] = {
     Merge.UNION: _union,
     Merge.INTERSECT: _intersection,
     Merge.LADDER: _ladder_meet,
+    Merge.STEPS: _steps_meet,
     Merge.ORDERED: lambda upper, lower: max(upper, lower, key=_rank),
 }

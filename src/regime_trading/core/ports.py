@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from regime_trading.core.audit import ChainCheck, ChainEntry, Dataset, SealedPart
 from regime_trading.core.bars import IntradayGrid
+from regime_trading.core.config_status import LastGood
 from regime_trading.core.numbers import B1, I8
+from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
@@ -24,6 +26,7 @@ from regime_trading.core.schemas import (
     RunRecord,
 )
 from regime_trading.core.tape import TapeChunk, TapeInfo, TapeTally
+from regime_trading.core.trader_profile import TraderProfile
 
 
 class Clock(Protocol):
@@ -172,6 +175,13 @@ class Ledger(Protocol):
         """Latest state strictly before ``before_ns``, with its portfolio and its decision's open orders."""
         ...
 
+    def load_beside(
+        self, account: str, decided: str, as_of_ns: int
+    ) -> tuple[AccountState, PortfolioSnapshot] | None:
+        """Latest state of ``account`` at or before ``as_of_ns``, as it was when ``decided``, another account, was
+        decided at that instant; as it is now where it was not."""
+        ...
+
     def commit_decision(
         self,
         *,
@@ -181,9 +191,14 @@ class Ledger(Protocol):
         events: Sequence[AuditEvent],
         run_id: str,
         decision_id: str,
+        newest_ns: int | None = None,
     ) -> Receipt:
         """Decision, latches, write-ahead rows and outbox in one durable transaction; idempotent by
-        ``decision_id``."""
+        ``decision_id``. With ``newest_ns`` nothing is committed after a state that is later than that."""
+        ...
+
+    def decided(self, account: str, decision_id: str) -> bool:
+        """Whether this decision of an account is committed."""
         ...
 
     def mark_orders(self, receipt: Receipt, status_of: Mapping[str, OrderStatus]) -> None:
@@ -240,3 +255,32 @@ class ArtifactStore(Protocol):
         ...
 
     def remove(self, relative: str) -> None: ...
+
+
+class Overrides(Protocol):
+    """Session overrides of one firm. Added, never changed, never removed: they end by themselves."""
+
+    def add(self, override: SessionOverride, check: Callable[[tuple[SessionOverride, ...]], None]) -> None:
+        """Store an override durably; ``check`` sees what is stored of the account, within the same transaction, and
+        refuses by raising. The same override again changes nothing."""
+        ...
+
+    def of(self, account: str) -> tuple[SessionOverride, ...]:
+        """Every override that was ever made of an account, oldest first."""
+        ...
+
+
+class LastGoodConfigs(Protocol):
+    """The last accepted configuration of each account of one firm."""
+
+    def accept(self, profiles: Sequence[TraderProfile], now_ns: int) -> None:
+        """Remember configurations that were just accepted, all or none; an account has one."""
+        ...
+
+    def get(self, account: str) -> LastGood | None:
+        """The last accepted configuration; None where there is none, or where its hash does not verify."""
+        ...
+
+    def accounts(self) -> tuple[str, ...]:
+        """Accounts that were accepted before, sorted."""
+        ...

@@ -39,16 +39,25 @@ class LayerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConfigText:
-    """Where the keys of one file are written: its name, and the line of each path."""
+    """Where the keys of one file are written: its name, and the line of each path.
+
+    ``apart`` holds the paths that are written in another file, with the text of that file.
+    """
 
     file: str | None = None
     lines: Mapping[Path, int] = field(default_factory=dict)
+    apart: Mapping[Path, ConfigText] = field(default_factory=dict)
+
+    def of(self, path: Path) -> ConfigText:
+        """The text of the file in which ``path`` is written."""
+        return next((text for root, text in self.apart.items() if path[: len(root)] == root), self)
 
     def line(self, path: Path) -> int | None:
         """Line of ``path``, or of the nearest key above it."""
+        lines = self.of(path).lines
         for n in range(len(path), -1, -1):
-            if path[:n] in self.lines:
-                return self.lines[path[:n]]
+            if path[:n] in lines:
+                return lines[path[:n]]
         return None
 
 
@@ -59,7 +68,8 @@ NO_TEXT = ConfigText()
 class RiskLayer:
     """The ``risk`` (or ``rules``) mapping of one layer as written, at path ``root`` of ``text``.
 
-    ``sealed`` are the path globs that may only be tightened below this layer.
+    ``sealed`` are the path globs that may only be tightened below this layer. ``names`` says how the file calls a
+    parameter (rule key, parameter) where it has a name of its own there (``universe``).
     """
 
     kind: LayerKind
@@ -68,6 +78,7 @@ class RiskLayer:
     text: ConfigText = NO_TEXT
     root: Path = ("risk",)
     sealed: tuple[str, ...] = ()
+    names: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -76,19 +87,24 @@ class RiskLayer:
 
     def line(self, at: Path) -> int | None:
         """Line of a key below ``root``."""
-        return self.text.line((*self.root, *at))
+        return self.text.line((*self.root, *self._written(at)))
 
     def finding(self, at: Path, expected: str, found: str, line: int | None = None) -> Finding:
         """A finding on a key below ``root``; ``at`` is (rule key, parameter)."""
-        written = at if isinstance(self.risk.get(str(at[0])), Mapping) else at[:1]
         return Finding(
-            path=".".join([str(self.root[-1]), *map(str, written)]),
+            path=".".join([str(self.root[-1]), *map(str, self._written(at))]),
             file=self.text.file,
             line=self.line(at) if line is None else line,
             layers=(self.title,),
             expected=expected,
             found=found,
         )
+
+    def _written(self, at: Path) -> Path:
+        """``at`` as far as it is written in the file."""
+        if at in self.names:
+            return (self.names[at],)
+        return at if isinstance(self.risk.get(str(at[0])), Mapping) else at[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +116,40 @@ class Given:
     line: int | None
 
 
+#: What ``universe:`` says in the files, and the rule parameter that it is.
+UNIVERSE: Mapping[str, tuple[str, str]] = {
+    "allow": ("allow", "symbols"),
+    "deny": ("deny", "symbols"),
+    "classes": ("permissions", "classes"),
+    "venues": ("permissions", "venues"),
+    "hedge_groups": ("direction", "hedge_groups"),
+}
+
+
+def universe_layer(layer: RiskLayer, universe: Mapping[str, Any]) -> RiskLayer:
+    """What ``universe`` says beside the ``risk`` of ``layer``, as a layer of the same speaker."""
+    risk: dict[str, dict[str, Any]] = {}
+    for name, value in universe.items():
+        key, parameter = UNIVERSE[name]
+        risk.setdefault(key, {})[parameter] = value
+    names: dict[Path, str] = {UNIVERSE[name]: name for name in universe}
+    root = (*layer.root[:-1], "universe")
+    return RiskLayer(layer.kind, layer.name, risk, layer.text, root, names=names)
+
+
+MOST_NAMED = 16
+
+
 def nearest(word: str, known: Iterable[str], what: str = "key") -> str:
-    """What to expect instead of ``word``: the nearest known word, or all of them."""
+    """What to expect instead of ``word``: the nearest known word, or all of them, or the nearest three of many."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"a known {what}, the nearest is {close[0]!r}" if close else f"one of {', '.join(known)}"
+    if close:
+        return f"a known {what}, the nearest is {close[0]!r}"
+    if len(known) <= MOST_NAMED:
+        return f"one of {', '.join(known)}"
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.0)
+    return f"a known {what}, the nearest are {', '.join(map(repr, near))}"
 
 
 def find_rule(layer: RiskLayer, key: Any) -> RuleSpec | Finding:
@@ -116,25 +161,25 @@ def find_rule(layer: RiskLayer, key: Any) -> RuleSpec | Finding:
     return layer.finding((key,), nearest(word, RULE_BY_KEY), repr(key))
 
 
-def read_rule(layer: RiskLayer, spec: RuleSpec) -> tuple[dict[str, Given], list[Finding]]:
-    """The parameters ``layer`` gives for one rule, each typed by itself.
+def read_rule(layer: RiskLayer, key: str, spec: RuleSpec) -> tuple[dict[str, Given], list[Finding]]:
+    """The parameters ``layer`` gives under ``key`` for one rule, each typed by itself.
 
     A bare value sets the rule's principal parameter; an ``id`` inside must be the rule's own.
     """
-    body = layer.risk[spec.key]
+    body = layer.risk[key]
     if body is None:
-        return {}, [layer.finding((spec.key,), *_NO_NULL)]
+        return {}, [layer.finding((key,), *_NO_NULL)]
     if not isinstance(body, Mapping):
         if spec.principal is None:
             names = ", ".join(sorted(spec.params.model_fields))
-            return {}, [layer.finding((spec.key,), f"a mapping of {names}", shown(body))]
+            return {}, [layer.finding((key,), f"a mapping of {names}", shown(body))]
         body = {spec.principal: body}
     given: dict[str, Given] = {}
     findings: list[Finding] = []
     for name in sorted(body, key=str):
         if name == "id" and body[name] == spec.rule_id:
             continue
-        one = _read_param(layer, spec, name, body[name])
+        one = _read_param(layer, key, spec, name, body[name])
         if isinstance(one, Finding):
             findings.append(one)
         else:
@@ -145,10 +190,10 @@ def read_rule(layer: RiskLayer, spec: RuleSpec) -> tuple[dict[str, Given], list[
 _NO_NULL = (f"a value (no limit is written {UNLIMITED!r})", "null")
 
 
-def _read_param(layer: RiskLayer, spec: RuleSpec, name: str, raw: Any) -> Given | Finding:
-    at: Path = (spec.key, name)
+def _read_param(layer: RiskLayer, key: str, spec: RuleSpec, name: str, raw: Any) -> Given | Finding:
+    at: Path = (key, name)
     if name == "id":
-        return layer.finding(at, f"{spec.rule_id!r}, the id of rule {spec.key!r}", shown(raw))
+        return layer.finding(at, f"{spec.rule_id!r}, the id of rule {key!r}", shown(raw))
     if name not in spec.params.model_fields:
         return layer.finding(at, nearest(str(name), spec.params.model_fields), repr(name))
     if raw is None:

@@ -27,6 +27,13 @@ from regime_trading.core.risk_layers import (
 from regime_trading.core.rules import RULES, UNLIMITED, Frozen, Merge, RuleParams, RuleSpec, merge_of
 from regime_trading.core.settings import Finding
 
+#: Paths beside ``risk`` that a layer may seal.
+GOVERNANCE_PATHS = (
+    "governance.live_enable_approvers",
+    "governance.loosen_approvers",
+    "governance.approver_roles",
+)
+
 
 class ProvenanceStep(Frozen):
     """What one layer said about one key; the ``winning`` layers make up the value in force.
@@ -97,7 +104,7 @@ def default_stack() -> RiskStack:
                 layer=LayerKind.DEFAULTS,
                 name="built-in",
                 value=_plain(spec, name, value),
-                file="regime_trading/core/rules.py",
+                file="regime_trading/core/rules",
                 line=None,
                 operator=merge_of(spec.params, name),
             )
@@ -110,8 +117,10 @@ def rule_models(stack: RiskStack) -> dict[str, RuleParams]:
     return {spec.rule_id: spec.params.model_validate(dict(stack.values[spec.key])) for spec in RULES}
 
 
-def apply_layer(stack: RiskStack, layer: RiskLayer) -> tuple[RiskStack, tuple[Finding, ...]]:
-    """``layer`` folded onto ``stack``.
+def apply_layer(
+    stack: RiskStack, layer: RiskLayer, *, right: Right | None = None
+) -> tuple[RiskStack, tuple[Finding, ...]]:
+    """``layer`` folded onto ``stack``, with the right of its kind, or another one.
 
     Returns
     -------
@@ -121,43 +130,46 @@ def apply_layer(stack: RiskStack, layer: RiskLayer) -> tuple[RiskStack, tuple[Fi
         Every problem of the layer.
     """
     values, provenance = dict(stack.values), dict(stack.provenance)
-    findings = list(_sealed_findings(layer))
+    findings, written = list(_sealed_findings(layer)), dict[str, str]()
     for key in sorted(layer.risk, key=str):
         spec = find_rule(layer, key)
         if isinstance(spec, Finding):
             findings.append(spec)
             continue
-        merged, steps, problems = _fold_rule(stack, layer, spec)
+        if (first := written.setdefault(spec.key, key)) != key:
+            findings.append(layer.finding((key,), f"rule {spec.rule_id} once (it is under {first!r})", key))
+            continue
+        merged, steps, problems = _fold_rule(stack, layer, key, spec, right)
         findings += problems
         if not problems:
-            values[key] = {**values[key], **merged}
+            values[spec.key] = {**values[spec.key], **merged}
             provenance.update(steps)
     return RiskStack(values, provenance, (*stack.sealed, *layer.sealed)), tuple(findings)
 
 
 def _fold_rule(
-    stack: RiskStack, layer: RiskLayer, spec: RuleSpec
+    stack: RiskStack, layer: RiskLayer, key: str, spec: RuleSpec, other: Right | None
 ) -> tuple[dict[str, Any], dict[str, tuple[ProvenanceStep, ...]], list[Finding]]:
     """New values and provenance of one rule, or its problems."""
-    given, problems = read_rule(layer, spec)
-    problems += _whole_rule(stack, layer, spec, given, {name: one.value for name, one in given.items()})
+    given, problems = read_rule(layer, key, spec)
+    problems += _whole_rule(stack, layer, key, spec, given, {name: one.value for name, one in given.items()})
     if problems:
         return {}, {}, problems
     merged: dict[str, Any] = {}
     steps: dict[str, tuple[ProvenanceStep, ...]] = {}
     for name, one in given.items():
-        right = _right(stack, layer, risk_path(spec.key, name))
-        looser = _looser(stack, layer, spec, name, one) if right is Right.TIGHTEN else None
+        right = other or _right(stack, layer, risk_path(spec.key, name))
+        looser = _looser(stack, layer, key, spec, name, one) if right is Right.TIGHTEN else None
         if looser is not None:
             problems.append(looser)
             continue
         try:
             merged[name] = _merged(stack, spec, name, one.value, right)
         except ValueError as error:
-            problems.append(layer.finding((spec.key, name), *expected_found(str(error), one.raw)))
+            problems.append(layer.finding((key, name), *expected_found(str(error), one.raw)))
             continue
         steps[risk_path(spec.key, name)] = _extended(stack, layer, spec, name, one, merged[name], right)
-    problems = problems or _whole_rule(stack, layer, spec, given, merged)
+    problems = problems or _whole_rule(stack, layer, key, spec, given, merged)
     return merged, steps, problems
 
 
@@ -175,7 +187,12 @@ def _is_sealed(stack: RiskStack, path: str) -> bool:
 
 
 def _whole_rule(
-    stack: RiskStack, layer: RiskLayer, spec: RuleSpec, given: Mapping[str, Given], values: Mapping[str, Any]
+    stack: RiskStack,
+    layer: RiskLayer,
+    key: str,
+    spec: RuleSpec,
+    given: Mapping[str, Given],
+    values: Mapping[str, Any],
 ) -> list[Finding]:
     """Problems of the rule as a whole (levels out of order, a ladder that is not monotone)."""
     try:
@@ -183,17 +200,19 @@ def _whole_rule(
     except ValidationError as error:
         expected, found = expected_found(error.errors()[0]["msg"], dict(values))
         line = min((one.line for one in given.values() if one.line is not None), default=None)
-        return [layer.finding((spec.key,), expected, found, line=line)]
+        return [layer.finding((key,), expected, found, line=line)]
     return []
 
 
-def _looser(stack: RiskStack, layer: RiskLayer, spec: RuleSpec, name: str, one: Given) -> Finding | None:
+def _looser(
+    stack: RiskStack, layer: RiskLayer, key: str, spec: RuleSpec, name: str, one: Given
+) -> Finding | None:
     """The finding where a tighten-only value is looser than the one in force above it."""
     path, operator = risk_path(spec.key, name), merge_of(spec.params, name)
     upper = stack.values[spec.key][name]
     if one.raw == UNLIMITED and upper == one.value:
         return layer.finding(
-            (spec.key, name), "a limit (only defaults, presets and firms may lift one)", UNLIMITED
+            (key, name), "a limit (only defaults, presets and firms may lift one)", UNLIMITED
         )
     if operator is Merge.UNION:  # only ever adds
         return None
@@ -211,7 +230,7 @@ def _looser(stack: RiskStack, layer: RiskLayer, spec: RuleSpec, name: str, one: 
     found = f"{said} in {layer.title}"
     layers = (*(f"{step.layer} {step.name}" for step in above), layer.title)
     update = {"layers": layers, "direction": "looser"}
-    return layer.finding((spec.key, name), expected, found).model_copy(update=update)
+    return layer.finding((key, name), expected, found).model_copy(update=update)
 
 
 _BOUND = {
@@ -222,6 +241,7 @@ _BOUND = {
     Merge.PERMIT: "still {}",
     Merge.INTERSECT: "nothing outside {}",
     Merge.LADDER: "a ladder nowhere looser than {}",
+    Merge.STEPS: "steps nowhere above {}",
 }
 
 
@@ -257,7 +277,7 @@ def _extended(
 
 
 def _sealed_findings(layer: RiskLayer) -> Iterable[Finding]:
-    paths = [risk_path(spec.key, name) for spec in RULES for name in spec.params.model_fields]
+    paths = [*GOVERNANCE_PATHS, *(risk_path(spec.key, n) for spec in RULES for n in spec.params.model_fields)]
     for n, pattern in enumerate(layer.sealed):
         if not any(covers(pattern, path) for path in paths):
             yield Finding(
@@ -265,7 +285,7 @@ def _sealed_findings(layer: RiskLayer) -> Iterable[Finding]:
                 file=layer.text.file,
                 line=layer.text.line((*layer.root[:-1], "sealed", n)),
                 layers=(layer.title,),
-                expected="a path glob that names a risk parameter (risk.<rule>.<parameter>)",
+                expected="a path glob that names a parameter (risk.<rule>.<parameter>, governance.<key>)",
                 found=repr(pattern),
             )
 

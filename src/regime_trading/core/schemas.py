@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,25 @@ from regime_trading.core.analysis import TapeSummary as TapeSummary
 from regime_trading.core.analysis import TapeTrades as TapeTrades
 from regime_trading.core.analysis import TierRegime as TierRegime
 from regime_trading.core.canonical import array_hash
+from regime_trading.core.constraint_snapshot import AssetConstraint as AssetConstraint
+from regime_trading.core.constraint_snapshot import BudgetUse as BudgetUse
+from regime_trading.core.constraint_snapshot import ConstraintSnapshot as ConstraintSnapshot
+from regime_trading.core.constraint_snapshot import FloorDistance as FloorDistance
+from regime_trading.core.constraint_snapshot import NextEvent as NextEvent
+from regime_trading.core.constraint_snapshot import ReleaseTerms as ReleaseTerms
+from regime_trading.core.constraint_snapshot import RuleEvaluated as RuleEvaluated
+from regime_trading.core.constraint_snapshot import ThrottleParts as ThrottleParts
+from regime_trading.core.instants import Instant, named
 from regime_trading.core.numbers import F8, I8
+from regime_trading.core.portfolio import PortfolioSnapshot as PortfolioSnapshot
+from regime_trading.core.portfolio import Position as Position
+from regime_trading.core.portfolio import RecentFill as RecentFill
+from regime_trading.core.portfolio import Recon as Recon
+from regime_trading.core.portfolio import ReconDiff as ReconDiff
+from regime_trading.core.portfolio import SentOrder as SentOrder
+from regime_trading.core.portfolio import Traffic as Traffic
+from regime_trading.core.portfolio import Worked
+from regime_trading.core.portfolio import WorkingOrder as WorkingOrder
 from regime_trading.core.rules import (
     AuthorityName,
     Frozen,
@@ -197,6 +215,18 @@ class InstrumentSpec(Frozen):
     multiplier: Number = Decimal(1)
     spread_bps: Number | None = None
     adv: Number | None = None  #: notional a day, account currency
+    asset_class: str | None = None
+    venue: str | None = None
+    underlying: str | None = None  #: what it stands for; itself where absent
+    tick: Number | None = None  #: price step
+    min_notional: Number = Decimal(0)  #: smallest order of the venue, account currency
+    margin_rate: Number = Decimal(1)  #: initial margin, fraction of notional
+    margined: bool | None = None  #: cash pays the difference only, not the notional; None = as futures do
+    mini_equivalents: Number = Decimal(0)  #: standard contracts in one unit; 0 = no future
+    expiry: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    shortable: bool | None = None
+    borrow_fee: Number | None = None  #: fraction a year
+    cash_like: bool = False
 
 
 # --- analysis: core.analysis ---------------------------------------------------------------------------------
@@ -215,7 +245,7 @@ class Proposal(Frozen):
     """Target weights from an allocator or from the user (``contracts.md`` 5)."""
 
     proposal_id: str
-    as_of_ns: int
+    as_of_ns: Instant = named("as_of")
     complete: bool = True
     weights: dict[Symbol, Number]
     input_hash: str = ""
@@ -237,19 +267,9 @@ class ProposalRows:
 # --- portfolio and state ----------------------------------------------------------------------------------
 
 
-class Position(Frozen):
-    symbol: Symbol
-    qty: Number
-    avg_price: Number
-
-
-class PortfolioSnapshot(Frozen):
-    """Positions and cash of one account at ``as_of``; the ledger's own marks, account currency."""
-
-    account: str
-    as_of_ns: int
-    cash: Number
-    positions: tuple[Position, ...] = ()
+Whole = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Clean = Annotated[int, Field(ge=0, le=127)]
+MAX_MEMORIES = 16
 
 
 class Latch(Frozen):
@@ -258,39 +278,80 @@ class Latch(Frozen):
     rule_id: str
     trading_state: TradingStateName
     release: ReleaseName
-    since_ns: int
-    since_session: int
-    until_ns: int | None = None
+    since_ns: Whole
+    since_session: Whole
+    until_ns: Whole | None = None
     detail: str = ""
+
+
+class Closed(Frozen):
+    """The last fill that closed a position: when, and the side that it closed."""
+
+    ts_ns: Whole
+    side: Literal[-1, 1]
+
+
+class Sample(Frozen):
+    """Unit value at an instant."""
+
+    ts_ns: Whole
+    unit: Worked
 
 
 class AccountState(Frozen):
     """What ``decide()`` carries from one cycle to the next.
 
-    ``unit_hwm`` is the high-water mark of the unitised NAV (first observation = initial capital).
-    ``rung`` is the drawdown ladder's current step (−1 = none), ``acknowledged_rung`` the highest locking
+    ``unit_hwm`` is the high-water mark of the unitised NAV (first observation = initial capital), ``eod_hwm`` that of
+    the balance at the end of a day, ``equity_hwm`` that of equity. Anchors are balance and equity at the last reset of
+    the trading day, and the larger of both at those of week and month; ``day_peak`` is the day's highest equity less
+    its flows. ``rung`` is the drawdown ladder's current step (−1 = none), ``acknowledged_rung`` the highest locking
     step that was released and does not fire again until it re-arms, ``ramp_left`` sessions left of the
-    ramp after such a release.
+    ramp after such a release. ``unclean`` counts, by rule, the clean observations an asset still needs; ``timers``
+    say, by rule, until when it is held; ``trips`` how often a rule latched today. Fields that are absent are those of
+    an account without a past.
     """
 
     account: str
-    as_of_ns: int
-    initial_capital: Number
-    units: Number
-    unit_hwm: Number
-    last_equity: Number
-    last_balance: Number
-    day_id: int
-    day_anchor_balance: Number
-    day_anchor_equity: Number
-    day_flow: Number
-    rung: int = -1
-    acknowledged_rung: int = -1
-    calm_sessions: int = 0
-    ramp_left: int = 0
-    session: int = 0
-    last_good_price: dict[Symbol, Number] = Field(default_factory=dict)
-    last_good_sigma: dict[Symbol, Number] = Field(default_factory=dict)
+    as_of_ns: Instant = named("as_of")
+    initial_capital: Worked
+    units: Worked
+    unit_hwm: Worked
+    last_equity: Worked
+    last_balance: Worked
+    day_id: Whole
+    day_anchor_balance: Worked
+    day_anchor_equity: Worked
+    day_flow: Worked
+    day_peak: Worked | None = None
+    week_id: Whole = -1
+    week_anchor: Worked | None = None
+    week_flow: Worked = Decimal(0)
+    month_id: Whole = -1
+    month_anchor: Worked | None = None
+    month_flow: Worked = Decimal(0)
+    flows: Worked = Decimal(0)
+    eod_hwm: Worked | None = None
+    equity_hwm: Worked | None = None
+    closed_profit: Worked = Decimal(0)
+    best_day: Worked = Decimal(0)
+    rung: Whole = -1
+    acknowledged_rung: Whole = -1
+    calm_sessions: Whole = 0
+    ramp_left: Whole = 0
+    session: Whole = 0
+    k_last: Worked = Decimal(1)
+    k_session: Whole = -1
+    kill_level: Annotated[int, Field(ge=0, le=4)] = 0
+    last_trade_ns: Whole | None = None
+    last_good_price: dict[Symbol, Worked] = Field(default_factory=dict)
+    last_good_sigma: dict[Symbol, Worked] = Field(default_factory=dict)
+    last_good_fx: dict[Symbol, Worked] = Field(default_factory=dict)
+    recent: Annotated[tuple[Sample, ...], Field(max_length=MAX_MEMORIES)] = ()
+    losing_exits_ns: Annotated[tuple[Whole, ...], Field(max_length=MAX_MEMORIES)] = ()
+    closed: dict[Symbol, Closed] = Field(default_factory=dict)
+    unclean: dict[str, dict[Symbol, Clean]] = Field(default_factory=dict)
+    timers: dict[str, dict[Symbol, Whole]] = Field(default_factory=dict)
+    trips: dict[str, Clean] = Field(default_factory=dict)
     latches: tuple[Latch, ...] = ()
 
 
@@ -345,9 +406,11 @@ class Order(Frozen):
 
     client_order_id: str
     leg: int
+    slice: int = 1
     symbol: Symbol
     intent: Literal["exit", "entry"]
     qty: Number  #: signed
+    limit_price: Number | None = None  #: absent = the venue's own order type without a limit
 
 
 class OrderStatus(StrEnum):
@@ -365,8 +428,27 @@ class OrderStatus(StrEnum):
 OPEN_ORDER_STATUSES = frozenset({OrderStatus.NEW, OrderStatus.SENDING, OrderStatus.SENT, OrderStatus.UNKNOWN})
 
 
+class Cancel(Frozen):
+    """A working entry that must go first: by its own id, else every one of the symbol."""
+
+    client_order_id: str | None = None
+    symbol: Symbol
+
+
+class Owed(Frozen):
+    """What a flatten still owes, signed: nobody may send it now, or the asset cannot be traded."""
+
+    symbol: Symbol
+    qty: Number
+
+
 class PMDecision(Frozen):
-    """The Portfolio Manager's answer for one account: what is allowed, and why."""
+    """The Portfolio Manager's answer for one account: what is allowed, and why.
+
+    ``turnover`` is the step plan's notional as a share of equity, ``expected_cost_bps`` its half spreads and fees in
+    basis points of equity; null where a price, a spread or the equity is not known. ``constraint`` and ``state`` (what
+    the next decision needs) are there in answers to requests.
+    """
 
     schema_version: Literal[1] = 1
     decision_id: str
@@ -377,7 +459,7 @@ class PMDecision(Frozen):
     trading_state_before: TradingStateName
     trading_state_after: TradingStateName
     authority: AuthorityName
-    equity: Number
+    equity: Number | None  #: null = not known
     throttle: Number
     budget_factor: Number
     targets: tuple[Target, ...]
@@ -392,6 +474,13 @@ class PMDecision(Frozen):
     state_hash: str
     config_hash: str
     code_version: str
+    cancels: tuple[Cancel, ...] = ()
+    owed: tuple[Owed, ...] = ()
+    release: ReleaseTerms | None = None
+    turnover: Number | None = None
+    expected_cost_bps: Number | None = None
+    constraint: ConstraintSnapshot | None = None
+    state: AccountState | None = None
 
 
 # --- the record -------------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ class SourceSettings(Frozen):
 
     calendar: str
     market_proxy: Symbol | None = None
+    adjusted: bool = False  #: its prices are adjusted for splits and dividends
     survivorship_note: str | None = None
 
 
@@ -97,6 +98,15 @@ class InstrumentDefaults(Frozen):
     multiplier: Positive = Decimal(1)
     spread_bps: NonNegative | None = None
     adv: Positive | None = None
+    asset_class: Ident | None = None
+    venue: Ident | None = None
+    tick: Positive | None = None
+    min_notional: NonNegative = Decimal(0)
+    margin_rate: Annotated[Number, Field(gt=0, le=1)] = Decimal(1)
+    mini_equivalents: NonNegative = Decimal(0)
+    shortable: bool | None = None
+    borrow_fee: NonNegative | None = None
+    cash_like: bool = False
 
 
 class InstrumentOverrides(Frozen):
@@ -108,6 +118,17 @@ class InstrumentOverrides(Frozen):
     multiplier: Positive | None = None
     spread_bps: NonNegative | None = None
     adv: Positive | None = None
+    asset_class: Ident | None = None
+    venue: Ident | None = None
+    underlying: Symbol | None = None
+    tick: Positive | None = None
+    min_notional: NonNegative | None = None
+    margin_rate: Annotated[Number, Field(gt=0, le=1)] | None = None
+    mini_equivalents: NonNegative | None = None
+    expiry: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    shortable: bool | None = None
+    borrow_fee: NonNegative | None = None
+    cash_like: bool | None = None
 
 
 class Instruments(Frozen):
@@ -314,10 +335,12 @@ class ReportSettings(Frozen):
 
 
 class ScheduledEvent(Frozen):
-    """A scheduled event for the news blackout (UT-06, which takes ``high`` impact)."""
+    """A scheduled event: ``news`` for the blackout (UT-06, which takes ``high`` impact), ``earnings`` (dividends and
+    ex-dates too) for UT-07."""
 
     id: Ident
     at: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?Z$")
+    kind: Literal["news", "earnings"] = "news"
     impact: Literal["low", "medium", "high"] = "high"
     symbols: Literal["all"] | tuple[Symbol, ...] = "all"
 

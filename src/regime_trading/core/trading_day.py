@@ -11,7 +11,7 @@ import numpy as np
 from regime_trading.core.numbers import I8
 
 EPOCH = dt.date(1970, 1, 1)
-_DAY_S = 86_400
+_MONDAY_OFFSET = 3
 
 
 @lru_cache(maxsize=65_536)
@@ -58,3 +58,13 @@ def trading_day_id(ts_ns: int, reset_at: dt.time, zone: str) -> int:
 def trading_day_ids(ts_ns: I8, reset_at: dt.time, zone: str) -> I8:
     """:func:`trading_day_id` of each instant, int64 [T]."""
     return np.array([trading_day_id(int(ts), reset_at, zone) for ts in ts_ns], dtype=np.int64)
+
+
+def week_ids(day_id: I8) -> I8:
+    """Weeks since that of Thursday 1970-01-01 of each trading day; a week begins with Monday's."""
+    return (day_id + _MONDAY_OFFSET) // 7
+
+
+def month_ids(day_id: I8) -> I8:
+    """Calendar months since January 1970 of each trading day."""
+    return day_id.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)

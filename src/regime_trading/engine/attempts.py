@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from regime_trading.core.numbers import B1, F8, I8
-from regime_trading.core.rules import Release
+from regime_trading.core.rules import LATCHING_RULES, Release
 from regime_trading.core.traders import Lifecycle
-from regime_trading.guards.snapshot import LATCHING_RULES, States
+from regime_trading.guards.snapshot import States
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from regime_trading.core.numbers import F8, I1, I8
-from regime_trading.core.rules import RULE_IDS, Release, TradingState
+from regime_trading.core.rules import LATCHING_RULES, RULE_IDS, Release, TradingState
 from regime_trading.core.schemas import ActorType, AuditEvent, EventType
 from regime_trading.engine.attempts import (
     AttemptClock,
@@ -35,7 +35,6 @@ from regime_trading.engine.record import (
     write_fills,
 )
 from regime_trading.engine.rl import RLRows
-from regime_trading.guards.snapshot import LATCHING_RULES
 from regime_trading.guards.verdict import BOUND, NOT_EVALUABLE, OFF, UNKNOWN
 
 Sink = Callable[[int, list[AuditEvent]], None]

@@ -6,18 +6,30 @@ decides as one that never left memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import F8, nano_text
-from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Authority, Release, TradingState
+from regime_trading.core.rules import (
+    LATCHING_RULES,
+    RECOVERING_RULES,
+    RULE_BY_ID,
+    RULE_IDS,
+    TIMER_RULES,
+    Authority,
+    Release,
+    TradingState,
+)
 from regime_trading.core.schemas import (
     RULE_OUTCOMES,
     AccountState,
+    Closed,
     Latch,
     Order,
     Outcome,
@@ -26,6 +38,7 @@ from regime_trading.core.schemas import (
     Position,
     RuleOutcome,
     RuleResult,
+    Sample,
     Target,
 )
 from regime_trading.engine.cycle import Carried, Cycle, opening
@@ -35,15 +48,26 @@ from regime_trading.engine.record import (
     Identity,
     binding,
     rationale,
-    rule_names,
     rule_table,
 )
+from regime_trading.guards.attribution import rule_names
 from regime_trading.guards.chain import OUTCOMES
-from regime_trading.guards.snapshot import LATCHING_RULES, NO_LATCH, States
+from regime_trading.guards.facts import NEVER_NS
+from regime_trading.guards.slicing import Terms, slices
+from regime_trading.guards.snapshot import MAX_SAMPLES, NO_LATCH, States
 
-_MONEY = ("initial_capital", "units", "unit_hwm", "last_equity", "last_balance", "day_anchor_balance")
-_FLOATS = (*_MONEY, "day_anchor_equity", "day_flow")
-_INTS = ("day_id", "rung", "acknowledged_rung", "calm_sessions", "ramp_left")
+_FLOATS = (
+    "initial_capital", "units", "unit_hwm", "last_equity", "last_balance", "day_anchor_balance", "day_anchor_equity",
+    "day_flow", "day_peak", "week_anchor", "week_flow", "month_anchor", "month_flow", "flows", "eod_hwm", "equity_hwm",
+    "closed_profit", "best_day", "k_last",
+)  # fmt: skip
+_INTS = (
+    "day_id", "week_id", "month_id", "rung", "acknowledged_rung", "calm_sessions", "ramp_left", "k_session",
+    "kill_level",
+)  # fmt: skip
+#: A bar this long outlasts the ladder of an exit's collar (XL-02): what waits for the next bar asks for the widest.
+LADDER_NS, WIDEST = 60_000_000_000, 62
+_BY_SYMBOL = {"last_price": "last_good_price", "last_sigma": "last_good_sigma", "last_fx": "last_good_fx"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,31 +102,56 @@ def carried_from(stored: Sequence[Stored | None], initial_capital: F8, symbols: 
 
 
 def _load(carried: Carried, row: int, stored: Stored, symbols: tuple[str, ...]) -> None:
-    state, states = stored.state, carried.states
-    for name in _FLOATS:
-        getattr(states, name)[row] = float(getattr(state, name))
-    for name in _INTS:
-        getattr(states, name)[row] = getattr(state, name)
-    for memory, known in (
-        (states.last_price, state.last_good_price),
-        (states.last_sigma, state.last_good_sigma),
-    ):
-        for column, symbol in enumerate(symbols):
-            if symbol in known:
-                memory[row, column] = float(known[symbol])
-    for latch in state.latches:
-        column = LATCHING_RULES.index(latch.rule_id)
-        states.latch_kind[row, column] = latch.release
-        states.latch_state[row, column] = latch.trading_state
-        states.latch_since_ns[row, column] = latch.since_ns
-        states.latch_since_session[row, column] = latch.since_session
-    carried.positions.cash[row] = float(stored.portfolio.cash)
+    load_state(carried.states, row, stored.state, symbols)
+    state = stored.state
+    carried.positions.cash[row] = float(stored.portfolio.plain_cash)
     for position in stored.portfolio.positions:
         at = _column(symbols, position.symbol, state.account)
         carried.positions.qty[row, at] = float(position.qty)
         carried.positions.avg_price[row, at] = float(position.avg_price)
     for order in stored.orders:
         carried.orders[row, _column(symbols, order.symbol, state.account)] += float(order.qty)
+
+
+def load_state(states: States, row: int, state: AccountState, symbols: tuple[str, ...]) -> None:
+    """Write one stored state into a row of ``states``; what is absent stays as it is for a fresh account."""
+    at = {symbol: column for column, symbol in enumerate(symbols)}
+    for name in _FLOATS:
+        if (value := getattr(state, name)) is not None:
+            getattr(states, name)[row] = float(value)
+    for name in _INTS:
+        getattr(states, name)[row] = getattr(state, name)
+    if state.last_trade_ns is not None:
+        states.last_trade_ns[row] = state.last_trade_ns
+    for array, stored in _BY_SYMBOL.items():
+        for symbol, number in getattr(state, stored).items():
+            if symbol in at:
+                getattr(states, array)[row, at[symbol]] = float(number)
+    for symbol, closed in state.closed.items():
+        if symbol in at:
+            states.flat_ns[row, at[symbol]] = closed.ts_ns
+            states.flat_side[row, at[symbol]] = closed.side
+    for rules, kept, memory in (
+        (RECOVERING_RULES, state.unclean, states.unclean),
+        (TIMER_RULES, state.timers, states.timer_ns),
+    ):
+        for rule_id, by_symbol in kept.items():
+            for symbol, whole in by_symbol.items():
+                if symbol in at and rule_id in rules:
+                    memory[row, rules.index(rule_id), at[symbol]] = whole
+    for place, sample in enumerate(state.recent, start=MAX_SAMPLES - len(state.recent)):
+        states.recent_ns[row, place], states.recent_unit[row, place] = sample.ts_ns, float(sample.unit)
+    for place, exit_ns in enumerate(state.losing_exits_ns, start=MAX_SAMPLES - len(state.losing_exits_ns)):
+        states.loss_exit_ns[row, place] = exit_ns
+    for rule_id, count in state.trips.items():
+        states.latch_trips[row, LATCHING_RULES.index(rule_id)] = count
+    for latch in state.latches:
+        column = LATCHING_RULES.index(latch.rule_id)
+        states.latch_kind[row, column] = latch.release
+        states.latch_state[row, column] = latch.trading_state
+        states.latch_since_ns[row, column] = latch.since_ns
+        states.latch_since_session[row, column] = latch.since_session
+        states.latch_until_ns[row, column] = NEVER_NS if latch.until_ns is None else latch.until_ns
 
 
 def _column(symbols: tuple[str, ...], symbol: str, account: str) -> int:
@@ -125,16 +174,42 @@ def state_of(
     before: AccountState | None = None,
 ) -> AccountState:
     """One account's state as it is stored; what it remembered of other symbols (``before``) stays."""
-    prices = {} if before is None else before.last_good_price
-    sigmas = {} if before is None else before.last_good_sigma
+    old = None if before is None else before
+    recent = np.flatnonzero(states.recent_ns[row] != NEVER_NS)
+    traded = int(states.last_trade_ns[row])
     return AccountState(
         account=account,
         as_of_ns=ts_ns,
         session=session,
         **{name: _decimal(getattr(states, name)[row]) for name in _FLOATS},
         **{name: int(getattr(states, name)[row]) for name in _INTS},
-        last_good_price=prices | _known(symbols, states.last_price[row]),
-        last_good_sigma=sigmas | _known(symbols, states.last_sigma[row]),
+        **{
+            stored: ({} if old is None else getattr(old, stored))
+            | _known(symbols, getattr(states, array)[row])
+            for array, stored in _BY_SYMBOL.items()
+        },
+        last_trade_ns=None if traded == NEVER_NS else traded,
+        recent=tuple(
+            Sample(ts_ns=int(states.recent_ns[row, i]), unit=_decimal(states.recent_unit[row, i]))
+            for i in recent
+        ),
+        losing_exits_ns=tuple(int(t) for t in states.loss_exit_ns[row] if t != NEVER_NS),
+        closed=_others({} if old is None else old.closed, symbols)
+        | {
+            symbols[i]: Closed(ts_ns=int(states.flat_ns[row, i]), side=int(states.flat_side[row, i]))
+            for i in np.flatnonzero(states.flat_ns[row] != NEVER_NS)
+        },
+        unclean=_by_rule(
+            RECOVERING_RULES, states.unclean[row], 0, symbols, {} if old is None else old.unclean
+        ),
+        timers=_by_rule(
+            TIMER_RULES, states.timer_ns[row], NEVER_NS, symbols, {} if old is None else old.timers
+        ),
+        trips={
+            rule_id: int(states.latch_trips[row, column])
+            for column, rule_id in enumerate(LATCHING_RULES)
+            if states.latch_trips[row, column]
+        },
         latches=tuple(
             Latch(
                 rule_id=rule_id,
@@ -142,11 +217,37 @@ def state_of(
                 release=Release(int(states.latch_kind[row, column])),
                 since_ns=int(states.latch_since_ns[row, column]),
                 since_session=int(states.latch_since_session[row, column]),
+                until_ns=_time(int(states.latch_until_ns[row, column])),
             )
             for column, rule_id in enumerate(LATCHING_RULES)
             if states.latch_kind[row, column] > NO_LATCH
         ),
     )
+
+
+def _time(ts_ns: int) -> int | None:
+    return None if ts_ns == NEVER_NS else ts_ns
+
+
+def _others(old: Mapping[str, Any], symbols: tuple[str, ...]) -> dict[str, Any]:
+    """What is remembered of symbols that are not among these."""
+    return {symbol: value for symbol, value in old.items() if symbol not in symbols}
+
+
+def _by_rule(
+    rules: tuple[str, ...],
+    memory: npt.NDArray[Any],
+    nothing: int,
+    symbols: tuple[str, ...],
+    before: Mapping[str, Mapping[str, int]],
+) -> dict[str, dict[str, int]]:
+    kept = {}
+    for k, rule_id in enumerate(rules):
+        found = _others(before.get(rule_id, {}), symbols)
+        found |= {symbols[i]: int(memory[k, i]) for i in np.flatnonzero(memory[k] != nothing)}
+        if found:
+            kept[rule_id] = found
+    return kept
 
 
 def _known(symbols: tuple[str, ...], values: F8) -> dict[str, Decimal]:
@@ -178,19 +279,43 @@ def portfolio_of(
 
 
 def orders_of(cycle: Cycle, row: int, decision_id: str) -> tuple[Order, ...]:
-    """Legs of one account's step plan: all exits, then all entries, symbols ascending."""
+    """Orders of one account: all exits, then all entries, symbols ascending, each within its largest size."""
     plan, symbols = cycle.decisions.steps, cycle.view.market.symbols
-    legs = [("exit", symbols[i], plan.exit_qty[row, i]) for i in np.flatnonzero(plan.exit_qty[row])]
-    legs += [("entry", symbols[i], plan.entry_qty[row, i]) for i in np.flatnonzero(plan.entry_qty[row])]
+    orders = slices(plan.exit_qty[row], plan.entry_qty[row], order_terms(cycle, row))
     return tuple(
         Order(
-            client_order_id=f"{decision_id[:24]}-{leg:03d}",
-            leg=leg,
-            symbol=symbol,
-            intent="exit" if intent == "exit" else "entry",
-            qty=_decimal(qty),
+            client_order_id=f"{decision_id[:24]}-{order.leg:03d}-{order.slice:03d}",
+            leg=order.leg,
+            slice=order.slice,
+            symbol=symbols[order.symbol],
+            intent=order.intent,
+            qty=_decimal(order.qty),
+            limit_price=None if order.limit_price is None else _decimal(order.limit_price),
         )
-        for leg, (intent, symbol, qty) in enumerate(legs, start=1)
+        for order in orders
+    )
+
+
+def order_terms(cycle: Cycle, row: int) -> Terms:
+    """What bounds the orders of one account in this cycle."""
+    market, d = cycle.view.market, cycle.decisions
+    unlimited = np.full(len(market.symbols), np.inf)
+
+    def bound(values: F8 | None) -> F8:
+        return unlimited if values is None else values[row]
+
+    return Terms(
+        equity=float(cycle.view.books.equity[row]),
+        unit_value=market.unit_value(),
+        lot=market.lot,
+        tick=market.instruments.tick,
+        most_entry=bound(d.meet.slice_entry),
+        most_exit=bound(d.meet.slice_exit),
+        reference=market.price,
+        collar=bound(d.meet.collar),
+        attempt=np.full(len(market.symbols), WIDEST if market.bar_ns >= LADDER_NS else 0, dtype=np.int64),
+        ladder_max=float(d.exit_ladder[row]),
+        orders_left=float(d.orders_left[row]),
     )
 
 
@@ -211,8 +336,8 @@ def decision_of(
         outcome=Outcome(OUTCOMES[d.outcome[row]]),
         trading_state_before=TradingState(int(d.mode_before[row])),
         trading_state_after=mode,
-        authority=Authority.ALL if mode == TradingState.NORMAL else Authority.RISK_REDUCING,
-        equity=_decimal(equity),
+        authority=Authority(int(d.authority[row])),
+        equity=_decimal(equity) if np.isfinite(equity) else None,
         throttle=_decimal(d.projection.throttle[row]),
         budget_factor=_decimal(d.projection.k[row]),
         targets=_targets(cycle, row),
@@ -244,7 +369,7 @@ def _targets(cycle: Cycle, row: int) -> tuple[Target, ...]:
             current_qty=_decimal(qty[i]),
             target_qty=_decimal(d.steps.target_qty[row, i]),
             step_qty=_decimal(d.steps.step_qty[row, i]),
-            limiting_rules=tuple(rule_names(int(d.limiting[row, i]))),
+            limiting_rules=rule_names(d.limiting[row, i]),
         )
         for i in shown
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from regime_trading.core.numbers import B1, F8, I8
-from regime_trading.core.rules import Release
+from regime_trading.core.numbers import B1, F8, I1, I8
+from regime_trading.core.rules import LATCHING_RULES, Release, RestartPolicy
 from regime_trading.core.settings import Operators
 from regime_trading.engine.fills import (
     FillCosts,
@@ -20,16 +20,31 @@ from regime_trading.engine.fills import (
     fill_orders,
     value_books,
 )
-from regime_trading.guards import data_sanity, drawdown
+from regime_trading.guards import anchors, data_sanity, drawdown
 from regime_trading.guards.chain import Decisions, Knobs, decide
-from regime_trading.guards.snapshot import LATCHING_RULES, NO_LATCH, Books, Market, States, View, nano_weights
+from regime_trading.guards.facts import Brokerage, silent_brokerage
+from regime_trading.guards.memory import advance
+from regime_trading.guards.slicing import collared
+from regime_trading.guards.snapshot import (
+    NO_LATCH,
+    Books,
+    Happened,
+    Market,
+    States,
+    View,
+    fresh_states,
+    nano_weights,
+)
+
+REBASE = list(RestartPolicy).index(RestartPolicy.REBASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What does not change while time runs: accounts, rules, costs, people.
 
-    ``annual`` is bars a year. ``operators`` None = nobody releases latches (a single run, live).
+    ``annual`` is bars a year. ``operators`` None = nobody releases latches (a single run, live). ``imposed_state``
+    int8 [A] is the least trading state that the standing of the configuration demands; None = nothing.
     """
 
     accounts: tuple[str, ...]
@@ -39,6 +54,7 @@ class Desk:
     costs: FillCosts
     annual: float
     operators: Operators | None = None
+    imposed_state: I1 | None = None
 
     @property
     def size(self) -> int:
@@ -47,11 +63,13 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What one bar hands to the next: states, positions and the orders waiting for it (signed quantities)."""
+    """What one bar hands to the next: states, positions, and the orders waiting for it: signed quantities, and the
+    limit prices of their closing and opening legs (NaN or absent = none)."""
 
     states: States
     positions: Positions
     orders: F8
+    limits: tuple[F8, F8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,32 +124,9 @@ class Cycle:
 
 def opening(initial_capital: F8, n_assets: int) -> Carried:
     """Fresh books: all cash, no memory. The first high-water mark is the initial capital itself."""
-    n = len(initial_capital)
-    zeros = np.zeros(n, dtype=np.int64)
-    latches = (n, len(LATCHING_RULES))
-    states = States(
-        initial_capital=initial_capital,
-        units=initial_capital.copy(),
-        unit_hwm=np.ones(n),
-        last_equity=initial_capital.copy(),
-        last_balance=initial_capital.copy(),
-        day_id=zeros - 1,
-        day_anchor_balance=initial_capital.copy(),
-        day_anchor_equity=initial_capital.copy(),
-        day_flow=np.zeros(n),
-        rung=zeros - 1,
-        acknowledged_rung=zeros - 1,
-        calm_sessions=zeros.copy(),
-        ramp_left=zeros.copy(),
-        last_price=np.full((n, n_assets), np.nan),
-        last_sigma=np.full((n, n_assets), np.nan),
-        latch_kind=np.full(latches, NO_LATCH, dtype=np.int8),
-        latch_state=np.zeros(latches, dtype=np.int8),
-        latch_since_ns=np.zeros(latches, dtype=np.int64),
-        latch_since_session=np.zeros(latches, dtype=np.int64),
-    )
-    flat = np.zeros((n, n_assets))
-    return Carried(states, Positions(initial_capital.copy(), flat, flat.copy()), flat.copy())
+    flat = np.zeros((len(initial_capital), n_assets))
+    positions = Positions(initial_capital.copy(), flat, flat.copy())
+    return Carried(fresh_states(initial_capital, n_assets), positions, flat.copy())
 
 
 def restart(carried: Carried, fresh: B1) -> Carried:
@@ -139,7 +134,7 @@ def restart(carried: Carried, fresh: B1) -> Carried:
     clean = opening(carried.states.initial_capital, carried.orders.shape[1])
 
     def pick(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-        return np.where(fresh if old.ndim == 1 else fresh[:, None], new, old)
+        return np.where(fresh.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
 
     names = States.__dataclass_fields__
     states = States(
@@ -151,7 +146,7 @@ def restart(carried: Carried, fresh: B1) -> Carried:
             for n in ("cash", "qty", "avg_price")
         )
     )
-    return Carried(states, positions, pick(carried.orders, clean.orders))
+    return Carried(states, positions, pick(carried.orders, clean.orders), carried.limits)
 
 
 def step(desk: Desk, carried: Carried, tick: Tick) -> tuple[Cycle, Carried]:
@@ -161,50 +156,65 @@ def step(desk: Desk, carried: Carried, tick: Tick) -> tuple[Cycle, Carried]:
     returned states durable.
     """
     market = tick.market
-    states, new_day = roll_day(carried.states, tick.day_id)
-    states, positions = add_flows(states, carried.positions, tick.flow)
+    states, new_day = anchors.roll(carried.states, tick.day_id)
+    states = anchors.add_flows(states, tick.flow, desk.knobs)
+    positions = replace(carried.positions, cash=np.round(carried.positions.cash + tick.flow, 6))
     unit = market.multiplier * market.fx
-    fills = fill_orders(carried.orders, tick.fill_price, tick.spread_bps, desk.costs, unit)
+    fills = fill_legs(replace(carried, positions=positions), tick, desk.costs, unit)
     positions = apply_fills(positions, fills, unit)
 
     marks = mark(desk, states, positions, market, tick.spread_bps)
     states = remember(states, marks, positions, market, unit)
-    states, released = release(desk, states, new_day, market.session)
-    states = drawdown.advance_ladder(states, marks.equity, new_day, desk.knobs["LD-02"])
+    states, released = release(desk, states, new_day, market.session, market.ts_ns)
 
-    view = View(market, books_of(desk, states, positions, marks, market, tick), states)
+    books = books_of(desk, states, positions, marks, market, tick)
+    happened = what_happened(carried.positions, fills, new_day)
+    view = View(market, books, states)
+    view = replace(view, states=advance(view, desk.knobs, happened))
     decisions, states = decide(view, desk.knobs, annual=desk.annual)
     cycle = Cycle(fills, marks, view, decisions, states, released)
-    return cycle, Carried(states, positions, decisions.steps.step_qty)
+    return cycle, Carried(states, positions, decisions.steps.step_qty, step_limits(cycle))
 
 
-def roll_day(states: States, day_id: I8) -> tuple[States, B1]:
-    """Set the day's anchors at its reset: balance and equity as last seen before it. Never backwards."""
-    new_day = day_id > states.day_id
-    rolled = replace(
-        states,
-        day_id=np.maximum(day_id, states.day_id),
-        day_anchor_balance=np.where(new_day, states.last_balance, states.day_anchor_balance),
-        day_anchor_equity=np.where(new_day, states.last_equity, states.day_anchor_equity),
-        day_flow=np.where(new_day, 0.0, states.day_flow),
+def step_limits(cycle: Cycle) -> tuple[F8, F8] | None:
+    """Limit prices of closing and of opening legs, float64 [A, N] each; None where nothing is collared.
+
+    An exit's collar widens every few seconds while it does not fill (XL-02); by the next bar it is as wide as it gets.
+    """
+    market, d = cycle.view.market, cycle.decisions
+    if d.meet.collar is None:
+        return None
+    step, tick = d.steps.step_qty, market.instruments.tick
+    widest = d.meet.collar * d.exit_ladder[:, None]
+    return collared(step, market.price, widest, tick), collared(step, market.price, d.meet.collar, tick)
+
+
+def fill_legs(carried: Carried, tick: Tick, costs: FillCosts, unit: F8) -> Fills:
+    """Fills of the waiting steps, closing and opening legs each within its own limit; nothing opens in an asset whose
+    closing leg did not fill."""
+    orders, qty = carried.orders, carried.positions.qty
+    if carried.limits is None:
+        return fill_orders(orders, tick.fill_price, tick.spread_bps, costs, unit)
+    closing = np.where(orders * qty < 0, np.sign(orders) * np.minimum(np.abs(orders), np.abs(qty)), 0.0)
+    exits = fill_orders(closing, tick.fill_price, tick.spread_bps, costs, unit, carried.limits[0])
+    opening_ = np.where((closing != 0) & (exits.qty == 0), 0.0, orders - closing)
+    entries = fill_orders(opening_, tick.fill_price, tick.spread_bps, costs, unit, carried.limits[1])
+    return Fills(exits.qty + entries.qty, np.maximum(exits.price, entries.price), exits.fee + entries.fee)
+
+
+def what_happened(before: Positions, fills: Fills, new_day: B1) -> Happened:
+    """Positions that this cycle's fills closed or turned, with their returns from the average price."""
+    after = before.qty + fills.qty
+    closed = (before.qty != 0) & (after * before.qty <= 0)
+    side = np.sign(before.qty)
+    known = closed & (before.avg_price > 0) & (fills.price > 0)
+    ratio = np.divide(fills.price, before.avg_price, out=np.full_like(after, np.nan), where=known)
+    return Happened(
+        new_day=new_day,
+        flat_side=np.where(closed, side, 0.0).astype(np.int8),
+        flat_return=side * (ratio - 1.0),
+        traded=np.logical_or.reduce(fills.qty != 0, axis=1),
     )
-    return rolled, new_day
-
-
-def add_flows(states: States, positions: Positions, flow: F8) -> tuple[States, Positions]:
-    """A deposit buys units at the unit value before it: return and drawdown do not move (``risk.md`` 1.0)."""
-    if not flow.any():
-        return states, positions
-    unit_value = drawdown.unit_nav(states, states.last_equity)
-    bought = np.divide(flow, unit_value, out=np.zeros_like(flow), where=unit_value > 0)
-    moved = replace(
-        states,
-        units=states.units + bought,
-        day_flow=states.day_flow + flow,
-        last_equity=states.last_equity + flow,
-        last_balance=states.last_balance + flow,
-    )
-    return moved, replace(positions, cash=np.round(positions.cash + flow, 6))
 
 
 def mark(desk: Desk, states: States, positions: Positions, market: Market, spread_bps: F8) -> Marks:
@@ -235,14 +245,18 @@ def remember(states: States, marks: Marks, positions: Positions, market: Market,
     )
 
 
-def release(desk: Desk, states: States, new_day: B1, session: int) -> tuple[States, tuple[Released, ...]]:
-    """End NEXT_SESSION latches on a new trading day, and those that a simulated person has looked at by now."""
+def release(
+    desk: Desk, states: States, new_day: B1, session: int, ts_ns: int
+) -> tuple[States, tuple[Released, ...]]:
+    """End latches whose time is up, and those that a simulated person has looked at by now."""
     if not (states.latch_kind > NO_LATCH).any():
         return states, ()
-    ended: list[Released] = []
-    for a, r in np.argwhere((states.latch_kind == Release.NEXT_SESSION) & new_day[:, None]):
-        ended.append(Released(int(a), LATCHING_RULES[r], Release.NEXT_SESSION, by_operator=False))
-    states = drawdown.expire_latches(states, new_day)
+    after = drawdown.expire_latches(states, new_day, ts_ns)
+    ended = [
+        Released(int(a), LATCHING_RULES[r], Release(int(states.latch_kind[a, r])), by_operator=False)
+        for a, r in np.argwhere((states.latch_kind > NO_LATCH) & (after.latch_kind == NO_LATCH))
+    ]
+    states = after
     if desk.operators is None:
         return states, tuple(ended)
     for a, r in np.argwhere(states.latch_kind >= Release.MANUAL):
@@ -250,7 +264,8 @@ def release(desk: Desk, states: States, new_day: B1, session: int) -> tuple[Stat
         patience = desk.operators.sessions(kind)
         if patience is not None and session - states.latch_since_session[a, r] >= patience:
             ramp = int(desk.knobs["LD-02"]["ramp_sessions"][a])
-            states = drawdown.release_latch(states, int(a), int(r), ramp)
+            rebase = desk.knobs["LD-02"]["restart_policy"][a] == REBASE
+            states = drawdown.release_latch(states, int(a), int(r), ramp, rebase=bool(rebase))
             ended.append(Released(int(a), LATCHING_RULES[r], kind, by_operator=True))
     return states, tuple(ended)
 
@@ -274,6 +289,23 @@ def books_of(
         proposed=tick.proposed,
         mentioned=tick.mentioned,
         proposal_age_bars=tick.proposal_age_bars,
+        broker=simulated_brokerage(positions, marks),
+        imposed_state=desk.imposed_state,
+    )
+
+
+def simulated_brokerage(positions: Positions, marks: Marks) -> Brokerage:
+    """What a simulated broker says: the ledger is its own book, so they agree; every order is answered at the next
+    bar, so none works; exits settle before entries, so the whole equity can be spent; what is borrowed is margin."""
+    n_accounts, n_assets = positions.qty.shape
+    return replace(
+        silent_brokerage(n_accounts, n_assets),
+        provided=frozenset({"recon", "margin", "orders", "fills"}),
+        reconciled=np.full(n_accounts, 2, dtype=np.int64),
+        equity_gap=np.zeros(n_accounts),
+        margin_used=np.maximum(-positions.cash, 0.0),
+        buying_power=np.maximum(marks.equity, 0.0),
+        avg_price=positions.avg_price,
     )
 
 

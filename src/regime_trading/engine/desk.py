@@ -13,6 +13,7 @@ from regime_trading.core.schemas import PriceWindow, Provides
 from regime_trading.core.settings import BasketSettings, EvidenceSettings, Operators, Settings
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.engine.cycle import Desk, firm_index
+from regime_trading.engine.facts import fact_path
 from regime_trading.engine.fills import FillCosts
 from regime_trading.engine.histories import FeatureHistory, RegimeHistory, ResearchParams
 from regime_trading.engine.market import (
@@ -128,8 +129,8 @@ def bar_slots(calendar: Calendar, ts_ns: I8, bar_ns: int) -> tuple[I8, I8, B1]:
 def said_by(
     provides: frozenset[Provides], evidence: EvidenceSettings
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """What the source says itself, and what a declared substitute says for it (``contracts.md`` 3)."""
-    provided = frozenset(item.value for item in provides)
+    """What a source of bars says itself, and what a declared substitute says for it (``contracts.md`` 3)."""
+    provided = frozenset(item.value for item in provides) | {"bars"}
     stand_ins = {
         Provides.VOLUME.value: evidence.volume,
         Provides.QUOTES.value: evidence.quotes,
@@ -173,7 +174,8 @@ def market_path(
     """
     traded = window.select(symbols)
     columns = features.columns(symbols)
-    specs = instrument_arrays([settings.instruments.spec(symbol) for symbol in symbols])
+    declared = [settings.instruments.spec(symbol) for symbol in symbols]
+    specs = instrument_arrays(declared)
     provided, substituted = said_by(provides, settings.evidence[source])
     session, slot, inside = bar_slots(calendar, window.ts_ns, bar_ns)
     integrity = integrity_history(traded.close, slot)
@@ -212,6 +214,19 @@ def market_path(
         multiplier=specs.multiplier,
         fx=np.ones(len(symbols)),
         provided=provided,
+        facts=fact_path(
+            declared,
+            window.ts_ns,
+            traded.close,
+            traded.open,
+            features.market_returns,
+            session,
+            inside,
+            bar_ns,
+            None if bar_ns > DAY_NS // 2 else calendar.grid(bar_ns),
+            settings.events,
+            adjusted=settings.sources[source].adjusted,
+        ),
         substituted=substituted,
     )
 

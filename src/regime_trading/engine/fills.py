@@ -43,8 +43,10 @@ class Positions:
     avg_price: F8
 
 
-def fill_orders(order_qty: F8, price: F8, spread_bps: F8, costs: FillCosts, unit: F8) -> Fills:
-    """Fill market orders at ``price``, worsened by half the spread and slippage.
+def fill_orders(
+    order_qty: F8, price: F8, spread_bps: F8, costs: FillCosts, unit: F8, limit: F8 | None = None
+) -> Fills:
+    """Fill orders at ``price``, worsened by half the spread and slippage, where that is within their limit.
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ def fill_orders(order_qty: F8, price: F8, spread_bps: F8, costs: FillCosts, unit
         NaN: ``costs.default_spread_bps``.
     unit : float64 [N]
         Multiplier times exchange rate.
+    limit : float64 [A, N], optional
+        Worst price an order takes; NaN = any. An order that asks for a better one dies unfilled.
     """
     tradable = np.isfinite(price) & (price > 0)
     qty = np.where(tradable[None, :], order_qty, 0.0)
@@ -63,6 +67,9 @@ def fill_orders(order_qty: F8, price: F8, spread_bps: F8, costs: FillCosts, unit
         np.where(np.isfinite(spread_bps), spread_bps, costs.default_spread_bps) / 2.0 + costs.slippage_bps
     )
     paid = np.where(tradable, price, 0.0)[None, :] * (1.0 + np.sign(qty) * worse_bps[None, :] / 1e4)
+    if limit is not None:
+        beyond = (np.sign(qty) * (paid - limit) > 0) & np.isfinite(limit)
+        qty = np.where(beyond, 0.0, qty)
     paid = np.where(qty != 0, paid, 0.0)
     fee = np.abs(qty) * paid * unit[None, :] * (costs.fee_bps / 1e4)
     return Fills(qty, paid, fee)

@@ -11,6 +11,7 @@ import numpy as np
 from regime_trading.core.numbers import B1, F8, I1, I8
 from regime_trading.core.schemas import InstrumentSpec
 from regime_trading.core.settings import ScheduledEvent
+from regime_trading.engine.facts import FactPath
 from regime_trading.guards.snapshot import Market
 
 ADV_BARS = 20
@@ -92,6 +93,7 @@ class MarketPath:
     multiplier: F8
     fx: F8
     provided: frozenset[str]
+    facts: FactPath
     substituted: frozenset[str] = frozenset()
 
     @property
@@ -134,8 +136,10 @@ class MarketPath:
             since_event_s=self.since_event_s[t],
             label=int(self.label[t]),
             confidence=float(self.confidence[t]),
-            provided=self.provided,
+            provided=self.provided | self.facts.said,
             substituted=self.substituted,
+            instruments=self.facts.instruments(t, ts),
+            signals=self.facts.signals(t),
         )
 
 
@@ -160,7 +164,8 @@ def event_distances(ts_ns: I8, symbols: tuple[str, ...], events: Sequence[Schedu
     behind = np.full((len(ts_ns), len(symbols)), np.inf)
     for column, symbol in enumerate(symbols):
         at = np.array(
-            sorted(e.at_ns for e in events if e.impact == "high" and e.concerns(symbol)), dtype=np.int64
+            sorted(e.at_ns for e in events if e.kind == "news" and e.impact == "high" and e.concerns(symbol)),
+            dtype=np.int64,
         )
         if not len(at):
             continue

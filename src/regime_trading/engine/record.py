@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,45 +12,31 @@ import numpy as np
 
 from regime_trading.core.audit import EventHeader, audit_event
 from regime_trading.core.canonical import array_hash, content_hash, sha256_hex
-from regime_trading.core.numbers import F8
-from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Guard, Release, TradingState
+from regime_trading.core.numbers import I8
+from regime_trading.core.rules import (
+    LATCHING_RULES,
+    NANO_RULES,
+    RULE_BY_ID,
+    RULE_IDS,
+    Guard,
+    Release,
+    TradingState,
+)
 from regime_trading.core.schemas import RULE_OUTCOMES, ActorType, AuditEvent, EventType
 from regime_trading.engine.cycle import Cycle, Released
 from regime_trading.engine.fills import Fills
+from regime_trading.guards.attribution import rule_names
 from regime_trading.guards.chain import OUTCOMES, Decisions
-from regime_trading.guards.snapshot import LATCHING_RULES, Market, States, View
+from regime_trading.guards.snapshot import Market, States, View
 from regime_trading.guards.verdict import BOUND, UNKNOWN
 
-FEATURE_SET_VERSION = "2"
+FEATURE_SET_VERSION = "3"
 SCHEDULER = "engine"
-_NANO_RULES = frozenset({"CC-01", "CC-02", "CC-03", "CC-04", "XL-03", "XL-04", "XL-06"})
+_ENDED = {Release.TIMED: "its time is up", Release.NEXT_SESSION: "a new trading day began"}
 _BREACH_GUARDS = frozenset({Guard.DATA_SANITY, Guard.BLACKOUT, Guard.DRAWDOWN})
 _BREACH_ROWS = np.array([RULE_BY_ID[r].guard in _BREACH_GUARDS for r in RULE_IDS])
 _ATTRIBUTION = sorted(
     range(len(RULE_IDS)), key=lambda r: (RULE_BY_ID[RULE_IDS[r]].guard != Guard.DRAWDOWN, r)
-)
-
-
-_MARKET_ARRAYS = (
-    "price",
-    "ref_price",
-    "age_bars",
-    "sigma",
-    "correlation",
-    "n_obs",
-    "completeness",
-    "gap",
-    "venue_open",
-    "adv",
-    "spread_bps",
-    "book",
-    "tape_grade",
-    "group",
-    "lot",
-    "multiplier",
-    "fx",
-    "to_event_s",
-    "since_event_s",
 )
 
 
@@ -151,25 +137,35 @@ def _text(value: float) -> str:
 
 def market_hash(market: Market) -> str:
     """SHA-256 of everything the guards saw of the market."""
-    head = content_hash(
-        {
-            "ts_ns": str(market.ts_ns),
-            "session": market.session,
-            "symbols": list(market.symbols),
-            "label": market.label,
-            "confidence": repr(float(market.confidence)),
-            "condition": repr(float(market.condition)),
-            "provided": sorted(market.provided),
-            "substituted": sorted(market.substituted),
-        }
-    )
-    return sha256_hex((head + array_hash({name: getattr(market, name) for name in _MARKET_ARRAYS})).encode())
+    arrays: dict[str, np.ndarray | None] = {}
+    plain: dict[str, object] = {}
+    _collect(market, "", arrays, plain)
+    return sha256_hex((content_hash(plain) + array_hash(arrays)).encode())
+
+
+def _collect(part: Any, prefix: str, arrays: dict[str, Any], plain: dict[str, object]) -> None:
+    """Every field of a tree of dataclasses: arrays apart, the rest as text."""
+    for field_ in fields(part):
+        if not field_.compare:
+            continue
+        name, value = prefix + field_.name, getattr(part, field_.name)
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        elif is_dataclass(value):
+            _collect(value, f"{name}.", arrays, plain)
+        elif isinstance(value, frozenset | tuple):
+            plain[name] = sorted(value) if isinstance(value, frozenset) else list(value)
+        else:
+            plain[name] = repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def decision_hashes(view: View, market_digest: str, identities: Sequence[Identity]) -> list[DecisionHashes]:
     """Hashes of every account's snapshot, proposal and state, and the decision ids they make."""
-    books, rows = view.books, _state_rows(view.states)
-    own = np.column_stack(
+    books = view.books
+    states = _rows([getattr(view.states, name) for name in States.__dataclass_fields__])
+    broker = [getattr(books.broker, f.name) for f in fields(books.broker) if f.name != "provided"]
+    said = ",".join(sorted(books.broker.provided)).encode()
+    own = _rows(
         [
             books.equity,
             books.balance,
@@ -177,29 +173,38 @@ def decision_hashes(view: View, market_digest: str, identities: Sequence[Identit
             books.equity_age_bars,
             books.qty,
             books.working_exit_qty,
+            np.zeros(len(books.accounts)) if books.imposed_state is None else books.imposed_state,
+            *broker,
         ]
     )
-    asked = np.column_stack([books.proposal_age_bars, books.mentioned, books.proposed])
+    asked = _rows([books.proposal_age_bars, books.mentioned, books.proposed])
     out = []
     for a, who in enumerate(identities):
-        snapshot = sha256_hex(market_digest.encode() + own[a].tobytes())
+        snapshot = sha256_hex(market_digest.encode() + said + own[a].tobytes())
         proposal = sha256_hex(asked[a].tobytes())
-        state = sha256_hex(rows[a].tobytes())
+        state = sha256_hex(states[a].tobytes())
         whole = "|".join((who.name, who.run_id, snapshot, proposal, state, who.config_hash, who.code_version))
         out.append(DecisionHashes(snapshot, proposal, state, sha256_hex(whole.encode())))
     return out
 
 
-def _state_rows(states: States) -> F8:
-    columns = [np.asarray(getattr(states, name), dtype=np.float64) for name in States.__dataclass_fields__]
-    return np.ascontiguousarray(np.column_stack(columns))
+def _rows(columns: Sequence[Any]) -> I8:
+    """Everything of one account in one row, bit by bit: integers as they are, floats by their bits."""
+    wide = []
+    for column in columns:
+        flat = np.asarray(column).reshape(len(column), -1)
+        bits = flat.view(np.int64) if flat.dtype == np.float64 else flat.astype(np.int64)
+        wide.append(bits)
+    return np.ascontiguousarray(np.column_stack(wide))
 
 
 def binding(decisions: Decisions, account: int) -> list[int]:
     """Rows of the rules that bound this account, guard 3 first, then in guard order."""
-    limiting = int(np.bitwise_or.reduce(decisions.limiting[account], initial=0))
+    named = set(rule_names(np.bitwise_or.reduce(decisions.limiting[account], axis=0)))
     said = decisions.rule_outcome[account]
-    return [r for r in _ATTRIBUTION if said[r] in (BOUND, UNKNOWN) and (limiting >> r & 1 or _BREACH_ROWS[r])]
+    return [
+        r for r in _ATTRIBUTION if said[r] in (BOUND, UNKNOWN) and (RULE_IDS[r] in named or _BREACH_ROWS[r])
+    ]
 
 
 def rationale(decisions: Decisions, account: int, rows: Sequence[int]) -> str:
@@ -219,7 +224,7 @@ def rationale(decisions: Decisions, account: int, rows: Sequence[int]) -> str:
 def _shown(rule_id: str, value: float) -> str | None:
     if np.isnan(value):
         return None
-    return format(value / 1e9 if rule_id in _NANO_RULES else value, ".6g")
+    return format(value / 1e9 if rule_id in NANO_RULES else value, ".6g")
 
 
 def rule_table(decisions: Decisions, account: int) -> list[dict[str, Any]]:
@@ -250,7 +255,7 @@ def _codes(codes: Sequence[str], bits: int) -> list[str]:
     return [code for b, code in enumerate(codes) if bits >> b & 1]
 
 
-_SCALE = np.array([1e9 if rule_id in _NANO_RULES else 1.0 for rule_id in RULE_IDS])
+_SCALE = np.array([1e9 if rule_id in NANO_RULES else 1.0 for rule_id in RULE_IDS])
 
 
 def target_table(cycle: Cycle, account: int) -> dict[str, list[Any]]:
@@ -269,18 +274,8 @@ def target_table(cycle: Cycle, account: int) -> dict[str, list[Any]]:
         "current_qty": [repr(q) for q in qty[shown].tolist()],
         "target_qty": [repr(q) for q in plan.target_qty[account][shown].tolist()],
         "step_qty": [repr(q) for q in plan.step_qty[account][shown].tolist()],
-        "limiting_rules": [rule_names(bits) for bits in d.limiting[account][shown].tolist()],
+        "limiting_rules": [list(rule_names(words)) for words in d.limiting[account][shown]],
     }
-
-
-def rule_names(bits: int) -> list[str]:
-    """Rule ids of a bit mask over ``RULE_IDS``."""
-    return list(_rule_names(bits))
-
-
-@lru_cache(maxsize=4096)
-def _rule_names(bits: int) -> tuple[str, ...]:
-    return tuple(_codes(RULE_IDS, bits))
 
 
 def write_cycle(
@@ -292,7 +287,7 @@ def write_cycle(
     write_fills(chain, fills, account, symbols, ts_ns, "of the orders waiting for this bar")
     for r in released:
         who = (ActorType.SIMULATED, "operator") if r.by_operator else (ActorType.SERVICE, SCHEDULER)
-        how = "a simulated operator released it" if r.by_operator else "a new trading day began"
+        how = "a simulated operator released it" if r.by_operator else _ENDED[r.kind]
         chain.write(
             ts_ns,
             EventType.UNLOCK,

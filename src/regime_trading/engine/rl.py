@@ -17,6 +17,7 @@ from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import RLBlock
 from regime_trading.engine.cycle import Cycle
 from regime_trading.engine.record import FEATURE_SET_VERSION, Identity
+from regime_trading.guards.attribution import WORDS
 
 POLICY = "pm-deterministic"
 _LD = {rule_id: RULE_IDS.index(rule_id) for rule_id in ("LD-01", "LD-02", "LD-03", "LD-13")}
@@ -74,7 +75,7 @@ class RLRows:
         self.ts_ns = np.zeros(n_bars, dtype=np.int64)
         self.seq = np.zeros((n_bars, n), dtype=np.int64)
         self.attempt = np.zeros((n_bars, n), dtype=np.int64)
-        self.binding = np.zeros((n_bars, n), dtype=np.int64)
+        self.binding = np.zeros((n_bars, n, WORDS), dtype=np.int64)
         self.done = np.zeros((n_bars, n), dtype=np.bool_)
         self.scalars = {name: np.full((n_bars, n), np.nan) for name in SCALARS}
         self.vectors = {name: np.full((n_bars, n, len(symbols)), np.nan) for name in VECTORS}
@@ -89,7 +90,7 @@ class RLRows:
         self.ts_ns[t] = market.ts_ns
         self.seq[t] = seq
         self.attempt[t] = attempt
-        self.binding[t] = np.bitwise_or.reduce(d.limiting, axis=1) if d.limiting.shape[1] else 0
+        self.binding[t] = np.bitwise_or.reduce(d.limiting, axis=1)
         for name, value in _scalars(cycle).items():
             self.scalars[name][t] = value
         for name, value in _vectors(cycle).items():

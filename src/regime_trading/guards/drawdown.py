@@ -1,83 +1,51 @@
-"""Guard 3, loss and drawdown circuits. Every limit is a floor on equity; ``E ≤ floor`` is a breach (≤, not <).
+"""Guard 3, loss and drawdown circuits: the daily, trailing, static and firm limits, and the drawdown ladder.
 
-The internal level ``act`` triggers before the outside floor does, because slippage lands after the decision.
-Estimated marks never flatten (``risk.md`` 1.0): they raise the account to REDUCE_ONLY at most.
+Every limit is a floor on equity (``guards.floors``); ``E ≤ floor`` is a breach (≤, not <). The internal level ``act``
+triggers before the outside floor does, because slippage lands after the decision. Estimated marks never flatten
+(``risk.md`` 1.0): they raise the account to REDUCE_ONLY at most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from regime_trading.core.numbers import B1, F8, I1, I8
-from regime_trading.core.rules import DayAnchor, LossBase, Release, TradingState
+from regime_trading.core.numbers import B1, F8, I8
+from regime_trading.core.rules import LATCHING_RULES, Release, TradingState
+from regime_trading.guards import anchors
 from regime_trading.guards.constraint import UNCONSTRAINED, Constraint, holds
-from regime_trading.guards.snapshot import LATCHING_RULES, NO_LATCH, Params, States, View
+from regime_trading.guards.escalation import escalate, levels, max_loss, pick
+from regime_trading.guards.floors import daily, lower_limit, static, unit_nav
+from regime_trading.guards.snapshot import NO_LATCH, Happened, Params, States, View
 from regime_trading.guards.verdict import LatchRequest, Verdict, verdict
 
-_BASE = list(LossBase)
-_ANCHOR = list(DayAnchor)
-SOFT_THROTTLE = 0.5
 RAMP = (0.25, 0.5, 1.0)
 _FIRM_CODES = ("FIRM_LOSS_SOFT", "FIRM_LOSS_WARN", "FIRM_LOSS_ACT", "EQUITY_UNKNOWN")
-_LADDER = LATCHING_RULES.index("LD-02")
-
-
-def day_anchor(states: States, choice: I1) -> F8:
-    """Anchor ``A`` of the trading day: balance, equity or the larger of both at the reset, float64 [A]."""
-    larger = np.maximum(states.day_anchor_balance, states.day_anchor_equity)
-    return np.where(
-        choice == _ANCHOR.index(DayAnchor.BALANCE),
-        states.day_anchor_balance,
-        np.where(choice == _ANCHOR.index(DayAnchor.EQUITY), states.day_anchor_equity, larger),
-    )
-
-
-def _limit(pct: F8, base: F8, money: F8) -> F8:
-    """The smaller of two limits, ``pct · base`` and ``money``; +inf where neither is set, NaN where unknown."""
-    with np.errstate(invalid="ignore"):
-        return np.minimum(np.where(np.isinf(pct), np.inf, pct * base), money)
-
-
-def _levels(loss: F8, limit: F8, k: Params) -> tuple[B1, B1, B1]:
-    return loss >= k["soft"] * limit, loss >= k["warn"] * limit, loss >= k["act"] * limit
-
-
-def _escalate(
-    unknown: B1, soft: B1, warn: B1, act: B1, latch: LatchRequest, estimated: B1
-) -> tuple[Constraint, LatchRequest]:
-    """soft → THROTTLE, warn or unknown → REDUCE_ONLY, act → FLATTEN on clean marks only."""
-    reduce_only, flatten = warn | act | unknown, act & ~estimated
-    state = np.where(flatten, np.int8(TradingState.FLATTEN), reduce_only.astype(np.int8))
-    constraint = Constraint(
-        mode=state if holds(reduce_only) else None,
-        throttle=np.where(soft, SOFT_THROTTLE, 1.0) if holds(soft) else None,
-    )
-    return constraint, replace(latch, fire=latch.fire & ~estimated)
+_LADDER, _KILL = LATCHING_RULES.index("LD-02"), LATCHING_RULES.index("LD-15")
 
 
 def daily_loss(view: View, k: Params) -> Verdict:
     """LD-01: ``E > A + F_day − level · L`` with ``L = min(limit_pct · base, limit_money)``.
 
-    soft: THROTTLE 0.5; warn: REDUCE_ONLY; act: FLATTEN and latch ``release``; the floor itself: latch
-    ``on_external``. E unknown: REDUCE_ONLY.
+    soft: THROTTLE 0.5; warn: REDUCE_ONLY; act: ``on_act`` and latch ``release``; the floor itself: FLATTEN and latch
+    ``on_external``. E unknown: REDUCE_ONLY. What an open loss does to the next day is LD-12's business.
+
+    Source: daily loss limits of proprietary trading firms (5 % of the initial balance, fixed money a session).
     """
-    states = view.states
-    anchor = day_anchor(states, k["anchor"])
-    base = np.where(k["base"] == _BASE.index(LossBase.INITIAL), states.initial_capital, anchor)
-    limit = _limit(k["limit_pct"], base, k["limit_money"])
+    circuit = daily(view.states, k)[0]
+    limit, loss = circuit.limit, circuit.loss(view.books.equity)
     off = np.isinf(limit)
-    loss = anchor + states.day_flow - view.books.equity
     unknown = ~np.isfinite(loss - limit) & ~off
-    soft, warn, act = _levels(loss, limit, k)
+    soft, warn, act = levels(loss, limit, k)
     external = loss >= limit
     latch = LatchRequest(
         fire=act,
-        state=np.full(view.n_accounts, TradingState.FLATTEN, dtype=np.int8),
-        kind=_pick(external, k["on_external"], k["release"]),
+        state=pick(external, np.int8(TradingState.FLATTEN), k["on_act"]),
+        kind=pick(external, k["on_external"], k["release"]),
     )
-    constraint, fired = _escalate(unknown, soft, warn, act, latch, view.books.equity_estimated)
+    constraint, fired = escalate(unknown, soft, warn, latch, view.books.equity_estimated)
     return verdict(
         view,
         constraint,
@@ -95,12 +63,6 @@ def daily_loss(view: View, k: Params) -> Verdict:
         },
         latch=fired,
     )
-
-
-def unit_nav(states: States, equity: F8) -> F8:
-    """Unitised net asset value ``u = E / U``, float64 [A]; deposits and withdrawals do not move it."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return equity / states.units
 
 
 def drawdown_now(states: States, equity: F8) -> F8:
@@ -136,6 +98,12 @@ def advance_ladder(states: States, equity: F8, new_session: B1, k: Params) -> St
         acknowledged_rung=np.minimum(states.acknowledged_rung, rung).astype(np.int64),
         ramp_left=np.maximum(states.ramp_left - (known & new_session), 0).astype(np.int64),
     )
+
+
+def remember(view: View, knobs: Mapping[str, Params], happened: Happened) -> States:
+    """What this guard carries from cycle to cycle, moved forward by one (``guards.memory``)."""
+    states = advance_ladder(view.states, view.books.equity, happened.new_day, knobs["LD-02"])
+    return anchors.remember(replace(view, states=states), knobs, happened)
 
 
 def ramp_factor(ramp_left: I8, ramp_sessions: I8) -> F8:
@@ -184,38 +152,17 @@ def drawdown(view: View, k: Params) -> Verdict:
         latch=LatchRequest(
             fire=state >= TradingState.FLATTEN,
             state=state,
-            kind=_pick(state == TradingState.LOCKED, k["lock_release"], k["flatten_release"]),
+            kind=pick(state == TradingState.LOCKED, k["lock_release"], k["flatten_release"]),
         ),
     )
 
 
 def static_loss(view: View, k: Params) -> Verdict:
-    """LD-03: ``E > E_0 − act · M`` with ``M = min(limit_pct · E_0, limit_money)``; at the floor: ``on_external``."""
-    initial = view.states.initial_capital
-    limit = _limit(k["limit_pct"], initial, k["limit_money"])
-    off = np.isinf(limit)
-    loss = initial - view.books.equity
-    unknown = ~np.isfinite(loss - limit) & ~off
-    act = loss >= k["act"] * limit
-    external = loss >= limit
-    latch = LatchRequest(
-        fire=act,
-        state=np.where(external, np.int8(TradingState.LOCKED), np.int8(TradingState.FLATTEN)),
-        kind=_pick(external, k["on_external"], k["release"]),
-    )
-    never = np.zeros_like(act)
-    constraint, fired = _escalate(unknown, never, act, act, latch, view.books.equity_estimated)
-    return verdict(
-        view,
-        constraint,
-        bound=act,
-        unknown=unknown,
-        off=off,
-        value=loss,
-        limit=limit,
-        codes={"STATIC_LOSS_ACT": act, "STATIC_LOSS_FLOOR": external, "EQUITY_UNKNOWN": unknown},
-        latch=fired,
-    )
+    """LD-03: ``E > E_0 + F − act · M`` with ``M = min(limit_pct · E_0, limit_money)``; F as ``flow_policy`` says.
+
+    act: FLATTEN and latch ``release``; the floor itself: LOCKED and latch ``on_external``. E unknown: REDUCE_ONLY.
+    """
+    return max_loss(view, k, static(view.states, k)[0], "STATIC_LOSS")
 
 
 def firm_daily_loss(view: View, k: Params) -> Verdict:
@@ -231,14 +178,14 @@ def firm_daily_loss(view: View, k: Params) -> Verdict:
     if np.count_nonzero(off) == len(off):
         return verdict(view, UNCONSTRAINED, bound=~off, off=off, codes=dict.fromkeys(_FIRM_CODES, ~off))
     loss = np.where(off, np.nan, _firm_sum(firm, anchor + view.states.day_flow - view.books.equity))
-    limit = np.where(off, np.nan, _limit(k["limit_pct"], _firm_sum(firm, anchor), k["limit_money"]))
+    limit = np.where(off, np.nan, lower_limit(k["limit_pct"], _firm_sum(firm, anchor), k["limit_money"]))
     unknown = ~np.isfinite(loss - limit) & ~off
     estimated = _firm_sum(firm, view.books.equity_estimated.astype(np.float64)) > 0
-    soft, warn, act = _levels(loss, limit, k)
+    soft, warn, act = levels(loss, limit, k)
     latch = LatchRequest(
         fire=act, state=np.full(view.n_accounts, TradingState.FLATTEN, dtype=np.int8), kind=k["release"]
     )
-    constraint, fired = _escalate(unknown, soft, warn, act, latch, estimated)
+    constraint, fired = escalate(unknown, soft, warn, latch, estimated)
     return verdict(
         view,
         constraint,
@@ -252,10 +199,6 @@ def firm_daily_loss(view: View, k: Params) -> Verdict:
     )
 
 
-def _pick(where: B1, yes: I1, no: I1) -> I1:
-    return np.asarray(np.where(where, yes, no), dtype=np.int8)
-
-
 def _firm_sum(firm: I8, values: F8) -> F8:
     """Sum over the accounts of each account's firm, smallest first whatever their order; NaN spreads."""
     order = np.lexsort((values, firm))
@@ -263,35 +206,45 @@ def _firm_sum(firm: I8, values: F8) -> F8:
     return total[firm]
 
 
-def expire_latches(states: States, new_day: B1) -> States:
-    """NEXT_SESSION latches end when the account's trading day has changed; no other kind ends by time alone.
+def expire_latches(states: States, new_day: B1, ts_ns: int) -> States:
+    """What ends by time alone: NEXT_SESSION latches on a new trading day, TIMED ones when their time has come.
 
-    Where the drawdown ladder's own latch ends so, its rung counts as acknowledged: it fires again only after it
-    has re-armed, else a flat book could never leave it.
+    A new day also begins the count of trips afresh; it ends nothing else (``risk.md`` P9). Where the drawdown
+    ladder's own latch ends so, its rung counts as acknowledged: it fires again only after it has re-armed, else a
+    flat book could never leave it.
     """
     ended = (states.latch_kind == Release.NEXT_SESSION) & new_day[:, None]
+    ended |= (states.latch_kind == Release.TIMED) & (states.latch_until_ns <= ts_ns)
     return replace(
         states,
         latch_kind=np.where(ended, np.int8(NO_LATCH), states.latch_kind),
+        latch_trips=np.where(new_day[:, None], np.int8(0), states.latch_trips),
         acknowledged_rung=np.where(ended[:, _LADDER], states.rung, states.acknowledged_rung),
     )
 
 
-def release_latch(states: States, account: int, rule: int, ramp_sessions: int) -> States:
+def release_latch(
+    states: States, account: int, rule: int, ramp_sessions: int, *, rebase: bool = True
+) -> States:
     """An operator's unlock of one latch (``LATCHING_RULES`` index), with its consequences.
 
-    A released LOCKED drawdown rung rebases the high-water mark to the present unit value; a released FLATTEN
-    rung is acknowledged: the mark stays, the rung fires again only after it has re-armed. Both ramp up.
+    A released LOCKED drawdown rung rebases the high-water mark to the present unit value (``restart_policy:
+    rebase``); a released FLATTEN rung, and a LOCKED one under ``continue``, is acknowledged: the mark stays, the
+    rung fires again only after it has re-armed. Both ramp up. A released kill sets the kill level to 0.
     """
     kind = states.latch_kind.copy()
     locked = states.latch_state[account, rule] == TradingState.LOCKED
     kind[account, rule] = NO_LATCH
     states = replace(states, latch_kind=kind)
+    if rule == _KILL:
+        level = states.kill_level.copy()
+        level[account] = 0
+        return replace(states, kill_level=level)
     if rule != _LADDER:
         return states
     rung, acknowledged = states.rung.copy(), states.acknowledged_rung.copy()
     hwm, ramp, calm = states.unit_hwm.copy(), states.ramp_left.copy(), states.calm_sessions.copy()
-    if locked:
+    if locked and rebase:
         hwm[account] = states.last_equity[account] / states.units[account]
         rung[account] = -1
     acknowledged[account] = rung[account]

@@ -17,12 +17,20 @@ import numpy as np
 
 from regime_trading.core.numbers import B1, F8, I1, NANO
 from regime_trading.core.rules import TradingState
-from regime_trading.guards.constraint import Constraint, holds
+from regime_trading.guards.budgets import (
+    Demand,
+    budget_rules,
+    cap_exhausted,
+    cap_factor,
+    mean_worst,
+    pair_factor,
+    scenario_losses,
+    tilt_factor,
+    tilted,
+)
+from regime_trading.guards.constraint import Constraint, Rise, holds
 from regime_trading.guards.snapshot import View
 from regime_trading.guards.variance import Risk, grid_down, largest_factor, variance_terms
-
-BUDGETS: tuple[str, ...] = ("gross", "group", "net", "vol")
-GROSS, GROUP, NET, VOL = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +49,10 @@ class Projection:
         Budget factor (1e-9 grid, rounded down) and throttle.
     sigma_tilde : float64 [A]
         Annualised σ̃ of the proposal with everything frozen counted.
-    binding : bool [A, 4]
-        Which of ``BUDGETS`` reduced the book.
-    binding_assets : bool [A, N, 4]
-        The assets it reduced.
+    budgets : tuple of str
+        Rules whose budgets were spent, B of them.
+    binding_assets : bool [A, N, B]
+        The assets that each of them reduced.
     """
 
     target: F8
@@ -55,22 +63,14 @@ class Projection:
     k: F8
     throttle: F8
     sigma_tilde: F8
-    binding: B1
+    budgets: tuple[str, ...]
     binding_assets: B1
 
-
-@dataclass(frozen=True, slots=True)
-class _Demand:
-    """A proposal split into what can be traded and what cannot, nanoweights [A, N].
-
-    free: the tradable part · fixed: what frozen assets are · asked: free, and for frozen assets what they
-    asked for beyond what they are.
-    """
-
-    free: F8
-    fixed: F8
-    asked: F8
-    frozen: B1
+    @property
+    def binding(self) -> B1:
+        """Which budgets reduced the book, bool [A, B]."""
+        reduced: B1 = np.logical_or.reduce(self.binding_assets, axis=1)
+        return reduced
 
 
 def project(view: View, meet: Constraint, proposed: F8, held: B1, risk: Risk) -> Projection:
@@ -84,32 +84,39 @@ def project(view: View, meet: Constraint, proposed: F8, held: B1, risk: Risk) ->
         Targets that stand for "keep what is there": no throttle applies to them (it would compound).
     risk : Risk
     """
-    demand = _demand(view, meet, proposed, held)
-    members = view.market.members
+    demand = split(view, meet, proposed, held)
+    sizes = _size_budgets(meet, demand, risk)
     fixed_variance = _fixed_variance(demand, risk)
-    exhausted = _exhausted(meet, demand, members, fixed_variance)
-    lo, hi = _box(view, meet, exhausted)
+    books = _book_exhausted(meet, demand, fixed_variance, view)
+    moving = demand.free != 0
+    some = np.logical_or.reduce(moving, axis=1)
+    lo, hi = _box(view, meet, np.logical_or.reduce([*(over for _, over in sizes), *books], axis=0) & some)
 
-    binding = np.empty((*proposed.shape, len(BUDGETS)), dtype=np.bool_)
-    everything = np.ones((proposed.shape[1], 1))
-    gross = None if meet.gross is None else meet.gross[:, None]
-    factors = _size_factor(demand, gross, everything), _size_factor(demand, meet.group, members)
-    cut = factors[0] if meet.scale is None else np.minimum(factors[0], meet.scale)
-    cut = np.minimum(cut, factors[1])
+    cut = np.ones_like(proposed) if meet.scale is None else meet.scale
+    for factor, _ in sizes:
+        cut = np.minimum(cut, factor)
     size, scale = _survivors(demand.free, lo, hi, cut)
 
     throttle = view.everyone(1.0) if meet.throttle is None else meet.throttle
-    relative = np.where((held & (demand.free != 0)).any(axis=1)[:, None] & ~held, throttle[:, None], 1.0)
-    k_net = _net_factor(meet, demand, np.trunc(relative * size))
+    kept_too = (held & moving).any(axis=1)[:, None]
+    relative = np.where(kept_too & ~held, throttle[:, None], 1.0)
+    ks = [tilt_factor(tilt, demand, np.trunc(relative * size)) for tilt in meet.tilts]
+    ks += [_tail_factor(view, demand, relative * scale, tail.confidence, tail.limit) for tail in meet.tails]
     k_vol, sigma_tilde = _vol_factor(meet, demand, relative * scale, risk, fixed_variance)
-    k = np.minimum(k_net, k_vol)
+    ks += [k_vol] if meet.vol is not None else []
+    k = np.minimum.reduce([view.everyone(1.0), *ks])
+    held_back = []
+    for rise in meet.rises:
+        lower = risen(rise, k)
+        held_back.append((lower < k)[:, None] & moving)
+        k = lower
     book = np.where(held, k[:, None], (throttle * k)[:, None])
     weight = np.copysign(np.trunc(book * size), demand.free) + 0.0
 
-    moving = demand.free != 0
-    for budget, factor in ((GROSS, factors[0]), (GROUP, factors[1]), (NET, k_net), (VOL, k_vol)):
-        reduced = factor < 1.0 if factor.ndim == 2 else (factor < 1.0)[:, None]
-        binding[..., budget] = (reduced | exhausted[:, budget, None]) & moving
+    binding = [((factor < 1.0) | over[:, None]) & moving for factor, over in sizes]
+    binding += [((factor < 1.0) | over)[:, None] & moving for factor, over in zip(ks, books, strict=True)]
+    binding += held_back
+    names = budget_rules(meet)
     return Projection(
         target=np.where(demand.frozen, view.books.current, weight),
         frozen=demand.frozen,
@@ -119,14 +126,25 @@ def project(view: View, meet: Constraint, proposed: F8, held: B1, risk: Risk) ->
         k=k,
         throttle=throttle,
         sigma_tilde=sigma_tilde,
-        binding=np.logical_or.reduce(binding, axis=1),
-        binding_assets=binding,
+        budgets=names,
+        binding_assets=np.stack(binding, axis=2) if names else np.zeros((*proposed.shape, 0), dtype=np.bool_),
     )
 
 
-def _demand(view: View, meet: Constraint, proposed: F8, held: B1) -> _Demand:
-    """An asset that cannot be weighed is frozen too, unless it is to leave the book altogether."""
+def risen(rise: Rise, k: F8) -> F8:
+    """``k`` as far as it may rise above what it was: monotone in ``k``, never above it."""
+    small = (k > rise.last) & (k < rise.last + rise.least) & (k < 1.0)
+    lower = np.minimum(np.where(small, rise.last, k), rise.last + rise.most)
+    return np.where(lower < k, grid_down(lower), k)
+
+
+def split(view: View, meet: Constraint, proposed: F8, held: B1) -> Demand:
+    """What of a proposal is free to move. An asset that cannot be weighed is frozen too, unless it is to leave the
+    book altogether."""
     frozen = np.zeros(proposed.shape, dtype=np.bool_) if meet.no_trade is None else meet.no_trade
+    if meet.embargo is not None:
+        must_leave = np.bool_(False) if meet.mode is None else (meet.mode >= TradingState.FLATTEN)[:, None]
+        frozen = frozen | (meet.embargo & ~must_leave)
     lost = np.isnan(view.books.current)
     if holds(lost):
         leaving = (proposed == 0) & ~held
@@ -135,12 +153,16 @@ def _demand(view: View, meet: Constraint, proposed: F8, held: B1) -> _Demand:
         if meet.scale is not None:
             leaving |= meet.scale == 0
         frozen = frozen | (lost & ~leaving)
+    nothing = np.zeros_like(proposed)
     if not holds(frozen):
-        return _Demand(proposed, np.zeros_like(proposed), proposed, frozen)
+        return Demand(proposed, nothing, proposed, nothing, frozen)
     free, fixed = np.where(frozen, 0.0, proposed), np.where(frozen, view.held, 0.0)
     same_side = np.where(proposed * fixed > 0, np.abs(fixed), 0.0)
     beyond = np.copysign(np.maximum(np.abs(proposed) - same_side, 0.0), proposed)
-    return _Demand(free, fixed, np.where(frozen, beyond, proposed), frozen)
+    asked = np.where(frozen, beyond, proposed)
+    turned = np.where(asked * fixed < 0, np.abs(fixed), 0.0)
+    reserved = np.where(frozen, np.maximum(np.abs(asked) - turned, 0.0), 0.0)
+    return Demand(free, fixed, asked, reserved, frozen)
 
 
 def mode_box(mode: I1, left: F8) -> tuple[F8, F8]:
@@ -165,9 +187,7 @@ def left_after_exits(view: View) -> F8:
 def _box(view: View, meet: Constraint, exhausted: B1) -> tuple[F8, F8]:
     """Boxes of all rules; REDUCE_ONLY too where a budget is exhausted or a position cannot be weighed."""
     mode = np.zeros(view.n_accounts, dtype=np.int8) if meet.mode is None else meet.mode
-    cautious = np.logical_or.reduce(exhausted, axis=1) | np.logical_or.reduce(
-        np.isnan(view.books.current), axis=1
-    )
+    cautious = exhausted | np.logical_or.reduce(np.isnan(view.books.current), axis=1)
     mode = np.maximum(mode, cautious.astype(np.int8))
     if holds(mode):
         lo, hi = mode_box(mode, left_after_exits(view))
@@ -179,48 +199,29 @@ def _box(view: View, meet: Constraint, exhausted: B1) -> tuple[F8, F8]:
     )
 
 
-def _exhausted(meet: Constraint, demand: _Demand, members: F8, fixed_variance: F8) -> B1:
-    """Budgets that the frozen part alone overspends while there is something free, bool [A, 4]."""
-    over = np.zeros((len(demand.free), len(BUDGETS)), dtype=np.bool_)
+def _size_budgets(meet: Constraint, demand: Demand, risk: Risk) -> list[tuple[F8, B1]]:
+    """Factor [A, N] of every cap and pair cap, and where the frozen part alone overspends it [A]."""
+    nowhere = np.zeros(len(demand.free), dtype=np.bool_)
+    some_frozen = holds(demand.frozen)
+    found = [
+        (cap_factor(cap, demand), cap_exhausted(cap, demand) if some_frozen else nowhere) for cap in meet.caps
+    ]
+    return found + [pair_factor(cap, demand, risk.rho, risk.blind) for cap in meet.pairs]
+
+
+def _book_exhausted(meet: Constraint, demand: Demand, fixed_variance: F8, view: View) -> list[B1]:
+    """Where the frozen part alone overspends each tilt, tail and the volatility budget, bool [A] each."""
+    nowhere = np.zeros(len(demand.free), dtype=np.bool_)
+    budgets = len(meet.tilts) + len(meet.tails) + (meet.vol is not None)
     if not holds(demand.frozen):
-        return over
-    spent = np.abs(demand.fixed)
-    if meet.gross is not None:
-        over[:, GROSS] = spent.sum(axis=1) > meet.gross
-    if meet.group is not None:
-        wanted = np.abs(demand.free) @ members
-        over[:, GROUP] = ((spent @ members > meet.group) & (wanted > 0)).any(axis=1)
-    if meet.net is not None:
-        over[:, NET] = np.abs(demand.fixed.sum(axis=1)) > meet.net
+        return [nowhere] * budgets
+    over = [np.abs(tilted(tilt, demand.fixed)) > tilt.limit for tilt in meet.tilts]
+    for tail in meet.tails:
+        stuck = _losses(view, demand, np.zeros_like(demand.free))[1]
+        over.append(mean_worst(stuck, tail.confidence) > tail.limit)
     if meet.vol is not None:
-        over[:, VOL] = fixed_variance > np.square(meet.vol)
-    over &= (demand.free != 0).any(axis=1)[:, None]
+        over.append(fixed_variance > np.square(meet.vol))
     return over
-
-
-def _size_factor(demand: _Demand, limit: F8 | None, members: F8) -> F8:
-    """Factor per asset that brings ``Σ|asked|`` of each set within ``limit − Σ|fixed|``; [A, N].
-
-    A set whose frozen part alone is over the limit is not scaled. Sums of nanoweights are exact, so a matrix
-    product cannot depend on its order.
-    """
-    if limit is None:
-        return np.ones(demand.free.shape)
-    frozen_size = np.abs(demand.fixed)
-    spent = frozen_size @ members
-    wanted = np.abs(demand.free) @ members
-    if holds(demand.frozen):
-        reserved = np.maximum(
-            np.abs(demand.asked) - np.where(demand.asked * demand.fixed < 0, frozen_size, 0.0), 0
-        )
-        wanted += np.where(demand.frozen, reserved, 0.0) @ members
-    room = limit - spent
-    factor = np.divide(room, wanted, out=np.ones_like(wanted), where=(wanted > room) & (room >= 0))
-    per_set = grid_down(factor)
-    if per_set.shape[1] == 1:
-        return np.repeat(per_set, len(members), axis=1)
-    per_asset: F8 = np.take(per_set, members.argmax(axis=1), axis=1)
-    return per_asset
 
 
 def _survivors(free: F8, lo: F8, hi: F8, cut: F8) -> tuple[F8, F8]:
@@ -232,24 +233,21 @@ def _survivors(free: F8, lo: F8, hi: F8, cut: F8) -> tuple[F8, F8]:
     return size, scale
 
 
-def _net_factor(meet: Constraint, demand: _Demand, kept: F8) -> F8:
-    """``k`` of the net budget: each side in full, the other side as far as it survives (``kept``)."""
-    k = np.ones(len(kept))
-    if meet.net is None:
-        return k
-    fixed = demand.fixed.sum(axis=1)
-    grid_loss = float(kept.shape[1])  # truncation may cost each hedge one nanoweight
-    for sign in (1.0, -1.0):
-        side = np.maximum(sign * demand.asked, 0.0).sum(axis=1)
-        hedges = np.where(sign * demand.free < 0, kept, 0.0).sum(axis=1)
-        side, room = side - hedges, meet.net - np.maximum(sign * fixed, 0.0)
-        within = np.maximum(room - grid_loss, 0.0)
-        factor = np.divide(within, side, out=np.ones_like(side), where=(side > room) & (room >= 0))
-        k = np.minimum(k, grid_down(factor))
-    return k
+def _losses(view: View, demand: Demand, credit: F8) -> tuple[F8, F8]:
+    scenarios = np.ascontiguousarray(view.market.signals.scenarios)
+    return scenario_losses(demand.asked / NANO, demand.fixed / NANO, credit, scenarios)
 
 
-def _fixed_variance(demand: _Demand, risk: Risk) -> F8:
+def _tail_factor(view: View, demand: Demand, credit: F8, confidence: F8, limit: F8) -> F8:
+    """``k`` of an expected-shortfall budget: ``k · ES(free) + ES(fixed) ≤ limit`` (shortfall is subadditive)."""
+    moving, stuck = _losses(view, demand, np.where(demand.frozen, 0.0, credit))
+    spent, wanted = mean_worst(stuck, confidence), mean_worst(moving, confidence)
+    room = limit - np.maximum(spent, 0.0)
+    factor = np.divide(room, wanted, out=np.ones_like(wanted), where=(wanted > room) & (room >= 0))
+    return grid_down(np.where(factor < 1.0, factor * (1.0 - 1e-9), factor))
+
+
+def _fixed_variance(demand: Demand, risk: Risk) -> F8:
     if not holds(demand.frozen):
         return np.zeros(len(demand.free))
     nothing = np.zeros_like(demand.fixed)
@@ -257,7 +255,7 @@ def _fixed_variance(demand: _Demand, risk: Risk) -> F8:
 
 
 def _vol_factor(
-    meet: Constraint, demand: _Demand, credit: F8, risk: Risk, fixed_variance: F8
+    meet: Constraint, demand: Demand, credit: F8, risk: Risk, fixed_variance: F8
 ) -> tuple[F8, F8]:
     """``k`` of the volatility budget, and σ̃ itself."""
     surviving = np.where(demand.frozen, 0.0, credit)

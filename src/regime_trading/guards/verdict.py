@@ -15,11 +15,25 @@ PASS, BOUND, UNKNOWN, NOT_EVALUABLE, OFF = range(5)
 
 @dataclass(frozen=True, slots=True)
 class LatchRequest:
-    """Lock the marked accounts: ``kind`` is a ``Release``, ``state`` a ``TradingState``; int8 [A]."""
+    """Lock the marked accounts: ``kind`` is a ``Release``, ``state`` a ``TradingState``; int8 [A].
+
+    ``until_ns`` int64 [A] says when a ``TIMED`` latch ends. ``third_trip`` int8 [A]: the release that the third
+    firing of one trading day asks for instead (−1 = the same as ever).
+    """
 
     fire: B1
     state: I1
     kind: I1
+    until_ns: I8 | None = None
+    third_trip: I1 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRequest:
+    """Hold the marked assets until a time: bool and int64 [A, N]."""
+
+    fire: B1
+    until_ns: I8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class Verdict:
         Bit ``b`` set = ``codes[b]`` holds for the account.
     codes : tuple of str
     latch : LatchRequest, optional
+    timer : TimerRequest, optional
     """
 
     constraint: Constraint
@@ -46,6 +61,7 @@ class Verdict:
     reasons: I8
     codes: tuple[str, ...]
     latch: LatchRequest | None = None
+    timer: TimerRequest | None = None
 
 
 def verdict(
@@ -59,6 +75,7 @@ def verdict(
     limit: F8 | None = None,
     codes: dict[str, B1] | None = None,
     latch: LatchRequest | None = None,
+    timer: TimerRequest | None = None,
 ) -> Verdict:
     """Build a verdict; masks over assets count for an account when they hold for any asset."""
     outcome = np.zeros(view.n_accounts, dtype=np.int8)  # PASS
@@ -77,6 +94,7 @@ def verdict(
         reasons=reasons,
         codes=tuple(codes or ()),
         latch=latch,
+        timer=timer,
     )
 
 

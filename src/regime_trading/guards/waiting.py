@@ -1,7 +1,4 @@
-"""Budgets on the way to the target (``risk.md`` 2.5 I3): exits always go, entries wait where a budget would be passed.
-
-The target keeps every budget; a book half way there need not, because legs are paced, skipped or banded apart.
-"""
+"""What waits: entries that would take the book past a budget while exits are still to come."""
 
 from __future__ import annotations
 
@@ -10,8 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from regime_trading.core.numbers import B1, F8, NANO
-from regime_trading.guards.constraint import Constraint, holds
-from regime_trading.guards.projection import BUDGETS, GROSS, GROUP, NET, VOL
+from regime_trading.guards.budgets import (
+    budget_rules,
+    cap_share,
+    cap_slack,
+    mean_worst,
+    pair_share,
+    pair_worst,
+    scenario_losses,
+    tilt_slack,
+    tilted,
+    used,
+)
+from regime_trading.guards.constraint import Constraint, Tail, Tilt, holds
 from regime_trading.guards.snapshot import View, known_or_zero, nano_weights
 from regime_trading.guards.variance import (
     Risk,
@@ -47,41 +55,37 @@ def weights_of(qty: F8, scale: Scale) -> F8:
     return known_or_zero(nano_weights(qty, scale.value, scale.equity[:, 0]))
 
 
-def _after_exits(view: View, exit_qty: F8) -> F8:
-    """Nanoweights of the book once the exits are filled."""
-    qty = view.books.qty
+def book_after(view: View, exit_qty: F8, scale: Scale) -> F8:
+    """Nanoweights of the book once exits are filled, and entries that already work; exits are not credited twice."""
+    qty, working = view.books.qty, view.books.broker.working_entry_qty
     left = np.divide(qty + exit_qty, qty, out=np.ones_like(qty), where=(qty != 0) & (exit_qty != 0))
     book: F8 = np.trunc(view.held * left)
-    return book
+    return book + weights_of(working, scale) if holds(working) else book
 
 
-def _passed(view: View, meet: Constraint, before: F8, after: F8, risk: Risk) -> B1:
-    """Budgets that ``after`` is over and further over than ``before``, bool [A, 4]."""
-    passed = np.zeros((len(after), len(BUDGETS)), dtype=np.bool_)
+def passed(view: View, meet: Constraint, before: F8, after: F8, risk: Risk) -> B1:
+    """Budgets that ``after`` is over and further over than ``before``, bool [A, B]."""
+    measured = [(used(c, after), used(c, before), c.limit + cap_slack(c)) for c in meet.caps]
+    for pair in meet.pairs:
+        now, was = (pair_worst(pair, book, risk.rho, risk.blind) for book in (after, before))
+        measured.append((now, was, pair.limit))
+    for tilt in meet.tilts:
+        now, was = (np.abs(tilted(tilt, book)) for book in (after, before))
+        measured.append((now, was, tilt.limit + tilt_slack(tilt)))
+    for tail in meet.tails:
+        now, was = (_shortfall(view, tail, book) for book in (after, before))
+        measured.append((now, was, tail.limit + 1e-9))
+    if meet.vol is not None:
+        measured.append((book_volatility(after, risk), book_volatility(before, risk), meet.vol + 1e-9))
+    over = np.zeros((len(after), len(budget_rules(meet))), dtype=np.bool_)
+    for column, (now, was, limit) in enumerate(measured):
+        over[:, column] = any_asset((now > limit) & (now > was))
+    return over
 
-    def measure(book: F8, budget: int) -> F8:
-        if budget == VOL:
-            return book_volatility(book, risk)
-        if budget == NET:
-            book = book.sum(axis=1, keepdims=True)
-        size = np.abs(book)
-        held: F8 = size @ view.market.members if budget == GROUP else size.sum(axis=1)
-        return held
 
-    grid = float(after.shape[1])  # one nanoweight an asset
-    for budget, limit, slack in (
-        (GROSS, meet.gross, 0.0),
-        (GROUP, meet.group, 0.0),
-        (NET, meet.net, grid),
-        (VOL, meet.vol, 1e-9),
-    ):
-        if limit is not None:
-            now = measure(after, budget)
-            over = now > limit + slack
-            if holds(over):
-                over &= now > measure(before, budget)
-                passed[:, budget] = any_asset(over)
-    return passed
+def _shortfall(view: View, tail: Tail, book: F8) -> F8:
+    nothing, scenarios = np.zeros_like(book), np.ascontiguousarray(view.market.signals.scenarios)
+    return mean_worst(scenario_losses(nothing, book / NANO, nothing, scenarios)[1], tail.confidence)
 
 
 def within_budgets(
@@ -89,22 +93,22 @@ def within_budgets(
 ) -> tuple[F8, B1]:
     """Entries scaled to what the budgets leave beside a book whose exits are not through yet.
 
-    The target keeps every budget, but paced, skipped or banded legs arrive later: gross and group entries share
-    what is left; of net and volatility only the entries that add to them are cut, never those that hedge.
+    The target keeps every budget, but paced, skipped or banded legs arrive later: entries of one set share what is
+    left; of signed budgets, shortfall and volatility only the entries that add to them are cut, never those that hedge.
+    Also returns which entries wait for which budget, bool [A, N, B].
     """
-    waiting = np.zeros((*entry_qty.shape, len(BUDGETS)), dtype=np.bool_)
+    waiting = np.zeros((*entry_qty.shape, len(budget_rules(meet))), dtype=np.bool_)
     if not holds(entry_qty):
         return entry_qty, waiting
-    base = _after_exits(view, exit_qty)
-    over = _passed(view, meet, base, base + entering, risk)
+    base = book_after(view, exit_qty, scale)
+    over = passed(view, meet, base, base + entering, risk)
     if not holds(over):
         return entry_qty, waiting
-    shares = (
-        _share_of_gross(meet, base, entering),
-        _share_of_groups(view, meet, base, entering),
-        _share_of_net(meet, base, entering),
-        _share_of_volatility(meet, base, entering, risk),
-    )
+    shares = [cap_share(c, base, entering) for c in meet.caps]
+    shares += [pair_share(pair, base, entering, risk.rho, risk.blind) for pair in meet.pairs]
+    shares += [_share_of_tilt(tilt, base, entering) for tilt in meet.tilts]
+    shares += [np.where(entering != 0, 0.0, 1.0) for _ in meet.tails]
+    shares += [_share_of_volatility(meet.vol, base, entering, risk)] if meet.vol is not None else []
     factor = np.ones(entry_qty.shape)
     for budget, share in enumerate(shares):
         share = np.where(over[:, budget, None], share, 1.0)
@@ -113,54 +117,29 @@ def within_budgets(
     return np.where(factor < 1.0, scale.lots(entry_qty * factor), entry_qty) + 0.0, waiting
 
 
-def _share(room: F8, wanted: F8) -> F8:
-    return np.divide(
-        np.maximum(room, 0.0), wanted, out=np.ones_like(wanted), where=wanted > np.maximum(room, 0)
-    )
+def _share_of_tilt(tilt: Tilt, base: F8, entering: F8) -> F8:
+    total = tilted(tilt, base + entering)
+    side = np.where(total >= 0, 1.0, -1.0)
+    adding = np.where(side[:, None] * tilt.load * entering > 0, entering, 0.0)
+    wanted = np.abs(tilted(tilt, adding))
+    room = np.maximum(tilt.limit - (side * total - wanted), 0.0)
+    share = np.divide(room, wanted, out=np.ones_like(wanted), where=wanted > room)
+    return np.where(adding != 0, share[:, None], 1.0)
 
 
-def _share_of_gross(meet: Constraint, base: F8, entering: F8) -> F8 | float:
-    if meet.gross is None:
-        return 1.0
-    return _share(meet.gross - np.abs(base).sum(axis=1), np.abs(entering).sum(axis=1))[:, None]
-
-
-def _share_of_groups(view: View, meet: Constraint, base: F8, entering: F8) -> F8 | float:
-    if meet.group is None:
-        return 1.0
-    members = view.market.members
-    per_set = _share(meet.group - np.abs(base) @ members, np.abs(entering) @ members)
-    per_asset: F8 = np.take(per_set, members.argmax(axis=1), axis=1)
-    return per_asset
-
-
-def _share_of_net(meet: Constraint, base: F8, entering: F8) -> F8 | float:
-    if meet.net is None:
-        return 1.0
-    side = np.where((base + entering).sum(axis=1) >= 0, 1.0, -1.0)[:, None]
-    adding = np.maximum(side * entering, 0.0)
-    others = (side * (base + entering) - adding).sum(axis=1)
-    return np.where(adding > 0, _share(meet.net - others, adding.sum(axis=1))[:, None], 1.0)
-
-
-def _share_of_volatility(meet: Constraint, base: F8, entering: F8, risk: Risk) -> F8 | float:
-    if meet.vol is None:
-        return 1.0
+def _share_of_volatility(limit: F8, base: F8, entering: F8, risk: Risk) -> F8:
     after = (base + entering) / NANO
     adds = (entering != 0) & (marginal_variance(after, risk.sigma, risk.rho, risk.blind) > 0)
     adding = np.where(adds, entering / NANO, 0.0)
     terms = variance_terms(adding, after - adding, np.ones_like(adding), risk.sigma, risk.rho, risk.blind)
-    return np.where(adds, largest_factor(*terms, meet.vol)[:, None], 1.0)
+    return np.where(adds, largest_factor(*terms, limit)[:, None], 1.0)
 
 
 def all_or_none(
     view: View, meet: Constraint, exit_qty: F8, entry_qty: F8, risk: Risk, scale: Scale
 ) -> tuple[F8, B1]:
     """Lots and dropped legs may undo a hedge: then no entry of the account leaves in this step."""
-    waiting = np.zeros((*entry_qty.shape, len(BUDGETS)), dtype=np.bool_)
-    base = _after_exits(view, exit_qty)
-    over = _passed(view, meet, base, base + weights_of(entry_qty, scale), risk)
-    if not holds(over):
-        return entry_qty, waiting
+    base = book_after(view, exit_qty, scale)
+    over = passed(view, meet, base, base + weights_of(entry_qty, scale), risk)
     waiting = over[:, None, :] & (entry_qty != 0)[..., None]
     return np.where(any_asset(over)[:, None], 0.0, entry_qty), waiting

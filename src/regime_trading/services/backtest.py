@@ -19,7 +19,7 @@ from regime_trading.core.ports import ArtifactStore, Calendar, MarketData, Recor
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import AuditEvent, DataHealth, Mode, PriceWindow, ProposalRows
 from regime_trading.core.settings import Settings
-from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.core.trader_profile import TraderProfile, require_baskets
 from regime_trading.core.trading_day import trading_day_ids
 from regime_trading.engine.attempts import attempt_terms
 from regime_trading.engine.backtest import BasketPath, HistoryInputs, HistoryResult, rule_counts, run_history
@@ -94,7 +94,7 @@ def run_backtest(
     CheckFailed
         The sealed run is no longer what was sealed.
     """
-    plan = _plan(request, deps)
+    plan = make_plan(request, deps)
     path = f"runs/{plan.run_id}"
     if deps.store.exists(f"{path}/summary.json"):
         _verify(plan, deps)
@@ -104,8 +104,8 @@ def run_backtest(
     found = study(
         plan.window, plan.universe, deps.settings, StudyCache(deps.store, deps.code_version), progress
     )
-    readings = _readings(plan, deps)
-    inputs = _inputs(plan, found, request, readings, deps, progress)
+    readings = plan_readings(plan, deps)
+    inputs = history_inputs(plan, found, request, readings, deps, progress)
     result = run_history(inputs, _sealing(inputs, deps), block_bars=BLOCK_BARS, progress=progress)
     for account in range(len(plan.profiles)):
         for block in result.rl.blocks(account):
@@ -135,13 +135,22 @@ class Plan:
     data: MarketData
 
 
-def _plan(request: BacktestRequest, deps: BacktestDeps) -> Plan:
+def make_plan(request: BacktestRequest, deps: BacktestDeps) -> Plan:
+    """The accounts, the universe and the bars of a request.
+
+    Raises
+    ------
+    BadInput
+        A request, a source or a configuration that cannot be accepted.
+    """
     data = deps.source(request.source)
     profiles = choose_accounts(deps.profiles, request.accounts)
     for profile in profiles:
         if profile.mode is not Mode.DRY_RUN:
             raise BadInput(expected="accounts in dry_run", found=profile.mode.value, where=profile.account)
     own = None if request.proposals is None else request.proposals.symbols
+    if own is None and request.symbols is None:
+        require_baskets(profiles)
     universe = choose_universe(
         deps.settings,
         profiles,
@@ -150,7 +159,7 @@ def _plan(request: BacktestRequest, deps: BacktestDeps) -> Plan:
         basket=request.basket,
         symbols=own if own is not None else request.symbols,
     )
-    until = None if request.last_day is None else _end_of(request.last_day)
+    until = None if request.last_day is None else end_of(request.last_day)
     window = data.window(until=until, symbols=universe.columns)
     if not len(window.ts_ns):
         raise BadInput(
@@ -158,7 +167,7 @@ def _plan(request: BacktestRequest, deps: BacktestDeps) -> Plan:
             found="none",
             where=f"source {request.source} until {request.last_day}",
         )
-    start = 0 if request.first_day is None else _end_of(request.first_day - dt.timedelta(days=1)) + 1
+    start = 0 if request.first_day is None else end_of(request.first_day - dt.timedelta(days=1)) + 1
     first = int(np.searchsorted(window.ts_ns, start))
     if first >= len(window.ts_ns):
         raise BadInput(
@@ -187,7 +196,8 @@ def _tape_hash(data: MarketData, universe: Universe) -> str:
     return tapes_hash({s: tape for s in universe.symbols if (tape := data.tape(s)) is not None})
 
 
-def _end_of(day: dt.date) -> int:
+def end_of(day: dt.date) -> int:
+    """Last nanosecond of a UTC day."""
     midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
     return int(midnight.timestamp()) * 1_000_000_000 - 1
 
@@ -216,7 +226,7 @@ def _run_id(
     return f"bt-{content_hash(inputs)[:16]}"
 
 
-def _inputs(
+def history_inputs(
     plan: Plan,
     found: Study,
     request: BacktestRequest,
@@ -224,6 +234,7 @@ def _inputs(
     deps: BacktestDeps,
     progress: Progress | None,
 ) -> HistoryInputs:
+    """What the history loop needs of a plan."""
     settings, symbols, window = deps.settings, plan.universe.symbols, plan.window
     market = market_path(
         window,
@@ -275,7 +286,7 @@ def _tapes(plan: Plan) -> dict[str, TapeSource]:
     return {symbol: tape for symbol, tape in found if tape is not None}
 
 
-def _readings(plan: Plan, deps: BacktestDeps) -> dict[str, dict[int, TapeReading]]:
+def plan_readings(plan: Plan, deps: BacktestDeps) -> dict[str, dict[int, TapeReading]]:
     """What the tape of each symbol says before each decided bar; empty without tapes."""
     rows, knobs = range(plan.first, plan.last + 1), deps.settings.market_intelligence
     return {

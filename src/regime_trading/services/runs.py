@@ -15,7 +15,7 @@ from regime_trading.core.ports import Runs as RunRecords
 from regime_trading.core.schemas import Mode, Proposal, RunRecord
 from regime_trading.core.settings import Settings
 from regime_trading.core.state import PipelineState, RunRequest
-from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.core.trader_profile import TraderProfile, require_baskets
 from regime_trading.engine.tape_history import tapes_hash
 from regime_trading.engine.universe import AD_HOC, choose_accounts, choose_universe
 
@@ -87,6 +87,7 @@ class RunService:
     sealer: RecordSealer
     store: ArtifactStore
     flow: Flow
+    in_force: Callable[[TraderProfile, int], TraderProfile]
 
     def run(self, ask: Ask) -> Finished:
         """Run the pipeline, or verify and re-use the identical run that was made before.
@@ -112,7 +113,7 @@ class RunService:
         """
         request = self.flow.request(run_id)
         for name, found in (
-            ("config_hash", self._config_hash(request.accounts)),
+            ("config_hash", self._config_hash(request.accounts, request.as_of_ns)),
             ("code_version", self.code_version),
         ):
             if (expected := getattr(request, name)) != found:
@@ -126,6 +127,8 @@ class RunService:
                 expected="one of a basket, symbols and a proposal", found="several", where="request"
             )
         profiles = self._profiles(ask)
+        if not ask.symbols and ask.proposal is None:
+            require_baskets(profiles)
         source = self.source(ask.source)
         as_of_ns = _last_bar(source, ask.as_of_ns)
         chosen = choose_universe(
@@ -149,7 +152,7 @@ class RunService:
             "notes": chosen.notes,
             "data_hash": source.window(until=as_of_ns, symbols=symbols).content_hash(),
             "tape_hash": tapes_hash({s: tape for s in traded if (tape := source.tape(s)) is not None}),
-            "config_hash": self._config_hash(accounts),
+            "config_hash": self._config_hash(accounts, as_of_ns),
             "ledger_hash": content_hash([book for _, book in books]),
             "code_version": self.code_version,
         }
@@ -167,8 +170,10 @@ class RunService:
             raise BadInput(expected="a basket that an account follows", found=ask.basket, where="basket")
         return following
 
-    def _config_hash(self, accounts: Iterable[str]) -> str:
-        own = {p.account: p.config_hash for p in self.profiles if p.account in accounts}
+    def _config_hash(self, accounts: Iterable[str], as_of_ns: int) -> str:
+        """Hash of the settings and of the configurations in force, session overrides included."""
+        mine = (self.in_force(p, as_of_ns) for p in self.profiles if p.account in accounts)
+        own = {profile.account: profile.config_hash for profile in mine}
         return content_hash({"settings": self.settings.content_hash(), "profiles": own})
 
     def can_resume(self, run_id: str) -> bool:

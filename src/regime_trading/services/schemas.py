@@ -7,11 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from regime_trading.core import schemas, settings, state, trader_profile, traders
+from regime_trading.core import requests, schemas, settings, state, trader_profile, traders
 from regime_trading.core.errors import BadInput
 
 _MODELS: tuple[type[BaseModel], ...] = (
+    requests.MarketSnapshot,
+    requests.PMRequest,
     schemas.AccountState,
+    schemas.ConstraintSnapshot,
     schemas.DataHealth,
     schemas.InstrumentSpec,
     schemas.MicrostructureFeatures,

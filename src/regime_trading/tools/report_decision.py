@@ -98,7 +98,7 @@ def _account_facts(item: AccountRun) -> Facts:
     d = item.decision
     before, after = (words(s.name) for s in (d.trading_state_before, d.trading_state_after))
     facts: list[tuple[str, Value]] = [
-        ("Equity", num(money(float(d.equity), item.currency))),
+        ("Equity", "not known" if d.equity is None else num(money(float(d.equity), item.currency))),
         ("Trading state", after if before == after else f"{before} → {after}"),
         ("May send", words(d.authority.name)),
         ("Throttle", num(percent(float(d.throttle), 0))),

@@ -133,7 +133,7 @@ def _glance_cells(item: AccountRun) -> tuple[Value, ...]:
         d.account,
         tag(words(d.outcome.value), OUTCOME_TONES[d.outcome]),
         state_tag(d.trading_state_after),
-        num(money(float(d.equity), item.currency)),
+        "not known" if d.equity is None else num(money(float(d.equity), item.currency)),
         num(percent(float(sum(abs(t.current_w) for t in d.targets)))),
         num(percent(float(sum(abs(t.target_w) for t in d.targets)))),
         rule_list(d.binding_rules) or "no rule",

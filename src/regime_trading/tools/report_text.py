@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
 import numpy as np
 
@@ -14,54 +12,6 @@ from regime_trading.core.rules import RULE_BY_ID, Guard
 
 MISSING = "–"
 NBSP = "\u00a0"
-
-Unit = Literal[
-    "equity", "share", "move", "annual", "adv", "money", "bars", "returns", "symbols", "positions", "seconds",
-    "confidence", "condition", "bp",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """Unit of a rule's value and limit; ``at_least`` = the value must not fall below the limit."""
-
-    unit: Unit
-    at_least: bool = False
-
-
-MEASURES: dict[str, Measure] = {
-    "DS-01": Measure("bars"),
-    "DS-02": Measure("symbols"),
-    "DS-03": Measure("move"),
-    "DS-04": Measure("bp"),
-    "DS-05": Measure("share", at_least=True),
-    "DS-11": Measure("bars"),
-    "DS-12": Measure("returns", at_least=True),
-    "DS-14": Measure("bars"),
-    "UT-01": Measure("condition"),
-    "UT-02": Measure("condition"),
-    "UT-04": Measure("condition"),
-    "UT-06": Measure("seconds", at_least=True),
-    "UT-14": Measure("condition"),
-    "LD-01": Measure("money"),
-    "LD-02": Measure("share"),
-    "LD-03": Measure("money"),
-    "LD-13": Measure("money"),
-    "VT-01": Measure("annual"),
-    "VT-04": Measure("confidence", at_least=True),
-    "VT-06": Measure("symbols"),
-    "CC-01": Measure("equity"),
-    "CC-02": Measure("equity"),
-    "CC-03": Measure("equity"),
-    "CC-04": Measure("equity"),
-    "CC-08": Measure("positions"),
-    "XL-03": Measure("equity"),
-    "XL-04": Measure("equity"),
-    "XL-05": Measure("bp"),
-    "XL-06": Measure("equity"),
-    "XL-07": Measure("money", at_least=True),
-}
-"""How each rule measures. A test holds this against the registry."""
 
 GUARD_TITLES: dict[Guard, str] = {
     Guard.DATA_SANITY: "Guard 1 · data sanity",
@@ -90,7 +40,7 @@ def utilisation(rule_id: str, value: F8 | float, limit: F8 | float) -> F8:
     float64, the broadcast shape; NaN = not known.
     """
     top, bottom = np.asarray(value, dtype=np.float64), np.asarray(limit, dtype=np.float64)
-    if rule_id in MEASURES and MEASURES[rule_id].at_least:
+    if rule_id in RULE_BY_ID and RULE_BY_ID[rule_id].measure.at_least:
         top, bottom = bottom, top
     with np.errstate(divide="ignore", invalid="ignore"):
         used = np.where((bottom == 0) & (top == 0), 0.0, np.abs(top / bottom))
@@ -174,7 +124,7 @@ def rule_value(rule_id: str, value: float | None, currency: str) -> str:
         return MISSING
     if math.isinf(value):
         return "no limit"
-    unit = MEASURES[rule_id].unit if rule_id in MEASURES else "condition"
+    unit = RULE_BY_ID[rule_id].measure.unit if rule_id in RULE_BY_ID else "condition"
     match unit:
         case "money":
             return money(value, currency)

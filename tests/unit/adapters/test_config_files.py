@@ -13,6 +13,7 @@ from regime_trading.adapters.config_files import (
     Configuration,
     known_zones,
     load_configuration,
+    load_firms,
     load_profiles,
     load_settings,
 )
@@ -281,3 +282,84 @@ def test_a_platform_override_is_traced_to_the_settings_file(tmp_path: Path) -> N
     assert (step.layer, step.name, step.value, step.winning) == ("defaults", "platform", "0.9", True)
     assert step.file is not None
     assert Path(step.file).read_text().splitlines()[(step.line or 0) - 1].strip() == "max_net: 0.90"
+
+
+# --- one firm's problem -----------------------------------------------------------------------------------------
+
+
+def changed(folder: Path, old: str, new: str) -> tuple[Path, Path]:
+    """The shipped files with one change to the traders."""
+    text = (CONFIG / "traders.yaml").read_text()
+    assert old in text
+    (folder / "traders.yaml").write_text(text.replace(old, new, 1))
+    return CONFIG / "settings.yaml", folder / "traders.yaml"
+
+
+KESTREL = ["kestrel-lane/eval-100k", "kestrel-lane/growth"]
+PIER = ["north-pier/core", "north-pier/defensive"]
+
+ISOLATED = [
+    ('sigma_target: "0.08"', 'sigma_target: "0.20"', "north-pier", PIER),  # does not merge
+    ("display_name: North Pier Core", "dislay_name: x", "north-pier", PIER),  # cannot be typed
+    ("zone: America/New_York", "zone: CET+1", "north-pier", PIER),
+    ("zone: Europe/Prague", "zone: CET+1", "kestrel-lane", KESTREL),  # in the preset its account names
+    ('soft: "0.60"', 'soft: "0.99"', "kestrel-lane", KESTREL),
+    ("presets: [eval_static_100k@1]", "presets: []", "kestrel-lane", KESTREL),
+    ("- id: defensive", "- id: core", "north-pier", ["north-pier/core"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "firm", "accounts"), ISOLATED)
+def test_a_problem_of_one_firm_stops_that_firm(
+    tmp_path: Path, shipped: Configuration, old: str, new: str, firm: str, accounts: list[str]
+) -> None:
+    loaded = load_firms(*changed(tmp_path, old, new))
+    assert [p.account for p in loaded.profiles] == [a for a in (*PIER, *KESTREL) if not a.startswith(firm)]
+    (broken_firm,) = loaded.broken
+    assert (broken_firm.firm_id, list(dict.fromkeys(broken_firm.accounts))) == (firm, accounts)
+    whole = {p.account: p.config_hash for p in shipped.profiles}
+    assert all(whole[p.account] == p.config_hash for p in loaded.profiles)
+    with pytest.raises(InvalidConfig) as error:
+        load_configuration(*changed(tmp_path, old, new))
+    assert set(broken_firm.findings) <= set(error.value.findings)
+
+
+def test_what_ships_is_whole(shipped: Configuration) -> None:
+    loaded = load_firms(CONFIG / "settings.yaml", CONFIG / "traders.yaml")
+    assert loaded.broken == ()
+    assert loaded.profiles == shipped.profiles
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("schema_version: 1", "schema_version: 2"),
+        ("schema_version: 1", "schema_version: 1\nnonsense: 1"),
+        ("- id: kestrel-lane", "- id: north-pier"),  # nobody can tell them apart
+        ("    name: Kestrel", "    id: again\n    name: Kestrel"),
+    ],
+)
+def test_a_problem_of_all_of_them_stops_everything(tmp_path: Path, old: str, new: str) -> None:
+    with pytest.raises(BadInput):
+        load_firms(*changed(tmp_path, old, new))
+
+
+def test_lines_stay_those_of_the_file(tmp_path: Path) -> None:
+    """Although the first firm is left out, what is said of the second one is where it stands."""
+    text = (CONFIG / "traders.yaml").read_text()
+    one = text.replace("display_name: North Pier Core", "dislay_name: x", 1)
+    two = one.replace('daily_loss: "0.025"', 'daily_loss: "0.25"', 1)
+    third = two + text[text.index("  - id: kestrel-lane") :].replace("id: kestrel-lane", "id: third", 1)
+    (tmp_path / "traders.yaml").write_text(third)
+    loaded = load_firms(CONFIG / "settings.yaml", tmp_path / "traders.yaml")
+    assert [p.account for p in loaded.profiles] == ["third/eval-100k", "third/growth"]
+    first, second = loaded.broken
+    assert (first.firm_id, second.firm_id) == ("north-pier", "kestrel-lane")
+    (finding,) = second.findings
+    assert finding.line == text[: text.index('daily_loss: "0.025"')].count("\n") + 1
+    for path, steps in loaded.profiles[1].provenance.items():
+        for step in steps:
+            if step.file is not None and step.file.endswith("traders.yaml"):
+                assert any(
+                    f"{key}:" in third.splitlines()[(step.line or 0) - 1] for key in path.split(".")[-2:]
+                )

@@ -11,19 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, event, inspect, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 from tests import record_samples as sample
+from tests.unit.core.test_trader_profile import profile
 
-from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlRuns, open_database, sqlite_url
-from regime_trading.adapters.database.engine import reading
+from regime_trading.adapters.database import (
+    SqlAuditLog,
+    SqlLastGood,
+    SqlLedger,
+    SqlOverrides,
+    SqlRuns,
+    open_database,
+    sqlite_url,
+)
+from regime_trading.adapters.database.engine import MIGRATIONS, reading
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, METADATA, OUTBOX, WAL
 from regime_trading.core.audit import verify_chain
-from regime_trading.core.errors import BadInput, NotDurable, RegimeError
+from regime_trading.core.errors import BadInput, CheckFailed, NotDurable, RegimeError
+from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.schemas import Mode, OrderStatus, RunRecord
 
 REPOSITORY = Path(__file__).parents[3]
@@ -403,3 +415,66 @@ def test_two_ledgers_on_one_engine_keep_their_firms_apart(engine: Engine) -> Non
     )
     ledger_of(engine).mark_orders(receipt, {sample.orders(1)[0].client_order_id: OrderStatus.FILLED})
     assert other.load("beta/main", 2**62)[2] == sample.orders(1)  # type: ignore[index]
+
+
+# --- configurations over time -------------------------------------------------------------------------------
+
+
+def test_a_database_of_the_foundation_is_brought_up_to_date(url: str) -> None:
+    """Rows that were there before the second migration are there after it."""
+    before = create_engine(url)
+    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with before.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    before.dispose()
+    assert not inspect(before).has_table("session_overrides")
+    engine = open_database(url)
+    commit(ledger_of(engine), 1)
+    assert inspect(engine).has_table("session_overrides")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    assert not inspect(engine).has_table("last_good_configs")
+    assert ledger_of(open_database(url)).load("alpha/main", 2**62) is not None
+
+
+def override() -> SessionOverride:
+    return SessionOverride(
+        account="alpha/main", path="risk.gross", value="0.5", reason="a bad day", created_by="local",
+        created_at_ns=1, expires_at_ns=2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"0.5"', '"0.9"'), ('"expires_at_ns":2', '"expires_at_ns":3'), ("{", "")]
+)
+def test_an_altered_override_is_noticed(engine: Engine, old: str, new: str) -> None:
+    store = SqlOverrides(engine, firm_id="alpha")
+    store.add(override(), lambda stored: None)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE session_overrides SET body = replace(body, :old, :new)"), {"old": old, "new": new}
+        )
+    with pytest.raises(CheckFailed, match=f"session override {override().override_id} of alpha/main"):
+        store.of("alpha/main")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        """profile = replace(profile, '"max_gross":"1"', '"max_gross":"2"')""",
+        "profile = replace(profile, 'CC-02', 'CC-99')",
+        "profile = 'nonsense'",
+        "config_hash = replace(config_hash, substr(config_hash, 1, 1), 'x')",
+    ],
+)
+def test_a_configuration_that_does_not_verify_is_none(engine: Engine, change: str) -> None:
+    store = SqlLastGood(engine, firm_id="firm")
+    store.accept([profile()], 5)
+    assert store.get("firm/acc") is not None
+    with engine.begin() as connection:
+        assert connection.execute(text(f"UPDATE last_good_configs SET {change}")).rowcount == 1
+    assert store.get("firm/acc") is None

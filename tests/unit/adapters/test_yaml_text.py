@@ -59,7 +59,14 @@ AMBIGUOUS = [
 def test_ambiguous_values_must_be_quoted(value: str) -> None:
     assert refused(f"x: 1\na: {{b: {value}}}").startswith("f.yaml:2 a.b: expected a value that every reader")
     assert parse(f'a: {{b: "{value}"}}') == {"a": {"b": value}}
-    assert "f.yaml:1" in refused(f"{value}: 1")
+    if value != "y":
+        assert "f.yaml:1" in refused(f"{value}: 1")
+
+
+def test_one_letter_may_name_a_number() -> None:
+    assert parse("steps: [{n: 2, y: 3}]") == {"steps": [{"n": 2, "y": 3}]}
+    for key in ("N", "Y", "no", "off"):
+        assert "f.yaml:1" in refused(f"{key}: 1")
 
 
 def test_a_yaml_1_1_header_changes_nothing() -> None:

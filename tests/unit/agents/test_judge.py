@@ -19,7 +19,7 @@ from regime_trading.core.state import Approval, DecisionReceipt, PipelineState, 
 CONFIG = Path(__file__).parents[3] / "config"
 PROFILE = load_configuration(CONFIG / "settings.yaml", CONFIG / "traders.yaml").profiles[0]
 T, H, CODE = 1_672_347_600_000_000_000, "a" * 64, "0.1.0+x"
-DEPS: Any = SimpleNamespace(profile=lambda account: PROFILE)
+DEPS: Any = SimpleNamespace(profile=lambda account, as_of_ns: PROFILE)
 
 
 def target(symbol: str, proposed: str, current: str, goal: str, held: str, wanted: str, step: str) -> Target:

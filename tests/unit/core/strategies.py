@@ -13,7 +13,9 @@ from regime_trading.core.risk_layers import adapter
 from regime_trading.core.rules import (
     RULES,
     UNLIMITED,
+    Direction,
     FreezeWindows,
+    MaxContracts,
     Merge,
     NewsMode,
     Release,
@@ -27,7 +29,9 @@ SYMBOLS = st.lists(st.sampled_from("ABCDE"), max_size=4)
 POOL: list[Any] = [
     True, False, 0, 1, 2, 3, 20, 30, 60, 300, 1000, UNLIMITED,
     *("0", "0.01", "0.05", "0.1", "0.25", "0.5", "0.6", "0.75", "0.9", "1", "1.5", "2", "8", "100", "1e7"),
-    *Release.__members__, *NewsMode, "exit", "anchor", "initial", "balance", "equity", "max",
+    *Release.__members__, *NewsMode, "exit", "reduce_only", "block", "half", "weekend", "daily", "15:08", "23:00",
+    "2020-03-02", "Europe/Prague", "America/Chicago", "anchor", "initial", "balance", "equity", "max",
+    "REDUCE_ONLY", "FLATTEN", "none", "shift", "unitized", "rebase", "continue", "BLOCK", "EXIT", "never", "always",
 ]  # fmt: skip
 
 
@@ -51,13 +55,25 @@ def windows() -> st.SearchStrategy[list[dict[str, str]]]:
     return st.lists(one, max_size=3)
 
 
+@st.composite
+def scalings(draw: st.DrawFn) -> list[dict[str, str]]:
+    """Steps of rising profit and no fewer contracts."""
+    at = sorted(draw(st.sets(st.integers(-2, 8), max_size=4)))
+    n = sorted(draw(st.lists(st.integers(0, 9), min_size=len(at), max_size=len(at))))
+    return [{"eod_profit_ge": str(a * 500), "n": str(c)} for a, c in zip(at, n, strict=True)]
+
+
 @functools.cache
 def raw_values(params: type[RuleParams], name: str) -> st.SearchStrategy[Any]:
     """Values of one parameter as a file may write them."""
     if (params, name) == (TrailingDrawdown, "ladder"):
         return ladders()
+    if (params, name) == (MaxContracts, "scaling"):
+        return scalings()
     if (params, name) == (FreezeWindows, "windows"):
         return windows()
+    if (params, name) == (Direction, "hedge_groups"):
+        return st.lists(st.sampled_from([["A", "B"], ["B", "C"], ["C", "A", "E"]]), max_size=3)
     if merge_of(params, name) in {Merge.UNION, Merge.INTERSECT}:
         return SYMBOLS
     return st.sampled_from([raw for raw in POOL if _valid(params, name, raw)])

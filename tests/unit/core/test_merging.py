@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.core.strategies import PARAMS, ladders, values
+from tests.unit.core.strategies import PARAMS, ladders, scalings, values
 
-from regime_trading.core.merging import combine, in_order, ladder_strictness, stricter_or_equal
+from regime_trading.core.merging import combine, in_order, ladder_strictness, steps_at, stricter_or_equal
 from regime_trading.core.rules import (
     AllowList,
     DailyLoss,
@@ -19,12 +19,14 @@ from regime_trading.core.rules import (
     FreezeWindow,
     FreezeWindows,
     Gross,
+    MaxContracts,
     Merge,
     NewsBlackout,
     NewsMode,
     Release,
     RuleParams,
     Rung,
+    ScalingStep,
     SmallOrders,
     TrailingDrawdown,
     merge_of,
@@ -110,6 +112,13 @@ EXAMPLES: list[tuple[type[RuleParams], str, Any, Any]] = [
     (TrailingDrawdown, "ladder", (Rung(at="0.05", action="LOCKED"),), (Rung(at="0.05", action="FLATTEN"),)),
     (TrailingDrawdown, "ladder", (Rung(at="0.04", action="0.5"),), (Rung(at="0.05", action="0.5"),)),
     (TrailingDrawdown, "ladder", (Rung(at="0.04", action="0.5"),), ()),
+    (MaxContracts, "scaling", (ScalingStep(eod_profit_ge="0", n="2"),), ()),
+    (
+        MaxContracts,
+        "scaling",
+        (ScalingStep(eod_profit_ge="0", n="2"),),
+        (ScalingStep(eod_profit_ge="0", n="3"),),
+    ),
 ]
 
 
@@ -118,6 +127,16 @@ def test_directions(params: type[RuleParams], name: str, strict: Any, loose: Any
     assert stricter_or_equal(params, name, strict, loose)
     assert not stricter_or_equal(params, name, loose, strict)
     assert combine(params, name, strict, loose) == combine(params, name, loose, strict) == strict
+
+
+@unhurried
+@given(scalings(), scalings(), st.integers(-3, 10))
+def test_scaling_plans_meet_pointwise(a: Any, b: Any, profit: int) -> None:
+    first, second = MaxContracts(scaling=a).scaling, MaxContracts(scaling=b).scaling
+    met = combine(MaxContracts, "scaling", first, second)
+    MaxContracts(scaling=met)  # still rising
+    x = Decimal(profit * 250)
+    assert steps_at(met, x) == min(steps_at(first, x), steps_at(second, x))
 
 
 def test_values_without_direction() -> None:

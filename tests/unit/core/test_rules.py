@@ -36,7 +36,9 @@ NO_UNIT = {Merge.FIXED, Merge.ORDERED, Merge.PROTECT}  # switches and choices
 
 
 def test_ids_keys_and_models_are_unique_and_guards_in_order() -> None:
-    assert len(RULE_BY_ID) == len(RULE_BY_KEY) == len(RULES)
+    names = [name for spec in RULES for name in (spec.key, *spec.aliases)]
+    assert len(names) == len(set(names)) == len(RULE_BY_KEY)
+    assert len(RULE_BY_ID) == len(RULES)
     assert len({spec.params for spec in RULES}) == len(RULES)
     assert {spec.guard for spec in RULES} == set(Guard)
     assert [spec.guard for spec in RULES] == sorted(spec.guard for spec in RULES)

@@ -20,6 +20,7 @@ from tests.unit.core.strategies import risks
 
 from regime_trading.core.errors import BadInput
 from regime_trading.core.merging import stricter_or_equal
+from regime_trading.core.profile_merge import merge_firms, merge_profiles
 from regime_trading.core.risk_layers import LayerKind, RiskLayer
 from regime_trading.core.risk_stack import (
     RiskStack,
@@ -48,8 +49,8 @@ from regime_trading.core.settings import InvalidConfig, Settings
 from regime_trading.core.trader_profile import (
     SessionOverride,
     TraderProfile,
+    check_override,
     explain,
-    merge_profiles,
     with_overrides,
 )
 from regime_trading.core.traders import TradersConfig
@@ -157,9 +158,10 @@ def test_a_looser_value_is_never_silent(firm: dict[str, Any], account: dict[str,
             continue
         for name, raw in given_params.items():
             if merge_of(params, name) is not Merge.UNION:
-                said = params.model_validate({**above.values[key], name: raw})
+                said = getattr(params.model_validate({**above.values[key], name: raw}), name)
                 got = below.values[key][name]
-                assert got == getattr(said, name) or sorted(got) == sorted(set(getattr(said, name)))
+                assert stricter_or_equal(params, name, got, said)
+                assert stricter_or_equal(params, name, said, got)
 
 
 @unhurried
@@ -382,7 +384,7 @@ def test_each_mistake_has_its_own_words(risk: dict[str, Any], expected: str) -> 
         ({}, {"initial_capital": None}, "initial_capital"),
         ({}, {"lifecycle": {}}, "lifecycle"),
         ({}, {"account_type": "prop_eval"}, "lifecycle"),
-        ({}, {"preset": "eval@1"}, "preset"),
+        ({"presets": []}, {"preset": "eval@1"}, "preset"),
         ({"presets": ["other@1"]}, {}, "presets"),
         ({"presets": ["eval@1"]}, {"preset": "eval@1", "initial_capital": "7"}, "initial_capital"),
     ],
@@ -401,6 +403,117 @@ def test_ids_are_used_once_and_flows_name_accounts() -> None:
     flow = {"account": "firm/akk", "date": "01-15", "amount": "1"}
     (finding,) = findings_of(base, settings(backtest={"flows": [flow]}))
     assert "'firm/acc'" in finding.expected
+
+
+def test_a_firm_without_a_list_allows_every_preset() -> None:
+    config = traders({}, {"preset": "eval@1"}, presets={"eval@1": EVAL})
+    assert merge_profiles(config, settings())[0].preset_ref == "eval@1"
+
+
+def test_shadow_and_live_leave_the_capital_to_the_broker() -> None:
+    for mode in ("shadow", "gated_live"):
+        one = merge_profiles(traders({}, {"mode": mode, "initial_capital": None}), settings())[0]
+        assert one.stated_capital is None
+        with pytest.raises(BadInput, match="account firm/acc: expected an initial_capital"):
+            _ = one.initial_capital
+
+
+def test_an_account_is_its_own_unless_it_is_evaluated() -> None:
+    plain = merge_profiles(traders({}, {"account_type": None}), settings())[0]
+    evaluation = {"account_type": None, "lifecycle": {"profit_target": "3000"}, "initial_capital": "50000"}
+    trial = merge_profiles(traders({}, evaluation), settings())[0]
+    assert (plain.account_type, trial.account_type) == ("own", "prop_eval")
+
+
+@pytest.mark.parametrize(
+    ("terms", "share"),
+    [
+        ({"profit_target": "3000"}, "0.06"),
+        ({"profit_target": "3000", "profit_target_pct": "0.08"}, "0.08"),
+        ({"profit_target": "3000", "profit_target_pct": "0.02"}, "0.06"),
+        ({"profit_target": "1", "start": "2026-12-01", "end": "2026-12-01"}, "0.00002"),
+    ],
+)
+def test_the_greater_target_counts(terms: dict[str, str], share: str) -> None:
+    account = {"account_type": "prop_eval", "lifecycle": terms, "initial_capital": "50000"}
+    life = merge_profiles(traders({}, account), settings())[0].lifecycle
+    assert life is not None
+    assert life.profit_target_pct == Decimal(share)
+
+
+def test_a_target_beyond_reach_is_refused() -> None:
+    account = {"account_type": "prop_eval", "lifecycle": {"profit_target": "200000"}}
+    (finding,) = findings_of(traders({}, account))
+    assert finding.path == "firms.0.accounts.0.lifecycle.profit_target"
+
+
+def test_a_universe_is_rules_by_another_name() -> None:
+    narrowed = merge_profiles(
+        traders({"universe": {"allow": ["A", "B", "C"], "deny": ["X"]}}, {"universe": {"allow": ["C"], "deny": ["Y"]}}),
+        settings(),
+    )  # fmt: skip
+    assert narrowed[0].rules["UT-01"].model_dump()["symbols"] == ("C",)
+    assert narrowed[0].params(DenyList).symbols == ("X", "Y")
+
+
+def test_a_universe_may_not_widen() -> None:
+    config = traders({"universe": {"allow": ["A"]}}, {"universe": {"allow": ["B"]}})
+    (finding,) = findings_of(config)
+    assert (finding.path, finding.direction) == ("universe.allow", "looser")
+    assert finding.layers == ("firm firm", "account firm/acc")
+    (finding,) = findings_of(traders({"universe": {"deny": None}}))
+    assert finding.path == "universe.deny"
+
+
+# --- one firm's problem -------------------------------------------------------------------------------------
+
+
+def two_firms(broken: dict[str, Any], **more: Any) -> TradersConfig:
+    """A firm with a problem before one without."""
+    good = {"id": "good", "name": "Good", "accounts": [{"id": "acc", "mode": "dry_run", **TERMS}]}
+    bad = {**good, "id": "bad", "name": "Bad", **broken}
+    return TradersConfig.model_validate({"firms": [bad, good], **more})
+
+
+def test_a_firm_with_a_problem_does_not_stop_another() -> None:
+    merged = merge_firms(two_firms({"risk": {"grss": 1}}), settings())
+    assert [p.account for p in merged.profiles] == ["good/acc"]
+    assert list(merged.by_firm) == ["bad"]
+    assert merged.common == merged.idle == ()
+    alone = merge_firms(two_firms({}), settings())
+    assert [p.account for p in alone.profiles] == ["bad/acc", "good/acc"]
+    assert alone.profiles[1] == merged.profiles[0]
+
+
+def test_a_broken_preset_stops_the_firms_that_name_it() -> None:
+    presets = {"eval@1": {**EVAL, "risk": {"grss": 1}}, "idle@1": {"risk": {"nett": 1}}}
+    named = {"accounts": [{"id": "acc", "mode": "dry_run", "preset": "eval@1"}]}
+    merged = merge_firms(two_firms(named, presets=presets), settings())
+    assert [p.account for p in merged.profiles] == ["good/acc"]
+    assert [f.path for f in merged.by_firm["bad"]] == ["risk.grss"]
+    assert [f.path for f in merged.idle] == ["risk.nett"]
+
+
+def test_what_is_above_the_firms_stops_all_of_them() -> None:
+    merged = merge_firms(two_firms({}), settings(rules={"grss": 1}))
+    assert merged.profiles == ()
+    assert [f.path for f in merged.common] == ["rules.grss"]
+
+
+def test_two_firms_of_one_name_are_both_stopped() -> None:
+    merged = merge_firms(two_firms({"id": "good"}), settings())
+    assert merged.profiles == ()
+    assert list(merged.by_firm) == ["good"]
+
+
+def test_a_flow_of_a_firm_that_cannot_be_read_is_no_problem() -> None:
+    flows = settings(backtest={"flows": [{"account": "gone/acc", "date": "01-15", "amount": "1"}]})
+    merged = merge_firms(two_firms({}), flows)
+    assert [f.path for f in merged.idle] == ["backtest.flows.0"]
+    assert len(merged.profiles) == 2
+    assert merge_firms(two_firms({}), flows, absent={"gone"}).findings == ()
+    own = settings(backtest={"flows": [{"account": "good/akk", "date": "01-15", "amount": "1"}]})
+    assert [f.path for f in merge_firms(two_firms({}), own).by_firm["good"]] == ["backtest.flows.0"]
 
 
 def test_every_problem_is_reported_at_once() -> None:
@@ -433,8 +546,9 @@ def test_every_risk_parameter_is_explained() -> None:
     assert paths <= set(told.provenance)
 
 
-def override(path: str, value: Any, expires_at_ns: int = 100) -> SessionOverride:
-    return SessionOverride(path=path, value=value, reason="a bad day", expires_at_ns=expires_at_ns)
+def override(path: str, value: Any, expires_at_ns: int = 100, **more: Any) -> SessionOverride:
+    said = {"account": "firm/acc", "reason": "a bad day", "created_by": "local", "exact": True, **more}
+    return SessionOverride(path=path, value=value, created_at_ns=0, expires_at_ns=expires_at_ns, **said)
 
 
 def test_an_override_tightens_until_it_expires() -> None:
@@ -446,6 +560,23 @@ def test_an_override_tightens_until_it_expires() -> None:
     assert with_overrides(base, [override("risk.sigma_target", "0.05")], as_of_ns=100) == base
     deeper = with_overrides(tight, [override("risk.sigma_target.sigma_target", "0.04")], as_of_ns=99)
     assert len(deeper.session_overrides) == 2
+    other = override("risk.sigma_target", "0.05", account="firm/other")
+    assert with_overrides(base, [other], as_of_ns=99) == base
+
+
+def test_an_override_that_the_configuration_has_overtaken_changes_nothing() -> None:
+    stricter = profile({"sigma_target": "0.04"})
+    still = with_overrides(stricter, [override("risk.sigma_target", "0.05")], as_of_ns=0)
+    assert still.params(BookVolatility).sigma_target == Decimal("0.04")
+    assert still.config_hash == stricter.config_hash
+    assert [step.winning for step in explain(still, "risk.sigma_target")] == [False, True, False]
+
+
+def test_overrides_say_the_same_in_any_order() -> None:
+    two = [override("risk.sigma_target", "0.05"), override("risk.sigma_target", "0.06", created_by="second")]
+    one, other = (with_overrides(profile(), order, as_of_ns=1) for order in (two, two[::-1]))
+    assert one == other
+    assert one.params(BookVolatility).sigma_target == Decimal("0.05")
 
 
 @pytest.mark.parametrize(
@@ -463,8 +594,23 @@ def test_an_override_tightens_until_it_expires() -> None:
 def test_an_override_that_does_not_tighten_is_refused(path: str, value: Any) -> None:
     strict = profile({"news": {"mode": "no_trade"}})
     with pytest.raises(InvalidConfig):
-        with_overrides(strict, [override(path, value)], as_of_ns=0)
+        check_override(strict, override(path, value))
     assert strict.params(NewsBlackout).mode == "no_trade"
+
+
+def test_a_looser_override_names_both_layers() -> None:
+    strict = profile({"news": {"mode": "no_trade"}})
+    with pytest.raises(InvalidConfig) as error:
+        check_override(strict, override("risk.news.mode", "no_increase"))
+    (finding,) = error.value.findings
+    assert finding.layers[0] == "firm firm"
+    assert finding.layers[1].startswith("session override ") and finding.layers[1].endswith("(a bad day)")
+    assert (finding.path, finding.direction) == ("risk.news.mode", "looser")
+
+
+def test_an_override_is_of_its_account() -> None:
+    with pytest.raises(InvalidConfig, match="firm/acc, found firm/other"):
+        check_override(profile(), override("risk.gross", "0.5", account="firm/other"))
 
 
 def test_the_hash_is_the_documented_one() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from regime_trading.core.rules import Release
+from regime_trading.core.rules import LATCHING_RULES, Release
 from regime_trading.core.traders import Lifecycle
 from regime_trading.engine.attempts import (
     AttemptClock,
@@ -18,7 +18,7 @@ from regime_trading.engine.attempts import (
     next_attempts,
 )
 from regime_trading.engine.cycle import opening
-from regime_trading.guards.snapshot import LATCHING_RULES, States
+from regime_trading.guards.snapshot import States
 
 LIFE = Lifecycle(profit_target_pct="0.08", min_trading_days=2, max_sessions=10)
 CAPITAL = 100_000.0

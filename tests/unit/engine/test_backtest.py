@@ -162,7 +162,10 @@ def crash(at: int, size: float, n_bars: int = 60) -> np.ndarray:
 
 def test_a_daily_loss_latches_flattens_and_ends_with_the_trading_day() -> None:
     strict = rules(
-        LD_01={"limit_pct": "0.02"}, LD_02={"ladder": []}, DS_03={"abs_move": "0.5", "k_sigma": "50"}
+        LD_01={"limit_pct": "0.02"},
+        LD_02={"ladder": []},
+        DS_03={"abs_move": "0.5", "k_sigma": "50"},
+        LD_08={"enabled": False},
     )
     result, bodies = record(history(market(crash(20, 0.024)), [strict]))
     (latch,) = of_type(bodies[0], "LATCH")
@@ -182,6 +185,7 @@ def test_simulated_operators_release_a_drawdown_latch_after_their_sessions(
         LD_01={"limit_pct": "unlimited"},
         LD_02={"ladder": [["0.05", "0.5"], ["0.10", "FLATTEN"]], "ramp_sessions": 4},
         DS_03={"abs_move": "0.5", "k_sigma": "50"},
+        LD_08={"enabled": False},
     )
     operators = Operators(MANUAL=patience, DUAL=20)  # type: ignore[arg-type]
     result, bodies = record(history(market(crash(20, 0.14)), [ladder], operators=operators))
@@ -200,6 +204,7 @@ def test_a_locked_rung_is_rebased_by_two_people_and_trading_resumes_in_full() ->
         LD_01={"limit_pct": "unlimited"},
         LD_02={"ladder": [["0.10", "LOCKED"]], "ramp_sessions": 2},
         DS_03={"abs_move": "0.5", "k_sigma": "50"},
+        LD_08={"enabled": False},
     )
     result, _ = record(history(market(crash(20, 0.14)), [ladder], operators=Operators(MANUAL=2, DUAL=3)))
     (span,) = result.latches
@@ -214,9 +219,13 @@ def test_a_firm_wide_loss_stops_every_account_of_that_firm_and_no_other() -> Non
         LD_02={"ladder": []},
         LD_13={"limit_pct": "0.02"},
         DS_03={"abs_move": "0.5", "k_sigma": "50"},
+        LD_08={"enabled": False},
     )
     free = rules(
-        LD_01={"limit_pct": "unlimited"}, LD_02={"ladder": []}, DS_03={"abs_move": "0.5", "k_sigma": "50"}
+        LD_01={"limit_pct": "unlimited"},
+        LD_02={"ladder": []},
+        DS_03={"abs_move": "0.5", "k_sigma": "50"},
+        LD_08={"enabled": False},
     )
     result, _ = record(history(market(crash(20, 0.05)), [firm, firm, free, free]))
     assert result.trading_state[20].tolist() == [2, 2, 0, 0]
@@ -232,6 +241,7 @@ def test_evaluations_run_attempt_after_attempt_with_fresh_capital() -> None:
         LD_02={"ladder": []},
         LD_03={"limit_pct": "0.10"},
         DS_03={"abs_move": "0.5", "k_sigma": "50"},
+        LD_08={"enabled": False},
         XL_06={"max_increase": "0.3"},
     )
     result, bodies = record(history(market(close), [params], lifecycles=[life]))

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regime_trading.core.errors import BadInput
+from regime_trading.core.rules import LATCHING_RULES
 from regime_trading.core.schemas import AccountState, Order, PortfolioSnapshot
 from regime_trading.engine.carry import Stored, carried_from, portfolio_of, state_of
 from regime_trading.engine.cycle import Carried, opening
 from regime_trading.engine.fills import Positions
-from regime_trading.guards.snapshot import LATCHING_RULES, NO_LATCH
+from regime_trading.guards.snapshot import NO_LATCH
 
 SYMBOLS = ("AAA", "BBB", "CCC")
 CAPITAL = np.array([100_000.0, 250_000.5])

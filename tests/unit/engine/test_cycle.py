@@ -11,23 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.history_samples import FREE, history, market, prices, rules
 
-from regime_trading.core.rules import Release, TradingState
+from regime_trading.core.rules import LATCHING_RULES, Release, TradingState
 from regime_trading.core.settings import Operators
 from regime_trading.engine.cycle import (
     Carried,
     Desk,
     Released,
-    add_flows,
     firm_index,
     opening,
     release,
     remember,
     restart,
-    roll_day,
 )
 from regime_trading.engine.fills import Marks, Positions
+from regime_trading.guards.anchors import add_flows, roll
 from regime_trading.guards.drawdown import drawdown_now, unit_nav
-from regime_trading.guards.snapshot import LATCHING_RULES, NO_LATCH, States, stack_params
+from regime_trading.guards.snapshot import NO_LATCH, States, stack_params
 
 CAPITAL = np.array([100_000.0, 50_000.0])
 DESK = Desk(
@@ -65,7 +64,7 @@ def test_the_day_never_goes_backwards_and_anchors_are_set_once_a_day(days: list[
     for n, day in enumerate(days):
         states = replace(states, last_equity=CAPITAL + n, last_balance=CAPITAL - n, day_flow=CAPITAL * 0 + 7)
         before = states
-        states, new = roll_day(states, np.array([day, 5]))
+        states, new = roll(states, np.array([day, 5]))
         assert new[0] == (day > seen)
         seen = max(seen, day)
         assert states.day_id[0] == seen and states.day_id[1] == 5
@@ -88,8 +87,7 @@ def test_a_flow_moves_neither_unit_value_nor_drawdown(flow: float, equity: float
     states = fresh(
         last_equity=np.array([equity, 50_000.0]), unit_hwm=np.array([max(mark, equity / 1e5), 1.0])
     )
-    held = opening(CAPITAL, 2).positions
-    moved, positions = add_flows(states, held, np.array([flow, 0.0]))
+    moved = add_flows(states, np.array([flow, 0.0]), DESK.knobs)
     assert unit_nav(moved, moved.last_equity) == pytest.approx(
         unit_nav(states, states.last_equity), rel=1e-12
     )
@@ -99,21 +97,20 @@ def test_a_flow_moves_neither_unit_value_nor_drawdown(flow: float, equity: float
     assert moved.unit_hwm is states.unit_hwm
     assert moved.day_flow.tolist() == [flow, 0.0]
     assert moved.last_equity[0] == equity + flow and moved.last_equity[1] == 50_000.0
-    assert positions.cash == pytest.approx(held.cash + np.array([flow, 0.0]), abs=1e-6)
     assert moved.units[1] == states.units[1]
 
 
 def test_without_flows_nothing_is_touched() -> None:
-    states, positions = fresh(), opening(CAPITAL, 2).positions
-    assert add_flows(states, positions, np.zeros(2)) == (states, positions)
+    states = fresh()
+    assert add_flows(states, np.zeros(2), DESK.knobs) is states
 
 
 def test_a_latch_of_the_day_ends_with_the_day_and_no_sooner() -> None:
     states = latched("LD-01", Release.NEXT_SESSION)
-    assert release(DESK, states, NEITHER, 99)[1] == ()
+    assert release(DESK, states, NEITHER, 99, 0)[1] == ()
     other = np.array([False, True])
-    assert release(DESK, states, other, 99)[1] == (), "another account's new day is not this one's"
-    after, told = release(DESK, states, BOTH, 0)
+    assert release(DESK, states, other, 99, 0)[1] == (), "another account's new day is not this one's"
+    after, told = release(DESK, states, BOTH, 0, 0)
     assert told == (Released(0, "LD-01", Release.NEXT_SESSION, by_operator=False),)
     assert (after.latch_kind == NO_LATCH).all()
 
@@ -121,9 +118,9 @@ def test_a_latch_of_the_day_ends_with_the_day_and_no_sooner() -> None:
 @pytest.mark.parametrize(("kind", "patience"), [(Release.MANUAL, 5), (Release.DUAL, 20)])
 def test_people_release_after_their_patience_in_sessions(kind: Release, patience: int) -> None:
     states = latched("LD-03", kind, session=100)
-    same, told = release(DESK, states, BOTH, 100 + patience - 1)
+    same, told = release(DESK, states, BOTH, 100 + patience - 1, 0)
     assert told == () and np.array_equal(same.latch_kind, states.latch_kind)
-    after, told = release(DESK, states, NEITHER, 100 + patience)
+    after, told = release(DESK, states, NEITHER, 100 + patience, 0)
     assert told == (Released(0, "LD-03", kind, by_operator=True),)
     assert after.latch_kind[0, LATCHING_RULES.index("LD-03")] == NO_LATCH
 
@@ -139,13 +136,13 @@ def test_people_release_after_their_patience_in_sessions(kind: Release, patience
 )
 def test_what_nobody_may_release_stays(desk: Desk, kind: Release) -> None:
     states = latched("LD-03", kind)
-    after, told = release(desk, states, BOTH, 10_000)
+    after, told = release(desk, states, BOTH, 10_000, 0)
     assert told == () and np.array_equal(after.latch_kind, states.latch_kind)
 
 
 def test_a_released_flatten_rung_is_acknowledged_and_ramps_and_the_mark_stays() -> None:
     states = replace(latched("LD-02", Release.MANUAL), rung=np.array([1, -1]), unit_hwm=np.array([1.25, 1.0]))
-    after, _ = release(DESK, states, BOTH, 5)
+    after, _ = release(DESK, states, BOTH, 5, 0)
     assert (after.acknowledged_rung[0], after.rung[0], after.ramp_left[0]) == (1, 1, 4)
     assert after.unit_hwm[0] == 1.25
     assert after.ramp_left[1] == 0
@@ -158,7 +155,7 @@ def test_a_released_lock_rebases_the_mark_to_what_the_book_is_worth() -> None:
         unit_hwm=np.array([1.25, 1.0]),
         last_equity=np.array([80_000.0, 50_000.0]),
     )
-    after, _ = release(DESK, states, BOTH, 20)
+    after, _ = release(DESK, states, BOTH, 20, 0)
     assert after.unit_hwm[0] == pytest.approx(0.8) and after.rung[0] == -1
     assert drawdown_now(after, after.last_equity)[0] == 0.0
 
@@ -205,4 +202,4 @@ def test_opening_books_are_all_cash_with_the_capital_as_the_mark() -> None:
     assert np.array_equal(books.positions.cash, CAPITAL) and not books.positions.qty.any()
     assert (unit_nav(books.states, CAPITAL) == 1.0).all() and not books.orders.any()
     day = (dt.date(2001, 1, 2) - dt.date(1970, 1, 1)).days
-    assert roll_day(books.states, np.array([day, day]))[1].all()
+    assert roll(books.states, np.array([day, day]))[1].all()

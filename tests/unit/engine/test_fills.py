@@ -190,3 +190,14 @@ def test_a_jump_in_our_favour_is_not_believed_and_one_against_us_is(
 def test_a_held_asset_that_never_had_a_price_makes_equity_unknown_not_zero() -> None:
     assert np.isnan(marked(10.0, NAN, NAN).equity[0])
     assert marked(0.0, NAN, NAN).equity[0] == 1000.0
+
+
+def test_an_order_fills_within_its_limit_or_not_at_all() -> None:
+    orders = np.array([[10.0, -10.0, 10.0]])
+    price = np.array([100.0, 100.0, 100.0])
+    free = FillCosts(0.0, 0.0, 0.0)
+    at = fill_orders(orders, price, ONE * 0, free, ONE, np.array([[100.0, 100.0, NAN]]))
+    assert at.qty.tolist() == [[10.0, -10.0, 10.0]]
+    beyond = fill_orders(orders, price, ONE * 0, free, ONE, np.array([[99.99, 100.01, 1e9]]))
+    assert beyond.qty.tolist() == [[0.0, 0.0, 10.0]]
+    assert beyond.price.tolist() == [[0.0, 0.0, 100.0]]

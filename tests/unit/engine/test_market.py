@@ -19,6 +19,7 @@ from regime_trading.adapters.market_data import open_source
 from regime_trading.core.schemas import InstrumentSpec, PriceWindow, Provides
 from regime_trading.core.settings import EvidenceSettings, ScheduledEvent, Settings
 from regime_trading.engine.desk import annual_bars, bar_slots, bars_a_day, market_path, said_by
+from regime_trading.engine.facts import FactPath
 from regime_trading.engine.histories import ResearchParams
 from regime_trading.engine.market import (
     ADV_BARS,
@@ -206,7 +207,7 @@ def test_bars_a_year_and_a_day(name: str, bar_s: int, year: float, a_day: float)
 def test_what_the_source_says_itself_needs_no_substitute() -> None:
     evidence = EvidenceSettings(volume="declared", quotes="declared", status="exchange_calendar")
     assert said_by(frozenset({Provides.CLOSE}), evidence) == (
-        frozenset({"close"}),
+        frozenset({"close", "bars"}),
         frozenset({"volume", "quotes", "status"}),
     )
     assert said_by(frozenset({Provides.CLOSE, Provides.VOLUME}), evidence)[1] == {"quotes", "status"}
@@ -334,9 +335,13 @@ def test_the_path_at_t_does_not_change_when_later_prices_are_cut_off_or_altered(
     close[t:] *= np.linspace(0.5, 2.0, n - t)[:, None]
     altered = path_of(replace(window, close=close), later)
     assert (whole.confidence > 0).any() and len(set(whole.label.tolist())) > 1
-    for field in fields(MarketPath):
-        full = getattr(whole, field.name)
-        for other in (getattr(cut, field.name), getattr(altered, field.name)):
+    parts_of = [(p, p.facts) for p in (whole, cut, altered)]
+    named = [(0, f.name) for f in fields(MarketPath) if f.name != "facts"]
+    named += [(1, f.name) for f in fields(FactPath) if f.name != "static"]
+    for part, name_ in named:
+        full, *others = (getattr(p[part], name_) for p in parts_of)
+        field = next(f for f in fields((MarketPath, FactPath)[part]) if f.name == name_)
+        for other in others:
             if isinstance(full, np.ndarray) and full.shape[:1] == (n,):
                 assert full[:t].tobytes() == other[:t].tobytes(), field.name
             elif isinstance(full, Correlations):

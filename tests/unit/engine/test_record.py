@@ -24,7 +24,8 @@ from regime_trading.core.settings import Operators
 from regime_trading.engine import record
 from regime_trading.engine.backtest import HistoryInputs, HistoryResult, run_history
 from regime_trading.engine.fills import FillCosts
-from regime_trading.engine.record import market_hash, number_text, rule_names
+from regime_trading.engine.record import market_hash, number_text
+from regime_trading.guards.attribution import WORD, rule_names
 from regime_trading.guards.verdict import BOUND, UNKNOWN
 
 ROOT = Path(__file__).parents[3]
@@ -221,19 +222,25 @@ def test_numbers_are_the_shortest_text_and_what_is_not_known_is_null() -> None:
     assert number_text(-0.0) == number_text(0.0) == "0.0"
     assert number_text(float("nan")) is None
     assert (number_text(float("inf")), number_text(float("-inf"))) == ("unlimited", "-unlimited")
-    assert rule_names(0b101) == [RULE_IDS[0], RULE_IDS[2]]
+    assert rule_names(np.array([0b101, 0b1])) == (RULE_IDS[0], RULE_IDS[2], RULE_IDS[WORD])
 
 
 def test_the_snapshot_binds_everything_the_guards_saw_of_the_market() -> None:
     """An array that a rule may read and the hash leaves out could change a decision without changing its id."""
     seen = market(prices(5, 4, 1)).at(4)
     whole = market_hash(seen)
-    derived = {"members", "symbols"}
-    arrays = [f.name for f in fields(seen) if isinstance(getattr(seen, f.name), np.ndarray)]
-    assert {"spread_bps", "book", "tape_grade"} <= set(arrays)
-    for name in set(arrays) - derived:
-        values = getattr(seen, name).copy()
-        values.flat[-1] = not values.flat[-1] if values.dtype == np.bool_ else 3
-        assert market_hash(replace(seen, **{name: values})) != whole, name
+    read = 0
+    for part, put in (
+        (seen, lambda **new: replace(seen, **new)),
+        (seen.instruments, lambda **new: replace(seen, instruments=replace(seen.instruments, **new))),
+        (seen.signals, lambda **new: replace(seen, signals=replace(seen.signals, **new))),
+    ):
+        for f in (f for f in fields(part) if f.init and isinstance(getattr(part, f.name), np.ndarray)):
+            values = getattr(part, f.name).copy()
+            if values.size:
+                values.flat[-1] = not values.flat[-1] if values.dtype == np.bool_ else 7
+                assert market_hash(put(**{f.name: values})) != whole, f.name
+                read += 1
+    assert read > 40
     for name, value in (("provided", frozenset({"close"})), ("substituted", frozenset({"quotes"}))):
         assert market_hash(replace(seen, **{name: value})) != whole, name

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from tests.unit.guards.worlds import blackout, concentration, data_sanity, drawdown, liquidity, vol_target
 
 from regime_trading.core.numbers import to_nano
-from regime_trading.core.rules import RULES, FreezeWindow, Frozen, Release
+from regime_trading.core.rules import LATCHING_RULES, RULES, FreezeWindow, Frozen, Release
 from regime_trading.guards.snapshot import (
-    LATCHING_RULES,
     Books,
     Market,
     States,
     View,
+    fresh_states,
     nano_weights,
     stack_params,
 )
 
 ANNUAL = 252.0
-TRAITS = (
+WORLDS = (data_sanity, blackout, drawdown, vol_target, concentration, liquidity)
+OWN_TRAITS = (
     "shorts", "pairs", "halts", "jumps", "gaps", "nan_proposal", "no_proposal", "unknown_sigma", "thin", "latched",
     "ladder", "losses", "bad_equity", "estimated", "unnamed", "working", "illiquid", "unclassified", "lists", "news",
     "stale", "odd_rho", "coarse_lots", "big_proposal", "switched_off", "tight", "frugal", "regime",
     "books", "costly",
 )  # fmt: skip
+TRAITS = (*OWN_TRAITS, *(trait for world in WORLDS for trait in world.TRAITS))
 
 
 @dataclass
@@ -86,7 +90,21 @@ def scene(seed: int, n_accounts: int, n_assets: int, traits: frozenset[str] = fr
     )
     profiles = [_profile(r, market.symbols, traits) for _ in range(n_accounts)]
     books = _books(r, market, n_accounts, some)
-    return Scene(View(market, books, _states(r, market, books, some)), profiles)
+    view = View(market, books, _states(r, market, books, some))
+    for number, world in enumerate(WORLDS, start=2):  # each from numbers of its own
+        own = np.random.default_rng((seed, number))
+        view = world.vary(own, traits, view)
+        for profile in profiles:
+            world.tune(own, traits, functools.partial(_put, profile), functools.partial(_pick, own))
+    return Scene(view, profiles)
+
+
+def _put(profile: dict[str, Any], rule_id: str, **values: Any) -> None:
+    profile[rule_id] = changed(profile[rule_id], **values)
+
+
+def _pick(r: np.random.Generator, *options: Any) -> Any:
+    return options[int(r.integers(len(options)))]
 
 
 def _market(r: np.random.Generator, n: int, some: Any) -> Market:
@@ -210,27 +228,23 @@ def _states(r: np.random.Generator, market: Market, books: Books, some: Any) -> 
         some("losses", 0.7, a), np.round(capital * r.choice([1.0, 1.012, 1.02, 1.1], a), 2), capital
     )
     latched = some("latched", 0.1, (a, latches))
-    zeros = np.zeros(a, dtype=np.int64)
-    return States(
+    return replace(
+        fresh_states(start, n),
         initial_capital=np.where(some("bad_equity", 0.1, a), np.nan, start),
-        units=start,
         unit_hwm=np.where(some("ladder", 0.7, a), r.choice([1.0, 1.05, 1.12, 1.2], a), 1.0),
         last_equity=capital,
         last_balance=capital,
-        day_id=zeros,
-        day_anchor_balance=start,
+        day_id=np.zeros(a, dtype=np.int64),
         day_anchor_equity=np.where(some("bad_equity", 0.1, a), np.nan, start),
         day_flow=np.where(some("losses", 0.2, a), 1000.0, 0.0),
         rung=np.where(some("ladder", 0.6, a), r.integers(-1, 4, a), -1),
         acknowledged_rung=np.where(some("ladder", 0.3, a), r.integers(-1, 4, a), -1),
-        calm_sessions=zeros,
         ramp_left=np.where(some("ladder", 0.3, a), r.integers(0, 11, a), 0),
         last_price=np.tile(market.ref_price, (a, 1)),
         last_sigma=np.where(r.random((a, n)) < 0.5, np.nan, r.uniform(0.01, 0.08, (a, n))),
         latch_kind=np.where(latched, r.integers(0, 6, (a, latches)), -1).astype(np.int8),
-        latch_state=np.where(latched, r.integers(1, 4, (a, latches)), 0).astype(np.int8),
-        latch_since_ns=np.zeros((a, latches), dtype=np.int64),
-        latch_since_session=np.zeros((a, latches), dtype=np.int64),
+        latch_state=np.where(latched, r.integers(0, 4, (a, latches)), 0).astype(np.int8),
+        latch_until_ns=np.where(latched, market.ts_ns + r.integers(0, 2, (a, latches)), 0),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.properties.scenes import run
 from tests.unit.guards.scenarios import Scene, accounts_named, scene
 
-from regime_trading.core.rules import Release, TradingState
+from regime_trading.core.rules import LATCHING_RULES, Release, TradingState
 from regime_trading.guards.chain import apply_latches, evaluate
 from regime_trading.guards.drawdown import (
     advance_ladder,
@@ -19,9 +19,10 @@ from regime_trading.guards.drawdown import (
     ramp_factor,
     release_latch,
 )
-from regime_trading.guards.snapshot import LATCHING_RULES, NO_LATCH, States
+from regime_trading.guards.snapshot import NO_LATCH, States
 
 LADDER = LATCHING_RULES.index("LD-02")
+S = 10**9
 RUNGS = {"ladder": [["0.05", "0.75"], ["0.10", "0.5"], ["0.15", "FLATTEN"], ["0.20", "LOCKED"]]}
 
 
@@ -132,20 +133,65 @@ def test_a_next_session_latch_of_the_ladder_ends_for_good(one: Scene) -> None:
     s = one.with_rules(LD_02={"flatten_release": Release.NEXT_SESSION})
     s = session(s, 84_000)
     assert mode(s) == TradingState.FLATTEN
-    same_day = expire_latches(s.view.states, np.array([False]))
+    same_day = expire_latches(s.view.states, np.array([False]), s.view.market.ts_ns)
     assert same_day.latch_kind[0, LADDER] == Release.NEXT_SESSION
-    s = session(with_states(s, expire_latches(s.view.states, np.array([True]))), 84_000)
+    ended = expire_latches(s.view.states, np.array([True]), s.view.market.ts_ns)
+    s = session(with_states(s, ended), 84_000)
     assert mode(s) == TradingState.NORMAL
     assert run(s)[0].projection.throttle[0] == 0.5
 
 
-def test_only_next_session_latches_end_by_time(one: Scene) -> None:
-    kind = np.array([list(Release)[: len(LATCHING_RULES)]], dtype=np.int8)
-    assert Release.NEXT_SESSION in kind
-    for release in Release:
-        states = replace(one.view.states, latch_kind=np.full_like(kind, release))
-        left = expire_latches(states, np.array([True])).latch_kind
-        assert (left == (NO_LATCH if release == Release.NEXT_SESSION else release)).all()
+def held(one: Scene, release: Release, **changes: object) -> States:
+    """Every latch of the one account held, until an hour from now."""
+    states = one.view.states
+    until = np.full_like(states.latch_until_ns, one.view.market.ts_ns + 3600 * S)
+    kind = np.full_like(states.latch_kind, release)
+    return replace(states, latch_kind=kind, latch_until_ns=until, **changes)
+
+
+@pytest.mark.parametrize("release", Release)
+@pytest.mark.parametrize("new_day", [True, False])
+def test_only_a_new_day_and_an_appointed_time_end_a_latch(
+    one: Scene, release: Release, new_day: bool
+) -> None:
+    for seconds, due in ((3599, False), (3600, True), (90_000, True)):
+        ts_ns = one.view.market.ts_ns + seconds * S
+        left = expire_latches(held(one, release), np.array([new_day]), ts_ns).latch_kind
+        ends = (release == Release.NEXT_SESSION and new_day) or (release == Release.TIMED and due)
+        assert (left == (NO_LATCH if ends else release)).all()
+
+
+def test_a_clock_that_goes_back_ends_nothing(one: Scene) -> None:
+    states = held(one, Release.TIMED)
+    assert (expire_latches(states, np.array([False]), 0).latch_kind == Release.TIMED).all()
+
+
+def test_trips_are_counted_by_the_day(one: Scene) -> None:
+    states = held(one, Release.MANUAL, latch_trips=np.full_like(one.view.states.latch_trips, 2))
+    assert (expire_latches(states, np.array([False]), 0).latch_trips == 2).all()
+    assert (expire_latches(states, np.array([True]), 0).latch_trips == 0).all()
+
+
+def test_a_released_lock_may_keep_its_mark(one: Scene) -> None:
+    """restart_policy continue: the mark stays, the rung is acknowledged, the throttle below it holds."""
+    s = session(one, 70_000)
+    assert mode(s) == TradingState.LOCKED
+    s = with_states(s, release_latch(s.view.states, 0, LADDER, 0, rebase=False))
+    assert s.view.states.unit_hwm[0] == 1.0
+    assert s.view.states.acknowledged_rung[0] == s.view.states.rung[0] == 3
+    assert mode(s) == TradingState.NORMAL
+    assert run(s)[0].projection.throttle[0] == 0.5
+
+
+def test_a_released_kill_is_over_and_another_latch_is_not(one: Scene) -> None:
+    s = one.with_states(kill_level=np.array([3], dtype=np.int8))
+    s = with_states(s, run(s)[1])
+    assert mode(s) == TradingState.LOCKED
+    other = release_latch(s.view.states, 0, LADDER, 0)
+    assert other.kill_level[0] == 3
+    s = with_states(s, release_latch(s.view.states, 0, LATCHING_RULES.index("LD-15"), 0))
+    assert s.view.states.kill_level[0] == 0
+    assert mode(s) == TradingState.NORMAL
 
 
 def test_a_weaker_latch_does_not_replace_a_stricter_one(one: Scene) -> None:

@@ -34,7 +34,9 @@ def test_every_parameter_has_an_array_with_one_row_an_account() -> None:
     for spec in RULES:
         fields = set(spec.params.model_fields) - {"ladder"}
         assert fields <= set(knobs[spec.rule_id])
-        assert all(len(values) == 3 for values in knobs[spec.rule_id].values())
+        arrays = [values for name, values in knobs[spec.rule_id].items() if name != "floors"]
+        assert all(len(values) == 3 for values in arrays)
+    assert knobs["LD-12"]["floors"]["LD-01"] is knobs["LD-01"]
 
 
 def test_fractions_of_equity_are_nanoweights_and_nothing_else_is() -> None:
@@ -122,5 +124,4 @@ def test_a_view_derives_what_every_rule_needs() -> None:
 
 def test_group_members() -> None:
     market = scene(1, 1, 4).with_market(group=np.array([2, -1, 0, 7])).view.market
-    assert market.members.argmax(axis=1).tolist() == [2, 3, 0, 3]
-    assert market.members.sum(axis=1).tolist() == [1.0] * 4
+    assert market.set_of_group.tolist() == [2, 3, 0, 3]

@@ -21,6 +21,12 @@ from regime_trading.core.schemas import (
     PriceWindow,
     Proposal,
 )
+from regime_trading.core.trader_profile import (
+    SessionOverride,
+    TraderProfile,
+    effective_hash,
+    with_overrides,
+)
 from regime_trading.services.runs import Ask, RunService, parse_time, time_text
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -66,6 +72,7 @@ def service(source: Source | None = None, stored: dict[str, Any] | None = None, 
         sealer=SimpleNamespace(),
         store=SimpleNamespace(),
         flow=SimpleNamespace(),
+        in_force=lambda profile, as_of_ns: profile,
     )
     return replace(made, **changes)
 
@@ -138,6 +145,35 @@ def test_a_run_id_follows_from_the_inputs_and_from_nothing_else() -> None:
     assert len(set(ids)) == len(ids)
     before = Ask(as_of_ns=int(TS[-2]))
     assert service(Source(later)).request(before) == service().request(before)
+
+
+def test_a_run_id_follows_from_the_overrides_in_force() -> None:
+    def in_force(profile: TraderProfile, as_of_ns: int) -> TraderProfile:
+        said = {
+            "path": "risk.gross",
+            "value": "0.5",
+            "reason": "a bad day",
+            "created_by": "local",
+            "exact": True,
+        }
+        start = int(TS[-1])
+        own = SessionOverride(account=profile.account, created_at_ns=start, expires_at_ns=start + 1, **said)
+        return with_overrides(profile, [own], as_of_ns)
+
+    tightened = service(in_force=in_force)
+    assert tightened.request(Ask()).run_id != service().request(Ask()).run_id
+    before = Ask(as_of_ns=int(TS[-2]))
+    assert tightened.request(before) == service().request(before)
+
+
+def test_an_account_without_baskets_wants_symbols_or_a_proposal() -> None:
+    idle = CONFIGURATION.profiles[0]
+    fields = {**idle.model_dump(), "baskets": (), "config_hash": ""}
+    fields["config_hash"] = effective_hash(TraderProfile.model_construct(**{**dict(idle), "baskets": ()}))
+    idle = TraderProfile.model_validate(fields)
+    with pytest.raises(BadInput, match="account north-pier/core: expected baskets in the account"):
+        service(profiles=(idle,)).request(Ask())
+    assert service(profiles=(idle,)).request(Ask(symbols=("KO",))).accounts == ("north-pier/core",)
 
 
 def test_what_an_account_holds_or_has_ordered_is_traded_whatever_is_asked() -> None:

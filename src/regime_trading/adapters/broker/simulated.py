@@ -49,7 +49,7 @@ class SimulatedBroker:
     def fills(self, account: str, until_ns: int) -> tuple[Fill, ...]:
         """Executions of the waiting orders by the bars before or at ``until_ns``, in order of their legs.
 
-        An order in a symbol that has no price at that bar is not filled, then or later.
+        An order in a symbol that has no price at that bar, or a price beyond its limit, is not filled, then or later.
 
         Raises
         ------
@@ -75,7 +75,12 @@ class SimulatedBroker:
         spread = np.array([np.nan if s.spread_bps is None else float(s.spread_bps) for s in specs])
         asked = np.array([[float(order.qty) for order in orders]])
         done = fill_orders(
-            asked, price[at], spread, self._costs, np.array([float(s.multiplier) for s in specs])
+            asked,
+            price[at],
+            spread,
+            self._costs,
+            np.array([float(s.multiplier) for s in specs]),
+            np.array([[np.nan if o.limit_price is None else float(o.limit_price) for o in orders]]),
         )
         return tuple(
             Fill(order.client_order_id, order.symbol, float(qty), float(paid), float(fee), ts_ns)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, func, select, update
 
 from regime_trading.adapters.database.audit_log import append_chain, require_chain_of
 from regime_trading.adapters.database.engine import reading, writing
@@ -14,6 +14,7 @@ from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTB
 from regime_trading.core.audit import chain_id, require_account, require_firm
 from regime_trading.core.canonical import canonical_bytes_trusted
 from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.schemas import (
     OPEN_ORDER_STATUSES,
     AccountState,
@@ -81,6 +82,40 @@ class SqlLedger:
                 tuple(order for order, status in orders if status in OPEN_ORDER_STATUSES),
             )
 
+    def load_beside(
+        self, account: str, decided: str, as_of_ns: int
+    ) -> tuple[AccountState, PortfolioSnapshot] | None:
+        """State of ``account`` at or before ``as_of_ns``, as it was when ``decided`` was decided at that instant.
+
+        Where ``decided`` was not decided at that instant, the state in force now. A decision that is made again so
+        sees of other accounts what it saw the first time.
+
+        Raises
+        ------
+        BadInput
+            An account of another firm.
+        """
+        self._require_own(account)
+        self._require_own(decided)
+        at = select(func.min(ACCOUNT_STATE.c.state_no)).where(
+            self._of(decided), ACCOUNT_STATE.c.as_of_ns == as_of_ns
+        )
+        query = (
+            select(ACCOUNT_STATE)
+            .where(
+                self._of(account),
+                ACCOUNT_STATE.c.as_of_ns <= as_of_ns,
+                ACCOUNT_STATE.c.state_no < func.coalesce(at.scalar_subquery(), LATEST_NS),
+            )
+            .order_by(ACCOUNT_STATE.c.as_of_ns.desc(), ACCOUNT_STATE.c.state_no.desc())
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+            if row is None:
+                return None
+            return _state(connection, row), PortfolioSnapshot.model_validate_json(row["portfolio"])
+
     def commit_decision(
         self,
         *,
@@ -90,22 +125,31 @@ class SqlLedger:
         events: Sequence[AuditEvent],
         run_id: str,
         decision_id: str,
+        newest_ns: int | None = None,
     ) -> Receipt:
         """Audit entries, state, latches and orders of one decision in one durable transaction.
 
         The same decision again returns the same receipt and changes nothing.
+
+        Parameters
+        ----------
+        newest_ns : int, optional
+            Time of the state that the decision was made from: a later one was made meanwhile.
 
         Raises
         ------
         BadInput
             An account of another firm, events that do not belong to it, or no DECISION among them.
         NotDurable
-            Nothing was committed: a conflicting entry or decision, or a database that cannot write.
+            Nothing was committed: a conflicting entry or decision, a state later than ``newest_ns``, or a database
+            that cannot write.
         """
         self._require_own(state.account)
         chain = chain_id(self._env.value, run_id, *state.account.split("/"))
         _require_belonging(state, portfolio, events, run_id, self._env)
         with writing(self._engine) as connection:
+            if newest_ns is not None:
+                self._require_newest(connection, state.account, newest_ns)
             receipt = append_chain(connection, self._firm_id, chain, events)
             decision = _Decision(
                 decision_id, run_id, self._firm_id, self._env, state, portfolio, orders, receipt
@@ -113,6 +157,35 @@ class SqlLedger:
             if not _already_committed(connection, decision):
                 _insert(connection, decision)
         return receipt
+
+    def decided(self, account: str, decision_id: str) -> bool:
+        """Whether this decision of an account is committed.
+
+        Raises
+        ------
+        BadInput
+            An account of another firm.
+        """
+        self._require_own(account)
+        query = select(ACCOUNT_STATE.c.state_no).where(
+            self._of(account), ACCOUNT_STATE.c.decision_id == decision_id
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).scalar_one_or_none() is not None
+
+    def _of(self, account: str) -> ColumnElement[bool]:
+        return and_(
+            ACCOUNT_STATE.c.firm_id == self._firm_id,
+            ACCOUNT_STATE.c.env == self._env.value,
+            ACCOUNT_STATE.c.account == account,
+        )
+
+    def _require_newest(self, connection: Connection, account: str, newest_ns: int) -> None:
+        query = select(ACCOUNT_STATE.c.as_of_ns).where(
+            self._of(account), ACCOUNT_STATE.c.as_of_ns > newest_ns
+        )
+        if connection.execute(query.limit(1)).scalar_one_or_none() is not None:
+            raise NotDurable(f"{account} was decided by somebody else meanwhile; nothing was recorded")
 
     def mark_orders(self, receipt: Receipt, status_of: Mapping[str, OrderStatus]) -> None:
         """Move orders of the decision behind ``receipt`` to a new status, durably, all or none.

@@ -115,3 +115,27 @@ RUNS = Table(
     Index(None, "firm_id", "as_of_ns"),
     comment="Runs of a firm; a run over two firms has a row for each.",
 )
+
+SESSION_OVERRIDES = Table(
+    "session_overrides",
+    METADATA,
+    Column("firm_id", _ID, primary_key=True),
+    Column("override_id", String(16), primary_key=True),
+    Column("account", String(81), nullable=False),
+    Column("created_at_ns", BigInteger, nullable=False),
+    Column("expires_at_ns", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "firm_id", "account", "created_at_ns"),
+    comment="Temporary tightenings of an account; never changed, never removed.",
+)
+
+LAST_GOOD_CONFIGS = Table(
+    "last_good_configs",
+    METADATA,
+    Column("firm_id", _ID, primary_key=True),
+    Column("account", String(81), primary_key=True),
+    Column("accepted_ns", BigInteger, nullable=False),
+    Column("config_hash", _HASH, nullable=False),
+    Column("profile", Text, nullable=False),
+    comment="The configuration of each account that was accepted last.",
+)

@@ -1,0 +1,93 @@
+"""The last accepted configuration of each account of a firm, kept for the day on which the files are broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+from sqlalchemy import Engine, delete, select
+
+from regime_trading.adapters.database.engine import reading, writing
+from regime_trading.adapters.database.tables import LAST_GOOD_CONFIGS
+from regime_trading.core.audit import require_firm
+from regime_trading.core.config_status import LastGood
+from regime_trading.core.errors import BadInput
+from regime_trading.core.trader_profile import TraderProfile
+
+
+class SqlLastGood:
+    """Last accepted configurations of one firm.
+
+    Parameters
+    ----------
+    engine : Engine
+        From :func:`~regime_trading.adapters.database.engine.open_database`.
+    firm_id : str
+        Tenant; accounts of any other firm are refused.
+    """
+
+    def __init__(self, engine: Engine, *, firm_id: str) -> None:
+        self._engine, self._firm_id = engine, require_firm(firm_id)
+
+    def accept(self, profiles: Sequence[TraderProfile], now_ns: int) -> None:
+        """Remember configurations that were just accepted, all or none; an account has one.
+
+        Raises
+        ------
+        BadInput
+            An account of another firm, or a configuration with session overrides in it.
+        NotDurable
+            A database that cannot write.
+        """
+        for profile in profiles:
+            if profile.firm_id != self._firm_id:
+                raise BadInput(
+                    expected=f"an account of firm {self._firm_id}", found=profile.account, where="account"
+                )
+            if profile.session_overrides:
+                raise BadInput(expected="no session overrides", found="some", where=profile.account)
+        table = LAST_GOOD_CONFIGS
+        rows = [
+            {
+                "firm_id": self._firm_id,
+                "account": profile.account,
+                "accepted_ns": now_ns,
+                "config_hash": profile.config_hash,
+                "profile": profile.model_dump_json(),
+            }
+            for profile in profiles
+        ]
+        names = [profile.account for profile in profiles]
+        with writing(self._engine) as connection:
+            connection.execute(
+                delete(table).where(table.c.firm_id == self._firm_id, table.c.account.in_(names))
+            )
+            if rows:
+                connection.execute(table.insert(), rows)
+
+    def get(self, account: str) -> LastGood | None:
+        """The last accepted configuration of an account; None where there is none, or where it does not verify.
+
+        It verifies where it still has the hash under which it was stored, under the rules as they are now.
+        """
+        table = LAST_GOOD_CONFIGS
+        query = select(table.c.profile, table.c.config_hash, table.c.accepted_ns).where(
+            table.c.firm_id == self._firm_id, table.c.account == account
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        try:
+            profile = TraderProfile.model_validate_json(row.profile)
+        except ValidationError:
+            return None
+        same = (profile.account, profile.config_hash) == (account, row.config_hash)
+        return LastGood(profile, row.accepted_ns) if same else None
+
+    def accounts(self) -> tuple[str, ...]:
+        """Accounts that were accepted before, sorted."""
+        table = LAST_GOOD_CONFIGS
+        query = select(table.c.account).where(table.c.firm_id == self._firm_id).order_by(table.c.account)
+        with reading(self._engine) as connection:
+            return tuple(connection.execute(query).scalars())

@@ -1,0 +1,1 @@
+"""Random worlds, guard by guard."""
