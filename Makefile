@@ -10,6 +10,7 @@ export
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+SHARE ?= 1
 # the first interpreter new enough; `python3` where none is, so that the message below can say so
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
@@ -19,7 +20,7 @@ endif
 KEY := $(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
 READY := $(VENV)/.ready-$(KEY)
 
-.PHONY: help run test test-full check format lock clean
+.PHONY: help run test test-full coverage mutants docs check format lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,7 +39,18 @@ test: $(READY)  ## set up and run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not full" -rs
 
 test-full: $(READY)  ## every test in its long form; prints the figures that claims cite
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rsP
+	@REGIME_EXAMPLES=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rsP
+
+coverage: $(READY)  ## branch coverage of the guards; fails below 100 %
+	@OMP_NUM_THREADS=1 $(BIN)/python -m coverage run --branch --source=src/regime_trading/guards \
+		-m pytest -m "not full" tests/unit/guards tests/properties
+	@$(BIN)/python -m coverage report --skip-covered --show-missing --fail-under=100
+
+mutants: $(READY)  ## break the guards one line at a time and count what the tests see (hours; SHARE=0.02 for a sample)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py --jobs $(JOBS) --share $(SHARE)
+
+docs: $(READY)  ## write the generated guides again (docs/guides/rules.md, scenarios.md)
+	@$(BIN)/python -m tests.write_guides
 
 check: $(READY)  ## lint, format, types, import contracts
 	@$(BIN)/ruff check

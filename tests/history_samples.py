@@ -43,6 +43,11 @@ UNLIMITED: dict[str, Mapping[str, Any]] = {
     "LD_01": {"limit_pct": "unlimited"},
     "LD_02": {"ladder": []},
     "LD_08": {"enabled": False},
+    "CC_13": {"max_leverage": "10"},
+    "XL_01": {"max_notional_pct": "unlimited"},
+    "XL_02": {"enabled": False},
+    "XL_15": {"enabled": False},
+    "XL_18": {"max_impact_bps": "unlimited"},
     "VT_01": {"sigma_target": "unlimited"},
     "CC_01": {"max_weight": "unlimited"},
     "CC_02": {"max_gross": "unlimited"},
@@ -110,7 +115,7 @@ def market(close: np.ndarray, *, label: int = 0, confidence: float = 0.9, lot: f
         lot=np.full(n, lot),
         multiplier=np.ones(n),
         fx=np.ones(n),
-        provided=frozenset({"close", "volume", "quotes", "status"}),
+        provided=frozenset({"close", "bars", "volume", "quotes", "status"}),
         facts=facts,
     )
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,9 @@ def test_the_next_run_fills_what_this_one_ordered(
         second = app.runs.run(later).state
     assert first.decisions is not None and second.decisions is not None
     for before, after in zip(first.decisions, second.decisions, strict=True):
-        ordered = {order.symbol: order.qty for order in before.orders}
+        ordered: dict[str, Decimal] = {}
+        for order in before.orders:
+            ordered[order.symbol] = ordered.get(order.symbol, Decimal(0)) + order.qty
         held = {target.symbol: target.current_qty for target in after.targets if target.current_qty}
         assert held == ordered
     assert second.verdict is not None and second.verdict.action == "ok", second.verdict

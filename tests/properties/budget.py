@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import HealthCheck, settings
 
+#: ``make test-full`` asks for 10,000.
+LEAST = int(os.environ.get("REGIME_EXAMPLES", "500"))
 
-def examples(count: int) -> settings:
-    """``count`` examples, the same ones on every run."""
+
+def examples(count: int = 500) -> settings:
+    """At least ``count`` examples, the same ones on every run; as many as the environment asks for, if more."""
     return settings(
-        max_examples=count,
+        max_examples=max(count, LEAST),
         derandomize=True,
         database=None,
         deadline=None,

@@ -48,7 +48,7 @@ def compare(s: Scene) -> None:
 
 
 @given(scenes())
-@examples(300)
+@examples()
 def test_any_scene(s: Scene) -> None:
     compare(s)
 
@@ -58,13 +58,13 @@ def test_any_scene(s: Scene) -> None:
         always=HEDGED, without=frozenset({"latched", "bad_equity", "no_proposal", "nan_proposal"}), least=2
     )
 )
-@examples(200)
+@examples()
 def test_hedged_books_whose_legs_arrive_apart(s: Scene) -> None:
     compare(s)
 
 
 @given(scenes(always=frozenset({"books", "costly", "illiquid", "shorts"}), least=1))
-@examples(200)
+@examples()
 def test_bad_books_and_dear_entries(s: Scene) -> None:
     compare(s)
 

@@ -40,7 +40,7 @@ def without(s: Scene, named: np.ndarray) -> Scene:
 
 
 @given(scenes() | scenes(always=frozenset({"tight", "halts"})))
-@examples(400)
+@examples()
 def test_every_difference_is_named(s: Scene) -> None:
     d, _ = run(s)
     assert (d.limiting[moved(d, s)] & ~STEP_WORDS).any(axis=1).all()
@@ -50,7 +50,7 @@ def test_every_difference_is_named(s: Scene) -> None:
 
 
 @given(scenes())
-@examples(200)
+@examples()
 def test_only_rules_that_are_on_are_named(s: Scene) -> None:
     """A rule that is off or not evaluable is named for a latch it once set, and for a refusal, at most."""
     d, _ = run(s)
@@ -66,7 +66,7 @@ SOUND = UNWEIGHABLE | {"no_proposal", "nan_proposal", "big_proposal"}
 
 
 @given(scenes(without=SOUND) | scenes(without=SOUND, always=frozenset({"tight", "halts"})))
-@examples(300)
+@examples()
 def test_without_the_named_rules_the_proposal_stands(s: Scene) -> None:
     """At once; only what a frozen asset would have been held to shows after it has thawed, so those look again."""
     d, _ = run(s)

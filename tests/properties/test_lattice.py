@@ -89,7 +89,7 @@ def at_least_as_strict(a: Constraint, b: Constraint) -> bool:
 
 
 @given(constraints(), constraints(), constraints())
-@examples(500)
+@examples()
 def test_meet_is_a_meet(a: Constraint, b: Constraint, c: Constraint) -> None:
     assert same(meet(a, b), meet(b, a))
     assert same(meet(meet(a, b), c), meet(a, meet(b, c)))
@@ -100,7 +100,7 @@ def test_meet_is_a_meet(a: Constraint, b: Constraint, c: Constraint) -> None:
 
 
 @given(st.lists(constraints(), max_size=6), st.randoms(use_true_random=False))
-@examples(300)
+@examples()
 def test_meet_all_folds_in_any_order(parts: list[Constraint], random: object) -> None:
     folded = UNCONSTRAINED
     for part in parts:
@@ -111,7 +111,7 @@ def test_meet_all_folds_in_any_order(parts: list[Constraint], random: object) ->
 
 
 @given(constraints(), constraints(), st.lists(st.booleans(), min_size=A, max_size=A))
-@examples(300)
+@examples()
 def test_a_rule_that_is_off_constrains_nothing(a: Constraint, b: Constraint, on: list[bool]) -> None:
     enabled = np.array(on)
     met = meet(b, only_where(a, enabled))
@@ -130,7 +130,7 @@ def test_a_rule_that_is_off_constrains_nothing(a: Constraint, b: Constraint, on:
 
 
 @given(constraints())
-@examples(200)
+@examples()
 def test_every_box_contains_flat(a: Constraint) -> None:
     assert a.lo is None or (a.lo <= 0).all()
     assert a.hi is None or (a.hi >= 0).all()

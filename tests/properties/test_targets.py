@@ -32,7 +32,7 @@ NOTHING_REFUSED = frozenset({"nan_proposal", "no_proposal", "big_proposal"})
 
 
 @given(scenes())
-@examples(300)
+@examples()
 def test_i1_never_larger_than_proposed_and_never_the_other_side(s: Scene) -> None:
     d, _ = run(s)
     free = ~d.projection.frozen
@@ -71,7 +71,7 @@ def assert_caps_hold(s: Scene) -> None:
 
 
 @given(scenes(always=frozenset({"tight"}), without=UNWEIGHABLE, least=1, accounts=3))
-@examples(200)
+@examples()
 def test_i3_every_cap_holds_at_the_target(s: Scene) -> None:
     """Or does not grow where what cannot be traded alone is over it."""
     assert_caps_hold(s)
@@ -90,7 +90,7 @@ HEDGED = {
     st.sampled_from(["0.02", "0.05", "unlimited"]),
     st.sampled_from(["0.3", "1"]),
 )
-@examples(200)
+@examples()
 def test_i3_with_hedges_that_are_clamped_or_slowed(s: Scene, net: str, vol: str, slow: str) -> None:
     """A hedge may be cut by its own rules, and slowed by a throttle that "keep" targets do not feel."""
     rules = HEDGED | {"CC_03": {"max_net": net}, "VT_01": {"sigma_target": vol}, "VT_04": {"trending": slow}}
@@ -105,7 +105,7 @@ def test_i3_with_hedges_that_are_clamped_or_slowed(s: Scene, net: str, vol: str,
         accounts=3,
     )
 )
-@examples(300)
+@examples()
 def test_i3_and_after_the_step(s: Scene) -> None:
     """Exits always go; entries never take the book past a cap that it would keep without them."""
     d, _ = run(s)
@@ -128,7 +128,7 @@ def test_i3_and_after_the_step(s: Scene) -> None:
 
 
 @given(scenes(without=frozenset({"working"})))
-@examples(300)
+@examples()
 def test_i4_exits_pass(s: Scene) -> None:
     """A smaller target sends an exit now; only pace, and the dead band for elective changes, hold it back."""
     d, _ = run(s)
@@ -226,7 +226,7 @@ def overspent(d: Decisions, s: Scene, a: int) -> bool:
 
 
 @given(scenes(least=1), st.data())
-@examples(500)
+@examples()
 def test_i5_tightening_never_loosens(s: Scene, data: st.DataObject) -> None:
     tight = tightened(s, data)
     no_looser(run(s)[0], run(tight)[0], tight)
@@ -237,7 +237,7 @@ def test_i5_tightening_never_loosens(s: Scene, data: st.DataObject) -> None:
     st.tuples(*(st.sampled_from(v) for v in (["60", "30"], ["5", "1.5"], ["100", "20"], ["0.5", "0"]))),
     st.tuples(*(st.sampled_from(v) for v in (["30", "5"], ["1.5", "1"], ["20", "2"], ["0.5", "2"]))),
 )
-@examples(300)
+@examples()
 def test_i5_of_books_and_costs(s: Scene, loose: tuple[str, ...], tight: tuple[str, ...]) -> None:
     before, after = (
         s.with_rules(
@@ -262,7 +262,7 @@ GUARD_1 = frozenset(
 
 
 @given(scenes(without=UNWEIGHABLE | NOTHING_REFUSED | SLOWED | GUARD_1 | {"pre_flatten", "working_entries"}))
-@examples(300)
+@examples()
 def test_i7_proposing_the_target_again_changes_nothing(s: Scene) -> None:
     """Where no throttle is on: a throttle is meant to act on what is proposed, every time."""
     first, _ = run(s)
@@ -275,7 +275,7 @@ def test_i7_proposing_the_target_again_changes_nothing(s: Scene) -> None:
 
 
 @given(scenes())
-@examples(100)
+@examples()
 def test_i7_the_same_question_has_the_same_answer(s: Scene) -> None:
     (first, states), (again, states_again) = run(s), run(s)
     for x, y in ((first, again), (states, states_again)):
@@ -387,7 +387,7 @@ MISSING: dict[str, tuple[Any, tuple[str, ...]]] = {
     st.sampled_from(sorted(MISSING)),
     st.integers(0, 99),
 )
-@examples(500)
+@examples()
 def test_i12_missing_is_never_looser(s: Scene, what: str, at: int) -> None:
     """An input that breached nothing goes missing: no target grows, no mode falls, nobody is flattened for it."""
     m = s.view.market
@@ -422,7 +422,7 @@ IN_MONEY = frozenset(
     st.sampled_from([2.0**-7, 0.5, 2.0, 1024.0]),
     st.booleans(),
 )
-@examples(200)
+@examples()
 def test_i14_the_unit_of_money_does_not_matter(s: Scene, scale: float, by_currency: bool) -> None:
     m, b, states = s.view.market, s.view.books, s.view.states
     market = (
@@ -456,7 +456,7 @@ ONE_SIDED = frozenset({"borrow", "hedges", "tails", "stressed"})
 
 
 @given(scenes(without=ONE_SIDED))
-@examples(200)
+@examples()
 def test_i14_a_mirrored_book_has_a_mirrored_answer(s: Scene) -> None:
     b = s.view.books
     broker = replace(

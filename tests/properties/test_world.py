@@ -20,6 +20,7 @@ from regime_trading.guards import chain, selftest
 from regime_trading.guards.attribution import names_any
 from regime_trading.guards.constraint import ARRAYS, LISTS, meet_all
 from regime_trading.guards.drawdown import advance_ladder, expire_latches, release_latch
+from regime_trading.guards.facts import NEVER_NS
 from regime_trading.guards.snapshot import NO_LATCH, View, nano_weights
 from regime_trading.guards.verdict import UNKNOWN
 
@@ -40,7 +41,7 @@ AT = {rule_id: i for i, rule_id in enumerate(RULE_IDS)}
     st.integers(0, 2**32 - 1),
     st.sampled_from([TradingState.REDUCE_ONLY, TradingState.FLATTEN, TradingState.LOCKED]),
 )
-@examples(200)
+@examples()
 def test_i2_reduce_only_under_any_partial_and_late_fills(s: Scene, seed: int, state: TradingState) -> None:
     """Orders keep working while new proposals arrive; no position grows or crosses zero."""
     r = np.random.default_rng(seed)
@@ -71,7 +72,7 @@ def test_i2_reduce_only_under_any_partial_and_late_fills(s: Scene, seed: int, st
 
 
 @given(scenes(always=frozenset({"losses"})), st.randoms(use_true_random=False))
-@examples(200)
+@examples()
 def test_i6_the_order_of_accounts_does_not_matter(s: Scene, random: Any) -> None:
     index = list(range(len(s.profiles)))
     random.shuffle(index)
@@ -81,7 +82,7 @@ def test_i6_the_order_of_accounts_does_not_matter(s: Scene, random: Any) -> None
 
 
 @given(scenes(), st.randoms(use_true_random=False))
-@examples(200)
+@examples()
 def test_i6_the_order_of_rules_does_not_matter(s: Scene, random: Any) -> None:
     constraints = [said.constraint for said in chain.evaluate(s.view, s.knobs)]
     in_order = meet_all(constraints)
@@ -108,7 +109,7 @@ def permuted(s: Scene, order: list[int]) -> Scene:
     scenes(without=frozenset({"lists", "frugal", "illiquid", "hedges", "orphans"})),
     st.randoms(use_true_random=False),
 )
-@examples(200)
+@examples()
 def test_i6_names_and_order_of_assets_do_not_matter(s: Scene, random: Any) -> None:
     """But for equal ranks of CC-08, which go by name, and the last digit of σ̃, which is summed by name."""
     s = s.with_rules(CC_08={"count": 100})
@@ -126,7 +127,7 @@ def test_i6_names_and_order_of_assets_do_not_matter(s: Scene, random: Any) -> No
 
 
 @given(scenes(always=frozenset({"tight"})))
-@examples(200)
+@examples()
 def test_i8_a_batch_of_one_equals_a_batch_of_many(s: Scene) -> None:
     """One account alone where no firm limit is set, its firm alone where one is (LD-13 adds accounts up)."""
     whole, states = run(s)
@@ -149,7 +150,7 @@ def test_i8_a_batch_of_one_equals_a_batch_of_many(s: Scene) -> None:
 
 
 @given(scenes(always=frozenset({"losses"})), st.integers(0, 2**32 - 1))
-@examples(200)
+@examples()
 def test_i16_another_firm_changes_nothing(s: Scene, seed: int) -> None:
     ours = np.flatnonzero(s.view.books.firm == 0)
     theirs = s.view.books.firm == 1
@@ -187,7 +188,7 @@ def rows_of(decisions: Any, index: Any) -> Any:
 
 
 @given(scenes(), st.frozensets(st.sampled_from(TRAITS)))
-@examples(200)
+@examples()
 def test_i13_anything_has_a_defined_answer(s: Scene, _more: frozenset[str]) -> None:
     """No rule raises, no quantity is NaN, whole lots only, and every weight is a whole number or unknown."""
     d, _ = run(s)
@@ -239,7 +240,7 @@ def test_i13_an_unknown_equity_sells_nothing_that_was_not_asked_for() -> None:
 
 
 @given(scenes(without=frozenset({"bad_equity"})), st.integers(-9, 40))
-@examples(200)
+@examples()
 def test_i15_a_deposit_is_neither_a_gain_nor_a_loss(s: Scene, tenths: int) -> None:
     """Units are bought at the unit value before the flow; floors that are money move with it (policy ``shift``)."""
     b, states = s.view.books, s.view.states
@@ -297,7 +298,7 @@ def test_i18_a_rule_that_raises_only_reduces(rule_id: str, monkeypatch: pytest.M
 
 
 @given(scenes(always=frozenset({"latched", "losses", "ladder"})))
-@examples(200)
+@examples()
 def test_i10_a_decision_never_loosens_a_latch(s: Scene) -> None:
     before = s.view.states
     d, after = run(s)
@@ -311,13 +312,17 @@ def test_i10_a_decision_never_loosens_a_latch(s: Scene) -> None:
 @given(
     scenes(always=frozenset({"latched", "ladder"}), without=frozenset({"halts", "bad_equity"})), st.booleans()
 )
-@examples(200)
+@examples()
 def test_i19_there_is_a_way_out_of_every_state(s: Scene, recovered: bool) -> None:
     """Triggers clear, people release, sessions pass: NORMAL, and once the loss is made good, no throttle either."""
     calm = scene(0, len(s.profiles), len(s.view.market.symbols))
     s = Scene(View(calm.view.market, calm.view.books, s.view.states), s.profiles)
+    no_limit = {"limit_pct": "unlimited", "amount": "unlimited"}
     s = s.with_rules(LD_03={"limit_pct": "unlimited", "limit_money": "unlimited"}, VT_04={"trending": "1"})
-    s = s.with_rules(UT_14={"windows": ()})
+    s = s.with_rules(LD_04=no_limit, LD_05=no_limit, LD_16={"min_equity": 0}, LD_10={"share": "unlimited"})
+    s = s.with_rules(
+        UT_08={"at": None, "allowed": True}, UT_13={"start": None, "end": None}, UT_14={"windows": ()}
+    )
     equity = s.view.states.unit_hwm * s.view.states.units if recovered else s.view.books.equity
     states = replace(
         s.view.states,
@@ -325,6 +330,14 @@ def test_i19_there_is_a_way_out_of_every_state(s: Scene, recovered: bool) -> Non
         day_anchor_balance=equity,
         day_anchor_equity=equity,
         day_flow=equity * 0,
+        week_anchor=equity,
+        week_flow=equity * 0,
+        month_anchor=equity,
+        month_flow=equity * 0,
+        loss_exit_ns=np.full_like(s.view.states.loss_exit_ns, NEVER_NS),
+        recent_ns=np.full_like(s.view.states.recent_ns, NEVER_NS),
+        timer_ns=np.full_like(s.view.states.timer_ns, NEVER_NS),
+        unclean=np.zeros_like(s.view.states.unclean),
     )
     everyone = np.ones(len(equity), dtype=np.bool_)
     states = advance_ladder(states, equity, everyone, s.knobs["LD-02"])

@@ -208,10 +208,18 @@ def test_a_firm_that_cannot_be_accepted_does_not_stop_the_other(tmp_path: Path) 
     broken = changed(tmp_path / "broken", (GROSS, GROSS.replace("gross", "gros")))
     told = regime("run", "--source", source, "--config", broken, "--json")
     assert told.exit_code == 0, told.stderr
-    decided = [account["account"] for account in json.loads(told.stdout)["accounts"]]
-    assert decided == ["kestrel-lane/eval-100k", "kestrel-lane/growth"]
+    decided = {
+        account["account"]: account["trading_state"] for account in json.loads(told.stdout)["accounts"]
+    }
+    assert decided == {
+        "kestrel-lane/eval-100k": "NORMAL",
+        "kestrel-lane/growth": "NORMAL",
+        CORE: "REDUCE_ONLY",
+        "north-pier/defensive": "REDUCE_ONLY",
+    }
     for account in (CORE, "north-pier/defensive"):
-        assert f"{account} is not decided, config_status STALE, REDUCE_ONLY: " in told.stderr
+        said = f"{account} is decided under its last good configuration, config_status STALE, REDUCE_ONLY: "
+        assert said in told.stderr
     assert "'gross'" in told.stderr
 
 

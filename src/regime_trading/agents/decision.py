@@ -13,6 +13,7 @@ from regime_trading.agents.research import run_features, run_regimes, run_window
 from regime_trading.core.canonical import content_hash
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.numbers import F8, nano_of
+from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
@@ -188,7 +189,8 @@ def _inputs(state: PipelineState, deps: Deps, profiles: Sequence[TraderProfile])
         confidence_cap=min(state.regime.confidence_cap, state.contradiction.confidence_cap),
         tape=_tape(state.tape, traded, last),
     )
-    desk = make_desk(profiles, traded, deps.settings, annual_bars(calendar.name, bar_ns), None)
+    least = [deps.least_state.get(profile.account, TradingState.NORMAL) for profile in profiles]
+    desk = make_desk(profiles, traded, deps.settings, annual_bars(calendar.name, bar_ns), None, least)
     day_ids = np.zeros((last + 1, len(profiles)), dtype=np.int64)
     day_ids[last] = [_day_id(profile, int(window.ts_ns[last])) for profile in profiles]
     return HistoryInputs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from regime_trading.core.errors import BadInput
@@ -17,6 +17,7 @@ from regime_trading.core.ports import (
     ProgressSink,
     RecordSealer,
 )
+from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import Mode, PriceWindow
 from regime_trading.core.settings import Settings
 from regime_trading.core.trader_profile import TraderProfile
@@ -32,6 +33,8 @@ class Deps:
     settings : Settings
     profiles : tuple of TraderProfile
         Merged configuration of every account, in the order of the file.
+    least_state : mapping
+        Least trading state of the accounts whose configuration is not current (``core.config_status``).
     in_force : callable
         A configuration with the session overrides that tighten it at an instant, UTC nanoseconds.
     source, calendar : callable
@@ -53,6 +56,7 @@ class Deps:
 
     settings: Settings
     profiles: tuple[TraderProfile, ...]
+    least_state: Mapping[str, TradingState]
     in_force: Callable[[TraderProfile, int], TraderProfile]
     source: Callable[[str], MarketData]
     calendar: Callable[[str], Calendar]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
@@ -165,8 +165,9 @@ def _ordered(decision: PMDecision) -> Iterator[Check]:
     ids = [order.client_order_id for order in decision.orders]
     if len(set(ids)) != len(ids):
         yield _check(decision, "orders", "different ids", ", ".join(ids))
-    if [o.leg for o in decision.orders] != list(range(1, len(ids) + 1)):
-        yield _check(decision, "orders", "legs 1, 2, 3 …", [o.leg for o in decision.orders])
+    if not _numbered([(order.leg, order.slice) for order in decision.orders]):
+        found = [f"{order.leg}.{order.slice}" for order in decision.orders]
+        yield _check(decision, "orders", "legs 1, 2, 3 … and in each slices 1, 2, 3 …", found)
     intents = [order.intent for order in decision.orders]
     if intents != sorted(intents, key=lambda intent: intent != "exit"):
         yield _check(decision, "orders", "all exits before all entries", ", ".join(intents))
@@ -179,7 +180,30 @@ def _ordered(decision: PMDecision) -> Iterator[Check]:
         if order.intent == "entry" and decision.trading_state_after >= TradingState.REDUCE_ONLY:
             yield _check(decision, f"entry of {order.symbol}", "none", order.qty)
     expected = {symbol: t.step_qty for symbol, t in steps.items() if t.step_qty != 0}
-    if total != expected:
-        yield _check(decision, "orders", f"the steps {expected}", total)
+    closing = {order.symbol for order in decision.orders if order.intent == "exit"}
+    rate_spent = _rate_spent(decision)
+    for symbol in sorted(expected.keys() | total.keys()):
+        step, sent = expected.get(symbol, Decimal(0)), total.get(symbol, Decimal(0))
+        waits = rate_spent and symbol not in closing and abs(sent) < abs(step) and sent * step >= 0
+        if sent != step and not waits:
+            yield _check(decision, "orders", f"the step {step} of {symbol}", sent)
     if decision.outcome == Outcome.HOLD and any(order.intent == "entry" for order in decision.orders):
         yield _check(decision, "orders", "no entry under hold", len(decision.orders))
+
+
+def _rate_spent(decision: PMDecision) -> bool:
+    """Whether the decision's own orders use up the order rate (XL-08), so that entries may wait for the next cycle."""
+    rate = next((rule for rule in decision.rules if rule.rule_id == "XL-08"), None)
+    if rate is None or rate.limit is None:
+        return False
+    return len(decision.orders) + (rate.value or 0) >= rate.limit
+
+
+def _numbered(legs: Sequence[tuple[int, int]]) -> bool:
+    """Whether legs count 1, 2, 3 … without a gap, and the slices of each leg too."""
+    leg = piece = 0
+    for at, number in legs:
+        leg, piece = (leg, piece + 1) if at == leg else (leg + 1, 1)
+        if (at, number) != (leg, piece):
+            return False
+    return True

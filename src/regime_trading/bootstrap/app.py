@@ -32,9 +32,11 @@ from regime_trading.adapters.proposal_file import read_proposal, read_proposals
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.graph import PIPELINE, build
 from regime_trading.bootstrap import DATABASE, artifacts_folder, load, load_valid, state_file
+from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.config_status import ConfigStatus, Standing
 from regime_trading.core.ports import MarketData, ProgressSink
+from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import Mode, PriceWindow
 from regime_trading.core.settings import Settings
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
@@ -144,7 +146,15 @@ def open_app(
         Another place for progress events.
     keep_valid : bool
         A problem of one firm stops that firm only (``App.refused``); else any problem stops everything.
+
+    Raises
+    ------
+    SilentRules
+        A rule that no longer fires.
+    InvalidConfig, BadInput
+        What is wrong with the configuration.
     """
+    require_live_rules()
     ignore_solver()
     with ExitStack() as stack:
         told: ProgressSink = _LazyBar(stack) if bar else Lines()
@@ -210,9 +220,18 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         lambda firm: SqlLastGood(engine, firm_id=firm),
         now_ns=SystemClock().now_ns(),
     )
+    kept = tuple(
+        s.profile for s in standings.values() if s.status is ConfigStatus.STALE and s.profile is not None
+    )
+    least_state = {
+        profile.account: standings[profile.account].least_state
+        for profile in kept
+        if standings[profile.account].least_state > TradingState.NORMAL
+    }
     deps = Deps(
         settings=settings,
-        profiles=profiles,
+        profiles=(*profiles, *kept),
+        least_state=least_state,
         in_force=in_force,
         source=source,
         calendar=calendar,
@@ -227,7 +246,8 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
     )
     runs = RunService(
         settings=settings,
-        profiles=profiles,
+        profiles=(*profiles, *kept),
+        least_state=least_state,
         code_version=version,
         source=source,
         ledger=ledger,

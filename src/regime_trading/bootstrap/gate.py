@@ -10,6 +10,7 @@ from pathlib import Path
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.config_files import Configuration
 from regime_trading.bootstrap import DATABASE, artifacts_folder, load_valid, state_file
+from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.config_status import Standing, standing
 from regime_trading.core.ports import LastGoodConfigs, Ledger
@@ -34,7 +35,15 @@ def open_gate(
         Folders; the environment and then the defaults where None.
     stored : bool
         False: nothing is read or written beside the configuration. True: the database is made where there is none.
+
+    Raises
+    ------
+    SilentRules
+        A rule that no longer fires.
+    InvalidConfig, BadInput
+        What is wrong with the configuration.
     """
+    require_live_rules()
     configuration = load_valid(config)
     with ExitStack() as stack:
         if not stored:

@@ -78,7 +78,8 @@ def opened_app(
     bar = err.is_terminal and not as_json
     with open_app(artifacts=artifacts, config=config, bar=bar, keep_valid=keep_valid) as opened:
         for one in opened.refused:
-            said = f"{one.account} is not decided, config_status {one.status.value}, {one.least_state.name}: {one.why}"
+            how = "is not decided" if one.profile is None else "is decided under its last good configuration"
+            said = f"{one.account} {how}, config_status {one.status.value}, {one.least_state.name}: {one.why}"
             err.print(escape(said), soft_wrap=True)
         yield opened
 

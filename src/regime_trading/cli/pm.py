@@ -59,6 +59,33 @@ def decide(
             _show(one)
 
 
+@pm_app.command()
+def liveness(
+    account: Annotated[
+        str | None, typer.Option("--account", help="Only this one: firm/account or account.")
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN_ID", help="Counts of this run or backtest [the newest backtest]."),
+    ] = None,
+    artifacts: Artifacts = None,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Whether every rule of every account is alive: evaluated, bound, when last, and whether it ever can."""
+    with reporting(as_json, debug):
+        from regime_trading.bootstrap.liveness import guard_liveness
+
+        found = guard_liveness(config, artifacts, account, run)
+        if as_json:
+            print_json(found.answer())
+            return
+        from regime_trading.cli.liveness import show_liveness
+
+        show_liveness(found)
+
+
 def _read(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read()

@@ -7,7 +7,7 @@ decides as one that never left memory.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -98,7 +98,20 @@ def carried_from(stored: Sequence[Stored | None], initial_capital: F8, symbols: 
     for row, item in enumerate(stored):
         if item is not None:
             _load(carried, row, item, symbols)
-    return carried
+    return replace(carried, limits=_limits(stored, carried.orders.shape, symbols))
+
+
+def _limits(
+    stored: Sequence[Stored | None], shape: tuple[int, ...], symbols: tuple[str, ...]
+) -> tuple[F8, F8] | None:
+    """Limit prices of waiting closing and opening legs, float64 [A, N] each, NaN = any price; None where none waits."""
+    exits, entries = np.full(shape, np.nan), np.full(shape, np.nan)
+    for row, item in enumerate(stored):
+        for order in () if item is None else item.orders:
+            if order.limit_price is not None:
+                leg = exits if order.intent == "exit" else entries
+                leg[row, symbols.index(order.symbol)] = float(order.limit_price)
+    return None if np.isnan(exits).all() and np.isnan(entries).all() else (exits, entries)
 
 
 def _load(carried: Carried, row: int, stored: Stored, symbols: tuple[str, ...]) -> None:

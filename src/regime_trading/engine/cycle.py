@@ -38,6 +38,8 @@ from regime_trading.guards.snapshot import (
 
 REBASE = list(RestartPolicy).index(RestartPolicy.REBASE)
 
+SIMULATED_SAYS = frozenset({"recon", "margin", "orders", "fills"})  #: what a simulated broker says
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -193,12 +195,12 @@ def fill_legs(carried: Carried, tick: Tick, costs: FillCosts, unit: F8) -> Fills
     """Fills of the waiting steps, closing and opening legs each within its own limit; nothing opens in an asset whose
     closing leg did not fill."""
     orders, qty = carried.orders, carried.positions.qty
-    if carried.limits is None:
-        return fill_orders(orders, tick.fill_price, tick.spread_bps, costs, unit)
+    exit_limit, entry_limit = (None, None) if carried.limits is None else carried.limits
+    price, spread_bps = tick.fill_price, tick.spread_bps
     closing = np.where(orders * qty < 0, np.sign(orders) * np.minimum(np.abs(orders), np.abs(qty)), 0.0)
-    exits = fill_orders(closing, tick.fill_price, tick.spread_bps, costs, unit, carried.limits[0])
-    opening_ = np.where((closing != 0) & (exits.qty == 0), 0.0, orders - closing)
-    entries = fill_orders(opening_, tick.fill_price, tick.spread_bps, costs, unit, carried.limits[1])
+    exits = fill_orders(closing, price, spread_bps, costs, unit, exit_limit)
+    opens = np.where((closing != 0) & (exits.qty == 0), 0.0, orders - closing)
+    entries = fill_orders(opens, price, spread_bps, costs, unit, entry_limit)
     return Fills(exits.qty + entries.qty, np.maximum(exits.price, entries.price), exits.fee + entries.fee)
 
 
@@ -300,7 +302,7 @@ def simulated_brokerage(positions: Positions, marks: Marks) -> Brokerage:
     n_accounts, n_assets = positions.qty.shape
     return replace(
         silent_brokerage(n_accounts, n_assets),
-        provided=frozenset({"recon", "margin", "orders", "fills"}),
+        provided=SIMULATED_SAYS,
         reconciled=np.full(n_accounts, 2, dtype=np.int64),
         equity_gap=np.zeros(n_accounts),
         margin_used=np.maximum(-positions.cash, 0.0),

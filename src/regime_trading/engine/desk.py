@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from regime_trading.core.bars import DAY_NS, SECOND_NS, integrity_history
 from regime_trading.core.numbers import B1, F8, I8
 from regime_trading.core.ports import Calendar
-from regime_trading.core.schemas import PriceWindow, Provides
-from regime_trading.core.settings import BasketSettings, EvidenceSettings, Operators, Settings
+from regime_trading.core.rules import TradingState
+from regime_trading.core.schemas import InstrumentSpec, PriceWindow, Provides
+from regime_trading.core.settings import (
+    BasketSettings,
+    EvidenceSettings,
+    Operators,
+    ScheduledEvent,
+    Settings,
+)
 from regime_trading.core.trader_profile import TraderProfile
-from regime_trading.engine.cycle import Desk, firm_index
-from regime_trading.engine.facts import fact_path
+from regime_trading.engine.cycle import SIMULATED_SAYS, Desk, firm_index
+from regime_trading.engine.facts import fact_path, facts_said
 from regime_trading.engine.fills import FillCosts
 from regime_trading.engine.histories import FeatureHistory, RegimeHistory, ResearchParams
 from regime_trading.engine.market import (
@@ -98,8 +106,10 @@ def make_desk(
     settings: Settings,
     annual: float,
     operators: Operators | None,
+    least_states: Sequence[TradingState] = (),
 ) -> Desk:
-    """Accounts with their rules as arrays over ``symbols``."""
+    """Accounts with their rules as arrays over ``symbols``; ``least_states`` is what the standing of each configuration
+    demands, nothing where it is empty."""
     accounts = tuple(profile.account for profile in profiles)
     return Desk(
         accounts=accounts,
@@ -109,6 +119,7 @@ def make_desk(
         costs=fill_costs(settings),
         annual=annual,
         operators=operators,
+        imposed_state=np.array(least_states, dtype=np.int8) if any(least_states) else None,
     )
 
 
@@ -118,7 +129,7 @@ def bar_slots(calendar: Calendar, ts_ns: I8, bar_ns: int) -> tuple[I8, I8, B1]:
     Daily and longer bars belong to the nearest session, and are inside it when its close is at most half a day
     away; intraday bars are inside when their slot lies in the trading hours.
     """
-    if bar_ns > DAY_NS // 2:
+    if _whole_days(bar_ns):
         nearest, _ = calendar.nearest_session(ts_ns)
         closes = np.array([calendar.close_of(int(o)) for o in nearest], dtype=np.int64)
         return nearest, nearest, np.abs(ts_ns - closes) <= DAY_NS // 2
@@ -139,6 +150,37 @@ def said_by(
     return provided, frozenset(
         name for name, by in stand_ins.items() if by != "none" and name not in provided
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What rules are told: by source and simulated broker ``themselves``, and by declared ``substitutes`` for them."""
+
+    themselves: frozenset[str]
+    substitutes: frozenset[str]
+
+
+def heard(market: MarketPath) -> Heard:
+    """What is told on a market path."""
+    return Heard(market.provided | market.facts.said | SIMULATED_SAYS, market.substituted)
+
+
+def heard_of(
+    provides: frozenset[Provides],
+    evidence: EvidenceSettings,
+    specs: Sequence[InstrumentSpec],
+    events: Sequence[ScheduledEvent],
+    bar_ns: int,
+) -> Heard:
+    """What will be told on the market path of a source, before there is one."""
+    provided, substituted = said_by(provides, evidence)
+    facts = facts_said(specs, events, bar_ns, clocked=not _whole_days(bar_ns))
+    return Heard(provided | facts | SIMULATED_SAYS, substituted)
+
+
+def _whole_days(bar_ns: int) -> bool:
+    """Whether a bar belongs to a session as a whole: bars of half a day and more."""
+    return bar_ns > DAY_NS // 2
 
 
 def market_path(
@@ -223,7 +265,7 @@ def market_path(
             session,
             inside,
             bar_ns,
-            None if bar_ns > DAY_NS // 2 else calendar.grid(bar_ns),
+            None if _whole_days(bar_ns) else calendar.grid(bar_ns),
             settings.events,
             adjusted=settings.sources[source].adjusted,
         ),

@@ -150,11 +150,6 @@ def fact_path(
     ahead, behind = days_to(ts_ns, [spec.symbol for spec in specs], earnings)
     static, expiry_ns = instruments_of(specs)
     static = replace(static, adjusted=np.full(len(specs), adjusted))
-    said = {"instruments"}
-    said |= {"earnings"} if earnings else set()
-    said |= {"borrow"} if any(spec.shortable is not None for spec in specs) else set()
-    said |= {"session_clock"} if grid is not None else set()
-    said |= {"intraday"} if fine else set()
     return FactPath(
         static=static,
         expiry_ns=expiry_ns,
@@ -169,8 +164,22 @@ def fact_path(
         shock_sigmas=shocks,
         market_shock_sigmas=market_shock,
         inside=inside,
-        said=frozenset(said),
+        said=facts_said(specs, events, bar_ns, clocked=grid is not None),
     )
+
+
+def facts_said(
+    specs: Sequence[InstrumentSpec], events: Sequence[ScheduledEvent], bar_ns: int, *, clocked: bool
+) -> frozenset[str]:
+    """Which facts a source with bars of ``bar_ns`` says; ``clocked``: it knows the hours of a session."""
+    told = {
+        "instruments": True,
+        "earnings": any(event.kind == "earnings" for event in events),
+        "borrow": any(spec.shortable is not None for spec in specs),
+        "session_clock": clocked,
+        "intraday": bar_ns <= SHOCK_NS,
+    }
+    return frozenset(name for name, said in told.items() if said)
 
 
 def instruments_of(specs: Sequence[InstrumentSpec]) -> tuple[InstrumentFacts, I8]:

@@ -32,6 +32,7 @@ from regime_trading.guards.verdict import BOUND, UNKNOWN
 
 FEATURE_SET_VERSION = "3"
 SCHEDULER = "engine"
+NOT_CURRENT = " The configuration in force is not current."
 _ENDED = {Release.TIMED: "its time is up", Release.NEXT_SESSION: "a new trading day began"}
 _BREACH_GUARDS = frozenset({Guard.DATA_SANITY, Guard.BLACKOUT, Guard.DRAWDOWN})
 _BREACH_ROWS = np.array([RULE_BY_ID[r].guard in _BREACH_GUARDS for r in RULE_IDS])
@@ -199,11 +200,16 @@ def _rows(columns: Sequence[Any]) -> I8:
 
 
 def binding(decisions: Decisions, account: int) -> list[int]:
-    """Rows of the rules that bound this account, guard 3 first, then in guard order."""
+    """Rows of the rules that bound this account, by what they see now or by a latch they hold it with; guard 3 first,
+    then in guard order."""
     named = set(rule_names(np.bitwise_or.reduce(decisions.limiting[account], axis=0)))
+    holding = set(_codes(LATCHING_RULES, int(decisions.holding[account])))
     said = decisions.rule_outcome[account]
     return [
-        r for r in _ATTRIBUTION if said[r] in (BOUND, UNKNOWN) and (RULE_IDS[r] in named or _BREACH_ROWS[r])
+        r
+        for r in _ATTRIBUTION
+        if RULE_IDS[r] in holding
+        or (said[r] in (BOUND, UNKNOWN) and (RULE_IDS[r] in named or _BREACH_ROWS[r]))
     ]
 
 
@@ -219,6 +225,12 @@ def rationale(decisions: Decisions, account: int, rows: Sequence[int]) -> str:
         measured = f" ({value} against {limit})" if value is not None and limit is not None else ""
         parts.append(f"{rule_id} {RULE_BY_ID[rule_id].title}{measured}")
     return f"{outcome}: {'; '.join(parts)}."
+
+
+def imposed(view: View, account: int) -> bool:
+    """Whether the standing of the configuration holds the account back."""
+    state = view.books.imposed_state
+    return state is not None and int(state[account]) > TradingState.NORMAL
 
 
 def _shown(rule_id: str, value: float) -> str | None:
@@ -348,8 +360,11 @@ def _write_decision(chain: Chain, cycle: Cycle, account: int, hashes: DecisionHa
             "state_hash": hashes.state,
         },
         rule_id=RULE_IDS[rows[0]] if rows else "",
-        rationale=rationale(d, account, rows),
-        reason_codes=("SUBSTITUTE_USED",) if market.substituted else (),
+        rationale=rationale(d, account, rows) + (NOT_CURRENT if imposed(cycle.view, account) else ""),
+        reason_codes=(
+            *(("SUBSTITUTE_USED",) if market.substituted else ()),
+            *(("CONFIG_NOT_CURRENT",) if imposed(cycle.view, account) else ()),
+        ),
         correlation_id=hashes.decision_id,
     )
 

@@ -18,6 +18,7 @@ from regime_trading.core.rules import (
     RULE_IDS,
     TIMER_RULES,
     Authority,
+    RuleSpec,
     TradingState,
 )
 from regime_trading.guards import (
@@ -178,8 +179,8 @@ class Decisions:
         ``Authority``; the strictest ``Release`` of all latches that are held (``NO_LATCH`` = none).
     limiting : int64 [A, N, W]
         Rules that keep the asset from its proposed weight or cut its step (``attribution.rule_names``).
-    latched : int64 [A]
-        Bits over ``LATCHING_RULES``: fired now.
+    latched, holding : int64 [A]
+        Bits over ``LATCHING_RULES``: fired now; latches that hold the account below NORMAL after this decision.
     refused : bool [A]
         The whole proposal was refused.
     orders_left, exit_ladder : float64 [A]
@@ -205,6 +206,7 @@ class Decisions:
     rule_codes: tuple[tuple[str, ...], ...]
     limiting: I8
     latched: I8
+    holding: I8
     refused: B1
     orders_left: F8
     exit_ladder: F8
@@ -229,18 +231,23 @@ def evaluate(view: View, knobs: Knobs, arrived: View | None = None) -> list[Verd
 def evaluate_one(rule_id: str, view: View, params: Params) -> Verdict:
     """One rule's verdict; never raises."""
     spec, enabled = RULE_BY_ID[rule_id], params["enabled"]
-    if not holds(enabled):
+    on = int(np.count_nonzero(enabled))
+    if not on:
         return _blank(view, OFF, UNCONSTRAINED)
+    said = _said(rule_id, spec, view, params)
+    return said if on == len(enabled) else _switch_off(said, enabled)
+
+
+def _said(rule_id: str, spec: RuleSpec, view: View, params: Params) -> Verdict:
     for names, itself in ((spec.inputs, False), (spec.measured, True)):
         for name in names:
             if not view.says(name, itself=itself):
-                return _switch_off(_blank(view, NOT_EVALUABLE, UNCONSTRAINED, f"NO_{name.upper()}"), enabled)
+                return _blank(view, NOT_EVALUABLE, UNCONSTRAINED, f"NO_{name.upper()}")
     try:
-        said = REGISTRY[rule_id](view, params)
+        return REGISTRY[rule_id](view, params)
     except Exception:
         everyone = np.full(view.n_accounts, TradingState.REDUCE_ONLY, dtype=np.int8)
-        said = _blank(view, UNKNOWN, Constraint(mode=everyone), "RULE_ERROR")
-    return said if np.count_nonzero(enabled) == len(enabled) else _switch_off(said, enabled)
+        return _blank(view, UNKNOWN, Constraint(mode=everyone), "RULE_ERROR")
 
 
 def _blank(view: View, outcome: int, constraint: Constraint, *codes: str) -> Verdict:
@@ -394,12 +401,19 @@ def decide(view: View, knobs: Knobs, *, annual: float) -> tuple[Decisions, State
         rule_codes=tuple(said.codes for said in verdicts),
         limiting=limiting.words,
         latched=added,
+        holding=_holding(states),
         refused=refused,
         orders_left=traffic.orders_left(seen, knobs["XL-08"]),
         exit_ladder=np.asarray(knobs["XL-02"]["exit_ladder_max"], dtype=np.float64),
     )
     session = np.full(view.n_accounts, view.market.session, dtype=np.int64)
     return decisions, replace(states, k_last=projection.k, k_session=session)
+
+
+def _holding(states: States) -> I8:
+    held = (states.latch_kind > NO_LATCH) & (states.latch_state > TradingState.NORMAL)
+    bits: I8 = (held.astype(np.int64) << np.arange(held.shape[1], dtype=np.int64)).sum(axis=1)
+    return bits
 
 
 def _authority(mode: I1, said: I1) -> I1:

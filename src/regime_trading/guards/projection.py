@@ -1,10 +1,12 @@
 """From the meet of all rules to target weights (``risk.md`` 2.3, 2.4): the largest book the lattice allows
 along the proposal's own direction, with hedge credit only for hedges that survive and no refund for clamps.
 
-``w_i = throttle · k · a_i · p_i`` with ``a_i`` from the proposal alone and
+``|w_i| = min(box_i, throttle · k · f_i · |p_i|)`` with the factors ``f_i`` from the proposal alone,
+``a_i = min(box_i / |p_i|, f_i)`` and
 ``σ̃² = Σ [p_i p_j Σ_ij]⁺ − Σ [p_i p_j Σ_ij]⁻ a_i a_j`` (positive terms in full, negative ones as far as both legs
 remain). A frozen asset enters budgets with what it is, earns no hedge credit, and keeps what it asked for beyond
-that reserved, so that nobody else spends it. As any ``a`` falls, σ̃ does not fall and ``k`` does not rise, so
+that reserved, so that nobody else spends it. A throttle acts on the raw proposal and never on what a box left of it:
+a book that may only shrink would else be halved at every look. As any ``a`` falls, σ̃ does not fall and ``k`` does not rise, so
 adding or tightening a rule never loosens an outcome. One exception, by ruling (2.4): where the frozen part alone
 is over a budget, the rest of the book may only shrink, but is not forced out; it may be the hedge.
 """
@@ -95,7 +97,8 @@ def project(view: View, meet: Constraint, proposed: F8, held: B1, risk: Risk) ->
     cut = np.ones_like(proposed) if meet.scale is None else meet.scale
     for factor, _ in sizes:
         cut = np.minimum(cut, factor)
-    size, scale = _survivors(demand.free, lo, hi, cut)
+    boxed, sized, scale = _survivors(demand.free, lo, hi, cut)
+    size = np.minimum(boxed, sized)
 
     throttle = view.everyone(1.0) if meet.throttle is None else meet.throttle
     kept_too = (held & moving).any(axis=1)[:, None]
@@ -111,7 +114,7 @@ def project(view: View, meet: Constraint, proposed: F8, held: B1, risk: Risk) ->
         held_back.append((lower < k)[:, None] & moving)
         k = lower
     book = np.where(held, k[:, None], (throttle * k)[:, None])
-    weight = np.copysign(np.trunc(book * size), demand.free) + 0.0
+    weight = np.copysign(np.minimum(boxed, np.trunc(book * sized)), demand.free) + 0.0
 
     binding = [((factor < 1.0) | over[:, None]) & moving for factor, over in sizes]
     binding += [((factor < 1.0) | over)[:, None] & moving for factor, over in zip(ks, books, strict=True)]
@@ -224,13 +227,13 @@ def _book_exhausted(meet: Constraint, demand: Demand, fixed_variance: F8, view: 
     return over
 
 
-def _survivors(free: F8, lo: F8, hi: F8, cut: F8) -> tuple[F8, F8]:
-    """What box and factors leave of each free asset: its size in whole nanoweights, and as a factor."""
+def _survivors(free: F8, lo: F8, hi: F8, cut: F8) -> tuple[F8, F8, F8]:
+    """What the boxes and what the factors leave of each free asset, in whole nanoweights; and both as a factor."""
     asked = np.abs(free)
     boxed = np.abs(np.minimum(np.maximum(free, lo), hi))
-    size = np.minimum(boxed, np.where(cut < 1.0, np.trunc(cut * asked), asked))
+    sized = np.where(cut < 1.0, np.trunc(cut * asked), asked)
     scale = np.minimum(np.divide(boxed, asked, out=np.ones_like(asked), where=asked > 0), cut)
-    return size, scale
+    return boxed, sized, scale
 
 
 def _losses(view: View, demand: Demand, credit: F8) -> tuple[F8, F8]:

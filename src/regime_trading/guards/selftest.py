@@ -8,14 +8,14 @@ nobody can ever reach is seen for what it is.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from regime_trading.core.numbers import NANO
-from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, RuleParams
+from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Guard, RuleParams
 from regime_trading.guards.chain import decide, evaluate_one
 from regime_trading.guards.facts import (
     HALTED,
@@ -32,6 +32,7 @@ from regime_trading.guards.snapshot import (
     View,
     fresh_states,
     nano_weights,
+    restack,
     stack_params,
 )
 from regime_trading.guards.verdict import BOUND, NOT_EVALUABLE, OFF, UNKNOWN
@@ -41,11 +42,20 @@ ANNUAL = 252.0
 _TS_NS = int(dt.datetime(2020, 3, 2, 20, tzinfo=dt.UTC).timestamp()) * 10**9
 _DAY_NS = 86_400 * 10**9
 _SAID = frozenset(
-    {"close", "ohlc", "volume", "quotes", "trades", "status", "fx", "instruments", "intraday", "second_source",
+    {"close", "bars", "ohlc", "volume", "quotes", "trades", "status", "fx", "instruments", "intraday", "second_source",
      "session_clock", "clock", "borrow", "earnings", "correlation_shift"}
 )  # fmt: skip
 _TOLD = frozenset({"recon", "margin", "orders", "fills", "stops", "heartbeat"})
 _BIG = 1e9
+_MONEY = ("equity", "balance", "qty", "day_peak", "sent_qty", "working_entry_qty")
+_LISTS = {
+    "UT-01": ("symbols",),
+    "UT-02": ("symbols",),
+    "UT-03": ("classes", "venues"),
+    "UT-12": ("long_only", "hedge_groups"),
+    "UT-13": ("start", "end"),
+    "UT-14": ("windows",),
+}  #: what a rule passes everything without
 FIRED = (BOUND, UNKNOWN)
 
 
@@ -53,7 +63,8 @@ FIRED = (BOUND, UNKNOWN)
 class Trigger:
     """What goes wrong, by field name of market, facts, books and states; and parameters that give the rule a limit.
 
-    A value fills the whole array it is put into; a ``proposed`` or ``qty`` is given for the three assets.
+    A value fills the whole array it is put into; a ``proposed`` or ``qty`` is given for the three assets. Money and
+    quantities are those of an account of ``EQUITY``.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -90,7 +101,7 @@ TRIGGERS: dict[str, Trigger] = {
     "UT-05": _on(since_open_s=0.0, to_close_s=0.0),
     "UT-06": _on(to_event_s=0.0, since_event_s=0.0),
     "UT-07": _on(earnings_in_days=0.0, earnings_ago_days=0.0),
-    "UT-08": _on({"allowed": False}),
+    "UT-08": _on({"allowed": False}, ts_ns=_TS_NS + 4 * _DAY_NS),
     "UT-09": _on(to_expiry_s=0.0),
     "UT-10": _on(borrow=NO_BORROW, proposed=(-0.15, -0.15, -0.15)),
     "UT-11": _on(flat_ns=_TS_NS, flat_side=1),
@@ -153,8 +164,10 @@ TRIGGERS: dict[str, Trigger] = {
 }
 
 
-def scene(changes: Mapping[str, Any]) -> View:
+def scene(changes: Mapping[str, Any], capital: float = EQUITY) -> View:
     """Two flat accounts of one firm that are asked to buy three quiet assets, with ``changes``."""
+    size = capital / EQUITY
+    changes = {name: _times(size, value) if name in _MONEY else value for name, value in changes.items()}
     n_accounts, n = 2, int(changes.get("n_assets", 3))
     ones = np.ones(n)
     rho = changes.get("correlation", 0.2)
@@ -174,7 +187,7 @@ def scene(changes: Mapping[str, Any]) -> View:
         completeness=ones.copy(),
         gap=np.zeros(n, dtype=np.int64),
         venue_open=np.ones(n, dtype=np.bool_),
-        adv=ones * 1e9,
+        adv=ones * 1e9 * size,
         spread_bps=ones * 5.0,
         book=np.zeros(n, dtype=np.int8),
         tape_grade=np.zeros(n, dtype=np.int8),
@@ -196,21 +209,21 @@ def scene(changes: Mapping[str, Any]) -> View:
     asked[:] = changes.get("proposed", 0.15)
     if changes.get("opposite"):
         asked[1] = -asked[1]
-    equity = np.full(n_accounts, changes.get("equity", EQUITY))
+    equity = np.full(n_accounts, changes.get("equity", capital))
     told = replace(
         silent_brokerage(n_accounts, n),
         provided=_TOLD,
         reconciled=np.full(n_accounts, 9, dtype=np.int64),
         equity_gap=np.zeros(n_accounts),
         margin_used=np.zeros(n_accounts),
-        buying_power=np.full(n_accounts, _BIG),
+        buying_power=np.full(n_accounts, _BIG * size),
         avg_price=np.where(qty != 0, 100.0, 0.0),
     )
     books = Books(
         accounts=("firm/one", "firm/two"),
         firm=np.zeros(n_accounts, dtype=np.int64),
         equity=equity,
-        balance=np.full(n_accounts, changes.get("balance", EQUITY)),
+        balance=np.full(n_accounts, changes.get("balance", capital)),
         equity_estimated=np.zeros(n_accounts, dtype=np.bool_),
         equity_age_bars=np.full(n_accounts, changes.get("equity_age_bars", 0.0)),
         qty=qty,
@@ -221,11 +234,15 @@ def scene(changes: Mapping[str, Any]) -> View:
         proposal_age_bars=np.full(n_accounts, changes.get("proposal_age_bars", 0.0)),
         broker=_put(told, changes),
     )
-    states = fresh_states(np.full(n_accounts, EQUITY), n)
+    states = fresh_states(np.full(n_accounts, capital), n)
     states = replace(
         states, last_price=states.last_price * 0 + 100.0, last_trade_ns=np.full(n_accounts, _TS_NS)
     )
     return View(_put(market, changes), books, _put(states, changes))
+
+
+def _times(size: float, value: Any) -> Any:
+    return tuple(size * one for one in value) if isinstance(value, tuple) else size * value
 
 
 def _put(thing: Any, changes: Mapping[str, Any]) -> Any:
@@ -243,28 +260,41 @@ def _put(thing: Any, changes: Mapping[str, Any]) -> Any:
     return replace(thing, **made)
 
 
-def parameters(rule_id: str) -> dict[str, RuleParams]:
-    """Defaults of every rule, and of ``rule_id`` with the limit its trigger needs."""
-    made = {name: spec.params() for name, spec in RULE_BY_ID.items()}
-    wanted = dict(TRIGGERS[rule_id].params)
-    if wanted.pop("floors", False):
-        made["LD-03"] = RULE_BY_ID["LD-03"].params.model_validate({"limit_pct": "0.05"})
-    made[rule_id] = RULE_BY_ID[rule_id].params.model_validate(wanted)
-    return made
-
-
 def symbols(n: int) -> tuple[str, ...]:
     """Names of the assets of a scene."""
     return tuple(f"S{i:02d}" for i in range(n))
 
 
-def outcome(rule_id: str, profiles: Sequence[Mapping[str, RuleParams]]) -> int:
-    """What the rule says of its own trigger under the given parameters.
+def parameters(rule_id: str) -> dict[str, RuleParams]:
+    """What the trigger of ``rule_id`` needs beside the defaults: the rule's own limit, for LD-12 also a floor."""
+    wanted = dict(TRIGGERS[rule_id].params)
+    floors = wanted.pop("floors", False)
+    made = {rule_id: RULE_BY_ID[rule_id].params.model_validate(wanted)}
+    if floors:
+        made["LD-03"] = RULE_BY_ID["LD-03"].params.model_validate({"limit_pct": "0.05"})
+    return made
+
+
+class Stacks:
+    """Parameters of every rule as arrays over the two accounts of a scene, made once per set of assets."""
+
+    def __init__(self, rules: Mapping[str, RuleParams]) -> None:
+        self._rules = rules
+        self._made: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+
+    def knobs(self, own: Mapping[str, RuleParams], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """The rules, with ``own`` in their place where it has any."""
+        if names not in self._made:
+            self._made[names] = stack_params([self._rules] * 2, names)
+        return restack(self._made[names], [own] * 2, names)
+
+
+def outcome(rule_id: str, own: Mapping[str, RuleParams], stacks: Stacks, view: View) -> int:
+    """What the rule says of a scene under ``own``, which stand in the place of the rules of ``stacks``.
 
     Most rules say so themselves; what the projection or the step plan does for a rule shows in the decision only.
     """
-    view = scene(TRIGGERS[rule_id].changes)
-    knobs = stack_params(profiles, view.market.symbols)
+    knobs = stacks.knobs(own, view.market.symbols)
     alone = int(evaluate_one(rule_id, view, knobs[rule_id]).outcome[0])
     if alone in FIRED or alone in (OFF, NOT_EVALUABLE):
         return alone
@@ -274,33 +304,83 @@ def outcome(rule_id: str, profiles: Sequence[Mapping[str, RuleParams]]) -> int:
 
 def silent_rules() -> tuple[str, ...]:
     """Rules that do not fire on their own trigger; none in a sound build."""
+    stacks = Stacks({rule_id: spec.params() for rule_id, spec in RULE_BY_ID.items()})
     return tuple(
         rule_id
         for rule_id in RULE_IDS
-        if rule_id not in TRIGGERS or outcome(rule_id, [parameters(rule_id)] * 2) not in FIRED
+        if rule_id not in TRIGGERS
+        or outcome(rule_id, parameters(rule_id), stacks, scene(TRIGGERS[rule_id].changes)) not in FIRED
     )
 
 
-def reachable(rules: Mapping[str, RuleParams], said: frozenset[str]) -> dict[str, str]:
+def reachable(
+    rules: Mapping[str, RuleParams],
+    said: frozenset[str],
+    substituted: frozenset[str] = frozenset(),
+    *,
+    capital: float = EQUITY,
+) -> dict[str, str]:
     """Whether each rule of one account can ever bind: ``reachable``, ``unreachable``, ``off`` or ``not evaluable``.
+
+    Off is a rule that is disabled, or without a limit, a list or a date; unreachable one whose limit other rules, or
+    the numbers themselves, keep out of reach.
 
     Parameters
     ----------
     rules : mapping
         The account's parameters by rule id.
     said : frozenset of str
-        What source, broker and declared substitutes say.
+        What source and broker say themselves.
+    substituted : frozenset of str
+        What declared substitutes say for them.
+    capital : float
+        Initial capital: limits in money are measured against it.
     """
-    return dict(_reach(rules, said))
+    return dict(_reach(rules, said, said | substituted, capital))
 
 
-def _reach(rules: Mapping[str, RuleParams], said: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _reach(
+    rules: Mapping[str, RuleParams], itself: frozenset[str], somehow: frozenset[str], capital: float
+) -> Iterator[tuple[str, str]]:
+    stacks = Stacks(_at_home(rules))
     for rule_id in RULE_IDS:
         spec = RULE_BY_ID[rule_id]
-        found = outcome(rule_id, [rules, rules])
-        if found == OFF:
+        changes = {**TRIGGERS[rule_id].changes, **_own_changes(rule_id, rules[rule_id])}
+        found = outcome(rule_id, {rule_id: rules[rule_id]}, stacks, scene(changes, capital))
+        heard = somehow.issuperset(spec.inputs) and itself.issuperset(spec.measured)
+        if found == OFF or _nothing_listed(rule_id, rules[rule_id]):
             yield rule_id, "off"
-        elif found == NOT_EVALUABLE or not said.issuperset((*spec.inputs, *spec.measured)):
+        elif found == NOT_EVALUABLE or not heard:
             yield rule_id, "not evaluable"
         else:
             yield rule_id, "reachable" if found in FIRED else "unreachable"
+
+
+def _nothing_listed(rule_id: str, own: RuleParams) -> bool:
+    names = _LISTS.get(rule_id, ())
+    return bool(names) and all(getattr(own, n) == type(own).model_fields[n].default for n in names)
+
+
+def _at_home(rules: Mapping[str, RuleParams]) -> dict[str, RuleParams]:
+    """``rules`` without the account's own names and days, which the assets and the date of a scene are not."""
+    return {
+        rule_id: RULE_BY_ID[rule_id].params() if RULE_BY_ID[rule_id].guard is Guard.BLACKOUT else own
+        for rule_id, own in rules.items()
+    }
+
+
+def _own_changes(rule_id: str, own: Any) -> dict[str, Any]:
+    """What moves a scene to the names and days that the account itself has given the rule."""
+    match rule_id:
+        case "UT-02" if own.symbols:
+            return {"symbols": (own.symbols[0], *symbols(3)[1:])}
+        case "UT-12" if own.hedge_groups and not own.long_only:
+            return {"symbols": (*own.hedge_groups[0][:2], symbols(3)[2]), "proposed": (0.15, -0.15, 0.0)}
+        case "UT-13" if own.start is not None:
+            return {"date": dt.date.fromisoformat(own.start) - dt.timedelta(days=1)}
+        case "UT-13" if own.end is not None:
+            return {"date": dt.date.fromisoformat(own.end) + dt.timedelta(days=1)}
+        case "UT-14" if own.windows:
+            first = own.windows[0].first
+            return {"date": dt.date.fromisoformat(first if len(first) == 10 else f"2020-{first}")}
+    return {}

@@ -478,11 +478,23 @@ def stack_params(
     ``scaling_n``, padded with +inf), freeze windows a tuple of tuples. ``floors`` of LD-12 are the parameters of the
     rules whose floors are its loss budget.
     """
-    stacked = {
-        spec.rule_id: _stack_rule([profile[spec.rule_id] for profile in profiles], symbols) for spec in RULES
+    return restack(
+        {}, [{spec.rule_id: profile[spec.rule_id] for spec in RULES} for profile in profiles], symbols
+    )
+
+
+def restack(
+    stacked: Mapping[str, dict[str, Any]],
+    profiles: Sequence[Mapping[str, RuleParams]],
+    symbols: tuple[str, ...],
+) -> dict[str, dict[str, Any]]:
+    """``stacked`` with the rules that every profile names stacked anew."""
+    own = {
+        rule_id: _stack_rule([profile[rule_id] for profile in profiles], symbols) for rule_id in profiles[0]
     }
-    stacked["LD-12"]["floors"] = {rule_id: stacked[rule_id] for rule_id in FLOOR_RULES}
-    return stacked
+    made = {**stacked, **own}
+    made["LD-12"] = made["LD-12"] | {"floors": {rule_id: made[rule_id] for rule_id in FLOOR_RULES}}
+    return made
 
 
 def _stack_rule(rows: Sequence[RuleParams], symbols: tuple[str, ...]) -> dict[str, Any]:

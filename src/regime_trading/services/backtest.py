@@ -23,7 +23,7 @@ from regime_trading.core.trader_profile import TraderProfile, require_baskets
 from regime_trading.core.trading_day import trading_day_ids
 from regime_trading.engine.attempts import attempt_terms
 from regime_trading.engine.backtest import BasketPath, HistoryInputs, HistoryResult, rule_counts, run_history
-from regime_trading.engine.desk import annual_bars, make_desk, market_path
+from regime_trading.engine.desk import annual_bars, heard, make_desk, market_path
 from regime_trading.engine.record import Identity
 from regime_trading.engine.tape_history import Readings, tape_caps, tape_path, tape_readings, tapes_hash
 from regime_trading.engine.tape_reading import TapeReading
@@ -35,6 +35,7 @@ from regime_trading.engine.universe import (
     source_key,
 )
 from regime_trading.services.backtest_report import build_report
+from regime_trading.services.liveness import RULES, history_record, record_bytes
 from regime_trading.services.study import Progress, Study, StudyCache, basket_path, study
 from regime_trading.tools.report import charts, firms, for_firm, render_html, render_markdown
 from regime_trading.tools.report_model import BacktestReport
@@ -113,6 +114,15 @@ def run_backtest(
                 deps.sealer.seal_rl(block)
     report = build_report(plan, found, inputs, result, readings, deps)
     _write_report(report, path, deps.store)
+    record = history_record(
+        plan.run_id,
+        plan.source,
+        plan.window.ts_ns[plan.first :],
+        heard(inputs.market),
+        [(profile.account, profile.config_hash) for profile in plan.profiles],
+        result,
+    )
+    deps.store.write_bytes(f"{path}/{RULES}", record_bytes(record))
     summary = _summary(plan, inputs, result, report, path)
     deps.store.write_bytes(f"{path}/summary.json", json.dumps(summary, indent=2).encode())
     return BacktestOutcome(plan.run_id, path, summary, False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +12,11 @@ from regime_trading.core.numbers import F8
 from regime_trading.core.rules import RULE_IDS, Release
 from regime_trading.core.schemas import ActorType, TapeSummary
 from regime_trading.engine.backtest import HistoryInputs, HistoryResult, rule_counts
+from regime_trading.engine.desk import heard
 from regime_trading.engine.market import MarketPath
 from regime_trading.engine.tape_history import Readings, market_tape_cap
 from regime_trading.guards.chain import OUTCOMES
+from regime_trading.services.liveness import profile_reach
 from regime_trading.services.study import Study
 from regime_trading.tools.controls import (
     control_buy_and_hold,
@@ -166,7 +168,7 @@ def _account(
         profile=profile.display_name,
         baskets=tuple(basket.name for basket in profile.baskets),
         outcomes={name: int(n) for name, n in zip(OUTCOMES, outcomes, strict=True) if n},
-        rules=_rules(result, a, ts_ns),
+        rules=_rules(result, a, ts_ns, profile_reach(profile, heard(inputs.market))),
         latches=_latches(result, a, plan),
         flows=tuple(
             CashFlow(
@@ -178,13 +180,13 @@ def _account(
     )
 
 
-def _rules(result: HistoryResult, a: int, ts_ns: np.ndarray) -> tuple[RuleHistory, ...]:
+def _rules(
+    result: HistoryResult, a: int, ts_ns: np.ndarray, reach: Mapping[str, str]
+) -> tuple[RuleHistory, ...]:
     counts = rule_counts(result)
     rules = []
     for r, rule_id in enumerate(RULE_IDS):
         last = int(counts["last_bound"][a, r])
-        never = int(counts["evaluated"][a, r]) == 0
-        off = int(counts["off"][a, r]) > 0
         rules.append(
             RuleHistory(
                 rule_id=rule_id,
@@ -194,7 +196,7 @@ def _rules(result: HistoryResult, a: int, ts_ns: np.ndarray) -> tuple[RuleHistor
                 not_evaluable=int(counts["not_evaluable"][a, r]),
                 off=int(counts["off"][a, r]),
                 last_bound_ns=None if last < 0 else int(ts_ns[last]),
-                reason="" if not never else "no limit is set" if off else "the source has no such input",
+                reach=reach[rule_id],
                 utilisation=utilisation(rule_id, result.rule_value[:, a, r], result.rule_limit[:, a, r]),
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from regime_trading.core.canonical import content_hash, sha256_hex
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import ArtifactStore, Ledger, MarketData, RecordSealer
 from regime_trading.core.ports import Runs as RunRecords
+from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import Mode, Proposal, RunRecord
 from regime_trading.core.settings import Settings
 from regime_trading.core.state import PipelineState, RunRequest
@@ -80,6 +81,7 @@ class RunService:
 
     settings: Settings
     profiles: tuple[TraderProfile, ...]
+    least_state: Mapping[str, TradingState]
     code_version: str
     source: Callable[[str], MarketData]
     ledger: Callable[[str, Mode], Ledger]
@@ -171,10 +173,12 @@ class RunService:
         return following
 
     def _config_hash(self, accounts: Iterable[str], as_of_ns: int) -> str:
-        """Hash of the settings and of the configurations in force, session overrides included."""
+        """Hash of the settings and of the configurations in force, session overrides and standing included."""
         mine = (self.in_force(p, as_of_ns) for p in self.profiles if p.account in accounts)
         own = {profile.account: profile.config_hash for profile in mine}
-        return content_hash({"settings": self.settings.content_hash(), "profiles": own})
+        least = {name: state.name for name, state in self.least_state.items() if name in own}
+        standing = {"least_state": least} if least else {}
+        return content_hash({"settings": self.settings.content_hash(), "profiles": own, **standing})
 
     def can_resume(self, run_id: str) -> bool:
         """Whether a run of that id was begun and is not finished."""

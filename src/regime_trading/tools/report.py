@@ -7,6 +7,7 @@ security policy forbids the rest. Every text is escaped; symbols and notes may c
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -53,6 +54,14 @@ def render_html(report: Report) -> str:
     return _page().render(page=document(report), palette=Markup(palette_css()))
 
 
+_RULE_ID = re.compile(r"\b[A-Z]{2}-\d{2}\b")
+
+
+def _whole_ids(text: str) -> Markup:
+    """Escaped text in which no line breaks within a rule id."""
+    return Markup(_RULE_ID.sub(r'<span class="id">\g<0></span>', str(escape(clean(text)))))
+
+
 def _inline(figure: Figure) -> Markup:
     """Both sizes of a chart. The SVG is our own; the texts in it are escaped where it is made."""
     assert figure.draw is not None
@@ -70,6 +79,7 @@ def _page() -> Template:
     )
     environment.filters["inline"] = _inline
     environment.filters["soft"] = lambda text: escape(clean(text)).replace("/", Markup("/<wbr>"))
+    environment.filters["whole"] = _whole_ids
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["parts"] = lambda blocks: [b for b in blocks if isinstance(b, Part) and b.in_contents]
     environment.tests["cell"] = lambda value: isinstance(value, Cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regime_trading.core.rules import TradingState
+from regime_trading.core.rules import RULE_BY_ID, TradingState
 from regime_trading.core.schemas import Outcome, PMDecision, RuleOutcome, RuleResult, Target
 from regime_trading.tools.report_document import (
     Block,
@@ -21,10 +21,12 @@ from regime_trading.tools.report_document import (
 )
 from regime_trading.tools.report_model import AccountRun
 from regime_trading.tools.report_shared import (
+    NEAR,
     columns,
     guard_title,
     in_rule_order,
     known,
+    silent_sentences,
     slug,
     state_tag,
     tag,
@@ -83,8 +85,7 @@ def _account_part(k: int, item: AccountRun) -> Part:
         Text(d.rationale or "No rationale was recorded."),
         _target_table(item),
         _order_table(d),
-        _limit_table(item),
-        _all_rules(item),
+        *_rule_blocks(item),
     )
     return Part(f"account-{k}-{slug(d.account)}", d.account, blocks, tags, in_contents=True)
 
@@ -158,34 +159,73 @@ def _order_table(decision: PMDecision) -> Table:
     return Table("Orders", titles, rows, "No order follows from this decision.")
 
 
-def _limit_table(item: AccountRun) -> Table:
-    telling = [r for r in item.decision.rules if r.outcome in (RuleOutcome.BOUND, RuleOutcome.UNKNOWN)]
-    order = in_rule_order(r.rule_id for r in telling)
-    rows = tuple(_rule_row(r, item.currency) for r in sorted(telling, key=lambda r: order.index(r.rule_id)))
-    return Table("What limited this account", _RULE_COLUMNS, rows, "No rule made this decision smaller.")
+def _rule_blocks(item: AccountRun) -> tuple[Block, ...]:
+    """What limited the account and what came near; the other rules folded; those that said nothing in a sentence."""
+    results = {r.rule_id: r for r in item.decision.rules}
+    known = [results[r] for r in in_rule_order(results)]
+    telling = [r for r in known if r.outcome in (RuleOutcome.BOUND, RuleOutcome.UNKNOWN)]
+    near = [r for r in known if r.outcome is RuleOutcome.PASS and (_used(r) or 0.0) >= NEAR]
+    quiet = [r for r in known if r.outcome is RuleOutcome.PASS and r not in near]
+    silent = {
+        outcome: [r.rule_id for r in known if r.outcome is outcome]
+        for outcome in (RuleOutcome.OFF, RuleOutcome.NOT_EVALUABLE)
+    }
+    first = Table(
+        "What limited this account, and what came near",
+        _RULE_COLUMNS,
+        tuple(_rule_row(r, item.currency) for r in (*telling, *near)),
+        "No rule made this decision smaller, and none came near its limit.",
+    )
+    return (
+        first,
+        *_folded_rules(item, quiet),
+        *(Text(text, "muted") for text in silent_sentences(*silent.values())),
+    )
+
+
+def _folded_rules(item: AccountRun, quiet: list[RuleResult]) -> tuple[Block, ...]:
+    if not quiet:
+        return ()
+    table = Table(
+        f"Rules that passed, {item.account}",
+        tuple(column for column in _RULE_COLUMNS if column.title != "Outcome"),
+        tuple(_passed_row(r, item.currency) for r in quiet),
+        "",
+        headed=False,
+    )
+    told = f"{count(len(quiet), 'other rule')} passed, each below {percent(NEAR, 0)} of its limit"
+    return (Details(told, (table,), brief=f"{', '.join(r.rule_id for r in quiet)}."),)
+
+
+def _used(result: RuleResult) -> float | None:
+    """Share of its limit that is used; None where it is not known."""
+    if result.value is None or result.limit is None:
+        return None
+    used = float(utilisation(result.rule_id, float(result.value), float(result.limit)))
+    return None if used != used else used
 
 
 _RULE_COLUMNS = columns("Rule", "Outcome", "Used", ">Value", ">Limit", "Reason")
 
 
-def _rule_row(result: RuleResult, currency: str, grouped: bool = False) -> Row:
+def _passed_row(result: RuleResult, currency: str) -> Row:
+    """As :func:`_rule_row` without the outcome, under its guard."""
+    rule, _, *rest = _rule_row(result, currency).cells
+    return Row((rule, *rest), guard_title(result.rule_id))
+
+
+def _rule_row(result: RuleResult, currency: str) -> Row:
     value = None if result.value is None else float(result.value)
     limit = None if result.limit is None else float(result.limit)
-    missing = _missing_reason(result)
     cells: tuple[Value, ...] = (
         rule_name(result.rule_id),
         tag(_RULE_WORDS[result.outcome], RULE_TONES[result.outcome]),
-        use_cell(
-            float(utilisation(result.rule_id, value, limit))
-            if value is not None and limit is not None
-            else None,
-            missing,
-        ),
+        use_cell(_used(result), _missing_reason(result)),
         known(rule_value(result.rule_id, value, currency)),
         known(rule_value(result.rule_id, limit, currency)),
         ", ".join(words(c) for c in result.reason_codes),
     )
-    return Row(cells, guard_title(result.rule_id) if grouped else "")
+    return Row(cells)
 
 
 def _missing_reason(result: RuleResult) -> str:
@@ -193,30 +233,16 @@ def _missing_reason(result: RuleResult) -> str:
         return "off"
     if result.outcome in (RuleOutcome.UNKNOWN, RuleOutcome.NOT_EVALUABLE):
         return "input missing"
-    return "yes-or-no rule"
+    spec = RULE_BY_ID.get(result.rule_id)
+    return "yes or no" if spec is None or spec.measure.unit == "condition" else "no single value"
 
 
 def use_cell(used: float | None, reason: str = "") -> Cell:
     """Utilisation of a limit as a bar with a tick at the limit."""
-    if used is None or used != used:
+    if used is None:
         return gap(reason)
     text = percent(used, 0) if used < 10 else f"over 1,000{NBSP}%"
     return Cell(text, kind="bar", scale=(min(used, 10.0), 1.0), tone="warn" if used > 1 else "")
-
-
-def _all_rules(item: AccountRun) -> Details:
-    results = {r.rule_id: r for r in item.decision.rules}
-    order = in_rule_order(results)
-    table = Table(
-        f"All rules, {item.account}",
-        _RULE_COLUMNS,
-        tuple(_rule_row(results[r], item.currency, grouped=True) for r in order),
-        "No rule outcome was recorded.",
-        headed=False,
-    )
-    counts = [r.outcome for r in results.values()]
-    told = ", ".join(f"{counts.count(o)} {_RULE_WORDS[o]}" for o in RuleOutcome if o in counts)
-    return Details(f"All {count(len(results), 'rule')}: {told}" if results else "All rules", (table,))
 
 
 def rule_list(rule_ids: tuple[str, ...]) -> str:

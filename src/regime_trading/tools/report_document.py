@@ -100,10 +100,12 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Blocks that a page may fold away; paper and Markdown show them."""
+    """Blocks that a page may fold away and paper shows; Markdown, which cannot fold, says ``brief`` instead where it is
+    given."""
 
     summary: str
     blocks: tuple[Block, ...]
+    brief: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,8 @@ def _markdown_block(block: Block, level: int, folder: str | None) -> list[str]:
             return _markdown_figure(block, folder)
         case Details():
             head = f"**{escape_markdown(block.summary)}**"
+            if block.brief:
+                return [head, "", _escape_line(block.brief)]
             return [head, "", *_markdown_blocks(block.blocks, level, folder)]
         case Part():
             tags = "".join(f" · {escape_markdown(tag.text)}" for tag in block.tags)

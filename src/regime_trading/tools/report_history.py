@@ -139,15 +139,23 @@ def _account_figure(name: str, item: AccountHistory) -> Figure:
     )
 
 
+_SHOWN = 0.5  #: share of a limit from which on a rule has a lane of its own
+
+
 def _use_figure(name: str, item: AccountHistory) -> Figure:
     by_id = {r.rule_id: r for r in item.rules}
-    rows = [
-        Curve(rule_name(r), values)
+    most = {
+        r: float(np.max(values, where=~np.isnan(values), initial=0.0))
         for r in in_rule_order(by_id)
         if (values := by_id[r].utilisation) is not None
-        and np.isfinite(values).any()
-        and np.nanmax(values) > 0
+    }
+    rows = [
+        Curve(rule_name(r), values)
+        for r, top in most.items()
+        if top >= _SHOWN and (values := by_id[r].utilisation) is not None
     ]
+    below = ", ".join(r for r, top in most.items() if 0 < top < _SHOWN)
+    rest = f" Never at half of their limit: {below}." if below else ""
     title = f"How much of each limit {item.account} used"
 
     def draw(size: Size) -> str:
@@ -156,9 +164,9 @@ def _use_figure(name: str, item: AccountHistory) -> Figure:
     return Figure(
         name=f"{name}-limits",
         title=title,
-        caption="Value as a share of its limit; each cell is the largest of its stretch of time. Blank: not known.",
+        caption=f"Value as a share of its limit; a cell is the largest of its stretch of time. Blank: not known.{rest}",
         draw=draw if rows else None,
-        empty="No utilisation is known.",
+        empty=f"No limit was used by half.{rest}",
         key=(
             KeyEntry("use-1", "under 50 %"),
             KeyEntry("use-2", "50 to 80 %"),

@@ -141,7 +141,8 @@ class RuleHistory:
     """One rule of one account over the whole history.
 
     ``evaluated`` counts decisions at which the rule said pass, bound or unknown; ``bound`` and ``unknown``
-    are parts of it. ``reason`` says why the rule was not evaluable or off. ``utilisation [T]`` is the value
+    are parts of it. ``reach`` says whether it can bind at all under the account's configuration and on this source:
+    ``reachable``, ``unreachable``, ``off`` or ``not evaluable``; empty = not known. ``utilisation [T]`` is the value
     as a share of its limit (:func:`utilisation`), NaN = not known.
     """
 
@@ -152,7 +153,7 @@ class RuleHistory:
     not_evaluable: int = 0
     off: int = 0
     last_bound_ns: int | None = None
-    reason: str = ""
+    reach: str = ""
     utilisation: F8 | None = None
 
 

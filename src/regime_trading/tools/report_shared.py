@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -63,6 +63,9 @@ _HEALTH_TONES: dict[HealthStatus, Tone] = {
 }
 
 
+NEAR = 0.8  #: share of a limit from which on a rule is near it
+
+
 def slug(text: str) -> str:
     """A name that is safe as an anchor and as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
@@ -101,6 +104,15 @@ def in_rule_order(rule_ids: Iterable[str]) -> list[str]:
 def guard_title(rule_id: str) -> str:
     spec = RULE_BY_ID.get(rule_id)
     return GUARD_TITLES[Guard(spec.guard)] if spec else "Other rules"
+
+
+def silent_sentences(off: Sequence[str], not_evaluable: Sequence[str]) -> tuple[str, ...]:
+    """One sentence on the rules that are off and one on those that are told nothing, by their ids."""
+    told = (
+        ("Off, being disabled or without a limit", off),
+        ("Not evaluable, as the source does not say what they need", not_evaluable),
+    )
+    return tuple(f"{why} ({count(len(ids), 'rule')}): {', '.join(ids)}." for why, ids in told if ids)
 
 
 def scope_notice(firm: str | None, n_firms: int) -> str:

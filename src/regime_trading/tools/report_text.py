@@ -26,8 +26,9 @@ GUARD_TITLES: dict[Guard, str] = {
 def utilisation(rule_id: str, value: F8 | float, limit: F8 | float) -> F8:
     """Share of a limit that is used: 1 = at the limit, above = outside it.
 
-    ``value / limit``; ``limit / value`` for rules whose value must not fall below the limit. A limit of 0
-    (nothing is allowed) is used by 0 or, as soon as there is anything, infinitely.
+    ``value / limit``; ``limit / value`` for rules whose value must not fall below the limit, and what is missing of
+    the whole over what may be missing where the value is a share or a confidence. A limit of 0 (nothing is allowed)
+    is used by 0 or, as soon as there is anything, infinitely.
 
     Parameters
     ----------
@@ -40,8 +41,9 @@ def utilisation(rule_id: str, value: F8 | float, limit: F8 | float) -> F8:
     float64, the broadcast shape; NaN = not known.
     """
     top, bottom = np.asarray(value, dtype=np.float64), np.asarray(limit, dtype=np.float64)
-    if rule_id in RULE_BY_ID and RULE_BY_ID[rule_id].measure.at_least:
-        top, bottom = bottom, top
+    if rule_id in RULE_BY_ID and (measure := RULE_BY_ID[rule_id].measure).at_least:
+        whole = measure.unit in ("share", "confidence")
+        top, bottom = (1.0 - top, 1.0 - bottom) if whole else (bottom, top)
     with np.errstate(divide="ignore", invalid="ignore"):
         used = np.where((bottom == 0) & (top == 0), 0.0, np.abs(top / bottom))
     known = np.isfinite(top) & np.isfinite(bottom)
@@ -128,8 +130,8 @@ def rule_value(rule_id: str, value: float | None, currency: str) -> str:
     match unit:
         case "money":
             return money(value, currency)
-        case "equity" | "share" | "move" | "annual" | "adv":
-            suffix = {"equity": " of equity", "annual": " p.a.", "adv": " of ADV"}.get(unit, "")
+        case "equity" | "share" | "move" | "annual" | "ratio":
+            suffix = {"equity": " of equity", "annual": " p.a.", "ratio": " from a split"}.get(unit, "")
             return percent(value) + suffix.replace(" ", NBSP)
         case "seconds":
             return duration(value)
@@ -139,6 +141,10 @@ def rule_value(rule_id: str, value: float | None, currency: str) -> str:
             return number(value)
         case "bp":
             return f"{number(value, 1)}{NBSP}bp"
+        case "beta" | "level":
+            return f"{unit}{NBSP}{number(value, 2 if unit == 'beta' else 0)}"
+        case "sigmas" | "milliseconds":
+            return f"{number(value, 1 if unit == 'sigmas' else 0)}{NBSP}{'σ' if unit == 'sigmas' else 'ms'}"
         case _:
             return f"{number(value, 0 if float(value).is_integer() else 1)}{NBSP}{unit[:-1] if value == 1 else unit}"
 

@@ -156,7 +156,7 @@ def _market(r: np.random.Generator, n: int, some: Any) -> Market:
         since_event_s=np.where(some("news", 0.2), r.choice([300.0, 600.0], n), far),
         label=int(r.integers(-1, 5)) if some("regime", 0.7, 1)[0] else 0,
         confidence=float(r.choice([0.9, 0.5, 0.4, np.nan])) if some("regime", 0.5, 1)[0] else 0.9,
-        provided=frozenset({"close", "volume", "quotes", "status"}),
+        provided=frozenset({"close", "bars", "volume", "quotes", "status"}),
     )
 
 
@@ -165,7 +165,7 @@ def _quotes(r: np.random.Generator, n: int, traits: frozenset[str]) -> dict[str,
     if "books" not in traits:
         return {}
     odd = r.random((3, n)) < 0.35
-    source = frozenset({"close", "volume", "status"})
+    source = frozenset({"close", "bars", "volume", "status"})
     measured = r.random() < 0.6
     stand_in = frozenset({"quotes"}) if r.random() < 0.7 else frozenset()
     wide = r.choice([30.0, 30.5, 60.0, 150.0, 151.0, 0.0, -2.0, np.nan, np.inf], n)

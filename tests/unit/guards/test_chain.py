@@ -15,7 +15,6 @@ from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, RULES
 from regime_trading.guards import chain
 from regime_trading.guards.attribution import names_any, rule_names
 from regime_trading.guards.chain import OUTCOMES, Decisions, decide
-from regime_trading.guards.projection import NET, VOL
 from regime_trading.guards.snapshot import View, nano_weights
 from regime_trading.guards.verdict import NOT_EVALUABLE, OFF, UNKNOWN
 
@@ -62,7 +61,10 @@ def outcome(d: Decisions) -> str:
 def test_a_rule_whose_input_the_source_does_not_have_is_not_evaluable(rule_id: str) -> None:
     name = RULE_BY_ID[rule_id].inputs[0]
     s = scene(2, 1, 3, frozenset({"stale", "gaps", "halts", "illiquid"}))
-    bare = s.with_market(provided=s.view.market.provided - {name})
+    s = s.with_rules(**{rule_id.replace("-", "_"): {"enabled": True}})
+    broker = replace(s.view.books.broker, provided=s.view.books.broker.provided - {name})
+    measured = frozenset(RULE_BY_ID[rule_id].measured)
+    bare = s.with_market(provided=(s.view.market.provided | measured) - {name}).with_books(broker=broker)
     d, _ = run(bare)
     assert d.rule_outcome[0, AT[rule_id]] == NOT_EVALUABLE
     assert d.rule_codes[AT[rule_id]] == (f"NO_{name.upper()}",)
@@ -145,7 +147,7 @@ def test_a_long_leg_waits_for_its_slow_hedge() -> None:
     d, _ = run(s)
     assert d.projection.target[0].tolist() == [25e7, -20e7]
     assert d.steps.step_qty.tolist() == [[70.0, -20.0]]
-    assert d.steps.waiting[0, :, NET].tolist() == [True, False]
+    assert d.steps.waiting[0, :, d.projection.budgets.index("CC-03")].tolist() == [True, False]
     assert "CC-03" in rule_names(d.limiting[0, 0])
 
 
@@ -164,7 +166,7 @@ def test_a_dropped_hedge_takes_its_credit_along() -> None:
     d, _ = run(s.with_market(correlation=rho))
     assert d.projection.target[0].tolist() == [1e8, -4e7]
     assert d.steps.step_qty.tolist() == [[62.0, 0.0]]  # 0.0623 × 1 % × √252 = 0.0099
-    assert d.steps.waiting[0, 0, VOL]
+    assert d.steps.waiting[0, 0, d.projection.budgets.index("VT-01")]
 
 
 def test_entries_wait_for_exits_that_are_paced() -> None:

@@ -76,8 +76,8 @@ OTHER = {
     "substituted", "rules", "proposal_age_bars", "latches", "timers", "params", "sister", "bar_s", "session",
 }  # fmt: skip
 PROVIDED = (
-    "close", "volume", "quotes", "status", "instruments", "intraday", "second_source", "session_clock", "clock", "fx",
-    "borrow", "earnings", "correlation_shift",
+    "close", "bars", "volume", "quotes", "status", "instruments", "intraday", "second_source", "session_clock",
+    "clock", "fx", "borrow", "earnings", "correlation_shift",
 )  # fmt: skip
 BROKER = frozenset({"recon", "margin", "orders", "fills", "stops", "heartbeat"})
 TS_NS = 10**18

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +34,22 @@ def test_every_parameter_has_an_array_with_one_row_an_account() -> None:
     knobs = stack_params([defaults()] * 3, SYMBOLS)
     assert list(knobs) == [spec.rule_id for spec in RULES]
     for spec in RULES:
-        fields = set(spec.params.model_fields) - {"ladder"}
+        fields = set(spec.params.model_fields) - {"ladder", "scaling"}
         assert fields <= set(knobs[spec.rule_id])
         arrays = [values for name, values in knobs[spec.rule_id].items() if name != "floors"]
-        assert all(len(values) == 3 for values in arrays)
+        assert all(len(rows) == 3 for values in arrays for rows in _rows(values))
     assert knobs["LD-12"]["floors"]["LD-01"] is knobs["LD-01"]
+
+
+#: Parts of parameters that are words, not one row an account.
+VOCABULARY = frozenset({"names", "words", "members"})
+
+
+def _rows(values: Any) -> list[Any]:
+    """The parts of a stacked parameter that have one row an account."""
+    if not is_dataclass(values):
+        return [values]
+    return [getattr(values, f.name) for f in fields(values) if f.name not in VOCABULARY]
 
 
 def test_fractions_of_equity_are_nanoweights_and_nothing_else_is() -> None:

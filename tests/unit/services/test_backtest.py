@@ -27,9 +27,12 @@ from regime_trading.adapters.market_data import open_source
 from regime_trading.bootstrap import load
 from regime_trading.core.canonical import sha256_hex
 from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.instants import instant_text
+from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import Mode, ProposalRows
 from regime_trading.services import backtest as service
 from regime_trading.services.backtest import BacktestDeps, BacktestOutcome, BacktestRequest, run_backtest
+from regime_trading.services.liveness import liveness, read_record, source_heard
 from regime_trading.services.market import tape_days
 
 ROOT = Path(__file__).parents[3]
@@ -295,6 +298,51 @@ def test_duckdb_reads_record_and_dataset_with_one_glob_each(unbroken: tuple[Path
     assert len(records) == 6 and {row[4] for row in records} == {outcome.run_id}
     for record, _, n, distinct, _ in records:
         assert n == distinct and (n == 580 if record != "transition" else n in (579, 580))
+
+
+def test_the_counts_of_the_rules_are_those_of_the_sealed_record(
+    unbroken: tuple[Path, BacktestOutcome],
+) -> None:
+    artifacts, outcome = unbroken
+    deps = deps_in(artifacts)
+    told = read_record(deps.store, outcome.run_id, deps.settings, ())
+    for account in told.accounts:
+        made = decisions(deps, outcome.run_id, account.account)
+        assert account.decisions == len(made) == 580
+        said = {r: Counter(d["rules"][k]["outcome"] for d in made) for k, r in enumerate(RULE_IDS)}
+        assert [rule["rule_id"] for rule in made[0]["rules"]] == list(RULE_IDS)
+        for k, (rule_id, tally) in enumerate(account.rules.items()):
+            counts = said[rule_id]
+            assert tally.evaluated == counts["pass"] + counts["bound"] + counts["unknown"], rule_id
+            assert (tally.bound, tally.unknown) == (counts["bound"], counts["unknown"]), rule_id
+            assert (tally.not_evaluable, tally.off) == (counts["not_evaluable"], counts["off"]), rule_id
+            bound = [int(d["ts_event_ns"]) for d in made if d["rules"][k]["outcome"] == "bound"]
+            assert tally.last_bound == (instant_text(bound[-1]) if bound else None), rule_id
+
+
+def test_reach_agrees_with_what_was_recorded(unbroken: tuple[Path, BacktestOutcome], long: str) -> None:
+    artifacts, outcome = unbroken
+    deps = deps_in(artifacts)
+    record = read_record(deps.store, outcome.run_id, deps.settings, ())
+    profiles = [p for p in deps.profiles if p.account in ACCOUNTS]
+    assert record.heard == source_heard(deps.source(long), long, profiles, deps.settings)
+    seen = Counter[str]()
+    for account in liveness(profiles, record.source, record.heard, record).accounts:
+        for rule in account.rules:
+            tally, where = rule.tally, (account.account, rule.rule_id)
+            assert tally is not None
+            seen[rule.reach] += 1
+            if rule.reach == "not evaluable":
+                assert tally.not_evaluable == 580, where
+            elif rule.reach == "off":
+                assert tally.bound == tally.unknown == 0, where
+            else:
+                assert tally.evaluated == 580 and (rule.reach == "reachable" or not tally.bound), where
+    assert min(seen["reachable"], seen["off"], seen["not evaluable"]) > 10
+    report = (artifacts / outcome.path / "report.md").read_text()
+    (part,) = report.split("## Guard liveness")[1].split("\n## ")[0].split("### north-pier/core")[1:]
+    summary = liveness(profiles[:1], record.source, record.heard, record).accounts[0].summary
+    assert ", ".join(f"{name} {n}" for name, n in summary.items()).capitalize() in part
 
 
 # --- what can be asked ------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ def service(source: Source | None = None, stored: dict[str, Any] | None = None, 
     made = RunService(
         settings=CONFIGURATION.settings,
         profiles=CONFIGURATION.profiles,
+        least_state={},
         code_version="0.1.0+a",
         source=lambda name: source or Source(),
         ledger=lambda firm, mode: Books(stored),

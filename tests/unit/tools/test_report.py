@@ -65,6 +65,7 @@ from regime_trading.tools.report_document import (
     Part,
     Section,
     Table,
+    Text,
     escape_markdown,
 )
 from regime_trading.tools.report_history import pass_rate
@@ -364,14 +365,14 @@ def rule_history(
     rule_id: str, n: int, drawdown: np.ndarray, rng: np.random.Generator, ts: np.ndarray
 ) -> RuleHistory:
     if rule_id in ("LD-03", "LD-13"):
-        return RuleHistory(rule_id, 0, 0, off=n, reason="no limit set")
+        return RuleHistory(rule_id, 0, 0, off=n, reach="off")
     if rule_id == "UT-06":
-        return RuleHistory(
-            rule_id, 0, 0, not_evaluable=n, reason="no calendar of scheduled news in this source"
-        )
+        return RuleHistory(rule_id, 0, 0, not_evaluable=n, reach="not evaluable")
+    if rule_id == "CC-12":
+        return RuleHistory(rule_id, n, 0, reach="unreachable")
     scale = {"CC-01": 0.9, "VT-01": 0.8, "CC-02": 0.9, "LD-02": 0.0, "XL-06": 0.3, "LD-01": 0.25}.get(rule_id)
     if scale is None or n == 0:
-        return RuleHistory(rule_id, n, 0)
+        return RuleHistory(rule_id, n, 0, reach="reachable")
     slow = np.abs(np.convolve(rng.standard_normal(n + 62), np.ones(63) / 63, "valid"))[:n] * 3.2
     use = drawdown / 0.15 if rule_id == "LD-02" else scale * (0.35 + slow)
     use = use + 0.02 * rng.random(n)
@@ -383,6 +384,7 @@ def rule_history(
         len(hit),
         unknown=60,
         last_bound_ns=int(ts[hit[-1]]) if len(hit) else None,
+        reach="reachable",
         utilisation=use,
     )
 
@@ -567,7 +569,7 @@ RUN_SECTIONS = [
     "How to read this",
 ]  # fmt: skip
 BACKTEST_SECTIONS = [
-    "What happened", "Beside simple controls", "Regimes", "Who was limited by what", "Accounts", "Rule liveness",
+    "What happened", "Beside simple controls", "Regimes", "Who was limited by what", "Accounts", "Guard liveness",
     "How it was simulated", "Data and source", "Tape health", "How to read this",
 ]  # fmt: skip
 
@@ -590,16 +592,57 @@ def test_ids_are_unique_in_the_page(pages: tuple[str, str]) -> None:
         assert len(ids) == len(set(ids))
 
 
-def test_every_rule_is_listed_for_every_account_and_in_the_liveness_table(
-    run: RunReport, backtest: BacktestReport
-) -> None:
-    tables = {t.name: t for t in walk(document(run).sections) if isinstance(t, Table)}
+def rules_in(blocks: tuple[Block | Section, ...]) -> list[str]:
+    """Rule ids in the first column of every table, and in the sentences, in reading order."""
+    found: list[str] = []
+    for block in walk(blocks):
+        if isinstance(block, Table):
+            found += [cell_text(row.cells[0]).split(" ")[0] for row in block.rows]
+        elif isinstance(block, Text):
+            found += re.findall(r"\b[A-Z]{2}-\d{2}\b", block.text)
+    return found
+
+
+def rule_blocks(part: Part) -> tuple[Block, ...]:
+    """Blocks of an account in a run, from the table of rules on."""
+    at = [isinstance(b, Table) and b.name.startswith("What limited") for b in part.blocks].index(True)
+    return part.blocks[at:]
+
+
+def parts_of(report: RunReport | BacktestReport, anchor: str) -> dict[str, Part]:
+    section = next(s for s in document(report).sections if s.anchor == anchor)
+    return {block.title: block for block in section.blocks if isinstance(block, Part)}
+
+
+def test_every_rule_is_told_once_for_every_account(run: RunReport, backtest: BacktestReport) -> None:
+    decided, alive = parts_of(run, "accounts"), parts_of(backtest, "liveness")
     for item in run.accounts:
-        rows = tables[f"All rules, {item.account}"].rows
-        assert [str(cell_text(row.cells[0])).split(" ")[0] for row in rows] == list(RULE_IDS)
-    liveness = next(s for s in document(backtest).sections if s.anchor == "liveness")
-    table = next(t for t in walk((liveness,)) if isinstance(t, Table))
-    assert [cell_text(row.cells[0]).split(" ")[0] for row in table.rows] == list(RULE_IDS)
+        assert sorted(rules_in(rule_blocks(decided[item.account]))) == sorted(RULE_IDS)
+    for account in backtest.accounts:
+        assert sorted(rules_in(alive[account.account].blocks)) == sorted(RULE_IDS)
+
+
+def test_what_bound_comes_first_then_what_came_near_and_the_rest_is_folded(run: RunReport) -> None:
+    table, folded, off = rule_blocks(parts_of(run, "accounts")["northwind/core"])
+    assert isinstance(table, Table) and isinstance(folded, Details) and isinstance(off, Text)
+    first = [(cell_text(row.cells[0])[:5], cell_text(row.cells[1])) for row in table.rows]
+    assert first == [
+        ("VT-01", "bound"), ("CC-01", "bound"), ("CC-02", "passed"), ("CC-03", "passed"), ("CC-08", "passed"),
+    ]  # fmt: skip
+    inside = rules_in((folded,))
+    assert "CC-04" in inside, "0.31 of 0.4 is below 80 % of the limit"
+    assert (
+        folded.summary.startswith(f"{len(inside)}\u00a0other rules passed")
+        and "off" not in folded.summary.lower()
+    )
+    assert off.text.startswith("Off") and off.text.endswith("LD-03, LD-13.")
+
+
+def test_markdown_lists_the_folded_rules_by_id_only(run: RunReport, backtest: BacktestReport) -> None:
+    for report in (run, backtest):
+        text = render_markdown(report)
+        assert "DS-13, DS-14" in text and "| DS-14 Equity freshness" not in text
+        assert "DS-14 Equity freshness" in Page(render_html(report)).text
 
 
 def cell_text(value: Cell | str) -> str:
@@ -612,24 +655,52 @@ def test_a_rule_without_a_record_is_called_so_and_never_passed(backtest: Backtes
         for a in backtest.accounts
     )
     text = render_markdown(dataclasses.replace(backtest, accounts=accounts))
-    line = next(line for line in text.splitlines() if line.startswith("| CC-03"))
-    assert "no record" in line and "never bound" not in line
+    lines = [line for line in text.splitlines() if line.startswith("| CC-03")]
+    assert len(lines) == len(accounts) and all("no record" in line for line in lines)
+    assert not any("reachable" in line for line in lines)
 
 
-def test_liveness_says_fires_never_bound_not_evaluable_and_off(backtest: BacktestReport) -> None:
-    lines = {
-        line.split()[1]: line for line in render_markdown(backtest).splitlines() if line.startswith("| ")
-    }
-    assert "fires" in lines["VT-01"] and "never bound" in lines["DS-01"]
-    assert "not evaluable" in lines["UT-06"] and "no calendar of scheduled news" in lines["UT-06"]
-    assert "off" in lines["LD-03"] and "no limit set" in lines["LD-03"]
+def test_liveness_tells_the_bound_first_and_collapses_off_and_not_evaluable(backtest: BacktestReport) -> None:
+    part = parts_of(backtest, "liveness")["northwind/core"]
+    told, table, folded, off, deaf = part.blocks
+    assert isinstance(told, Text) and isinstance(table, Table) and isinstance(folded, Details)
+    assert isinstance(off, Text) and isinstance(deaf, Text)
+    item = next(a for a in backtest.accounts if a.account == "northwind/core")
+    bound = sorted((r for r in item.rules if r.bound), key=lambda r: -r.bound)
+    rows = {cell_text(row.cells[0])[:5]: [cell_text(c) for c in row.cells] for row in table.rows}
+    assert list(rows)[: len(bound)] == [r.rule_id for r in bound] and len(bound) >= 2
+    assert rows[bound[0].rule_id][1:4] == [
+        f"{SMALL:,}",
+        f"{bound[0].bound:,}",
+        percent(bound[0].bound / SMALL),
+    ]
+    assert rows["CC-12"][-1] == "unreachable" and rows["CC-12"][2] == "0"
+    assert off.text.endswith(": LD-03, LD-13.") and deaf.text.endswith(": UT-06.")
+    n = len(RULE_IDS)
+    assert (
+        told.text
+        == f"Reachable {n - 4}, unreachable 1, off 2, not evaluable 1, never bound {n - 3 - len(bound)}."
+    )
+    assert "DS-01" in rules_in((folded,)) and folded.brief.startswith("DS-01, DS-02")
 
 
-UNITLESS = {"Leg", "Attempt", "Sharpe ratio", "Difference", "Evaluated", "Bound", "Unknown", "Bars", "Accounts bound",
+def test_an_unknown_input_is_never_folded_away(backtest: BacktestReport) -> None:
+    rules = (RuleHistory("XL-04", 900, 0, unknown=12, reach="reachable"), RuleHistory("XL-05", 900, 0))
+    account = dataclasses.replace(backtest.accounts[0], rules=rules)
+    line = next(
+        line
+        for line in render_markdown(dataclasses.replace(backtest, accounts=(account,))).splitlines()
+        if line.startswith("| XL-04")
+    )
+    assert "900 (12 unknown)" in line and "reachable" in line
+
+
+UNITLESS = {"Leg", "Attempt", "Sharpe ratio", "Difference", "Evaluated", "Bound", "Bars",
             "Structure test, p-value", "Variance ratio", "Units now", "Step, units", "Units"}  # fmt: skip
 """Columns and facts whose header is the unit, and ratios that have none."""
 WITH_UNIT = re.compile(
-    r"(%|×|USD|bars?|sessions?|symbols?|returns?|positions?|min|h|s|days?|orders?|latch(es)?|UTC|to)\b|%|×|\d{4}-\d{2}-\d{2}"
+    r"(%|×|USD|bars?|sessions?|symbols?|returns?|positions?|min|h|s|days?|orders?|latch(es)?|exits?|fills?|rejects?|contracts?|"
+    r"level|beta|bp|ms|UTC|to)\b|%|×|σ|\d{4}-\d{2}-\d{2}"
 )
 
 
@@ -685,9 +756,39 @@ def test_texts_of_numbers() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rule_id", "value", "told"),
+    [
+        ("CC-07", 1.0, "beta 1.00"),
+        ("LD-15", 1.0, "level 1"),
+        ("VT-03", 3.25, "3.2 σ"),
+        ("DS-07", 80.0, "80 ms"),
+        ("DS-10", 0.0213, "2.1 % from a split"),
+        ("UT-07", 1.0, "1 day"),
+        ("XL-14", 2.0, "2 rejects"),
+        ("LD-08", 1.0, "1 exit"),
+        ("UT-09", 12.5, "12.5 days"),
+        ("XL-17", 86_400.0, "1 day"),
+        ("VT-05", 0.031, "3.1 % of equity"),
+    ],
+)
+def test_measures_read_well(rule_id: str, value: float, told: str) -> None:
+    assert rule_value(rule_id, value, "USD").replace("\u00a0", " ") == told
+
+
+def test_every_unit_of_the_registry_is_written_out() -> None:
+    for rule_id, spec in RULE_BY_ID.items():
+        for value in (0.0, 1.0, 2.5, 1234.0):
+            text = rule_value(rule_id, value, "USD")
+            plain = spec.measure.unit == "condition" or WITH_UNIT.search(text)
+            assert plain, (rule_id, spec.measure.unit, text)
+
+
 def test_utilisation_counts_toward_the_limit_from_either_side() -> None:
     assert utilisation("CC-01", 0.1, 0.2) == 0.5 and utilisation("DS-05", 0.95, 0.95) == 1.0
     assert utilisation("DS-12", 30.0, 60.0) == 2.0, "too few returns is outside the limit"
+    assert utilisation("DS-05", 1.0, 0.95) == 0.0, "nothing is missing: nothing of the limit is used"
+    assert utilisation("VT-04", 0.0, 0.2) == 1.25, "no confidence is past its limit, not infinitely"
     assert utilisation("DS-02", 0.0, 0.0) == 0.0 and utilisation("DS-02", 1.0, 0.0) == np.inf
     assert np.isnan(utilisation("CC-01", np.array([np.nan, 0.1]), np.array([0.2, np.inf]))).all()
 
@@ -777,7 +878,7 @@ def hostile_backtest() -> BacktestReport:
         profile=HOSTILE,
         latches=(latch,),
         flows=(CashFlow(int(item.ts_ns[5]), 1.0, HOSTILE, HOSTILE),),
-        rules=(*item.rules, RuleHistory(HOSTILE, 5, 1, reason=HOSTILE, utilisation=np.full(300, 0.5))),
+        rules=(*item.rules, RuleHistory(HOSTILE, 5, 1, reach=HOSTILE, utilisation=np.full(300, 0.5))),
     )
     first = report.comparisons[0]
     tracks = tuple(

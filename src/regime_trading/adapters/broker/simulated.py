@@ -70,21 +70,26 @@ class SimulatedBroker:
     def _fill(
         self, orders: Sequence[Order], price: F8, symbols: tuple[str, ...], ts_ns: int
     ) -> tuple[Fill, ...]:
-        at = [symbols.index(order.symbol) for order in orders]
-        specs = [self._instrument(order.symbol) for order in orders]
+        """One execution for each leg: its slices trade together at the bar's price, under the name of the first."""
+        legs: dict[tuple[int, str], list[Order]] = {}
+        for order in orders:
+            legs.setdefault((order.leg, order.symbol), []).append(order)
+        firsts = [slices[0] for slices in legs.values()]
+        at = [symbols.index(order.symbol) for order in firsts]
+        specs = [self._instrument(order.symbol) for order in firsts]
         spread = np.array([np.nan if s.spread_bps is None else float(s.spread_bps) for s in specs])
-        asked = np.array([[float(order.qty) for order in orders]])
+        asked = np.array([[float(sum(order.qty for order in slices)) for slices in legs.values()]])
         done = fill_orders(
             asked,
             price[at],
             spread,
             self._costs,
             np.array([float(s.multiplier) for s in specs]),
-            np.array([[np.nan if o.limit_price is None else float(o.limit_price) for o in orders]]),
+            np.array([[np.nan if o.limit_price is None else float(o.limit_price) for o in firsts]]),
         )
         return tuple(
             Fill(order.client_order_id, order.symbol, float(qty), float(paid), float(fee), ts_ns)
-            for order, qty, paid, fee in zip(orders, done.qty[0], done.price[0], done.fee[0], strict=True)
+            for order, qty, paid, fee in zip(firsts, done.qty[0], done.price[0], done.fee[0], strict=True)
             if qty != 0
         )
 

@@ -170,7 +170,7 @@ SPECS: tuple[RuleSpec, ...] = (
         params=BarIntegrity,
         measure=Measure(unit="share", at_least=True),
         principal="min_completeness",
-        inputs=("close",),
+        inputs=("close", "bars"),
     ),
     RuleSpec(
         rule_id="DS-06",

@@ -152,11 +152,11 @@ class Lattice:
             elif box_mode >= FLATTEN:
                 meet.box(i, 0, 0)
 
-        size, scale = [0] * n, [1.0] * n
+        boxed, size, scale = [0] * n, [0] * n, [1.0] * n
         for i in range(n):
-            boxed = int(abs(min(max(free[i], meet.lo[i]), meet.hi[i])))
-            size[i] = min(boxed, times(cut[i], abs(free[i])))
-            scale[i] = min(boxed / abs(free[i]) if free[i] else 1.0, cut[i])
+            boxed[i] = int(abs(min(max(free[i], meet.lo[i]), meet.hi[i])))
+            size[i] = min(boxed[i], times(cut[i], abs(free[i])))
+            scale[i] = min(boxed[i] / abs(free[i]) if free[i] else 1.0, cut[i])
 
         mixed = any(self.keep[i] and free[i] for i in range(n))
         late = [meet.throttle if mixed and not self.keep[i] else 1.0 for i in range(n)]
@@ -187,7 +187,8 @@ class Lattice:
             k = grid(lower) if lower < k else k
         target = []
         for i in range(n):
-            whole = times(k if self.keep[i] else meet.throttle * k, size[i])
+            whole = times(k if self.keep[i] else meet.throttle * k, times(cut[i], abs(free[i])))
+            whole = min(boxed[i], whole)
             target.append(self.current[i] if frozen[i] else int(math.copysign(whole, free[i])))
         return target, k, math.sqrt(terms[0] + 2 * terms[1] + terms[2])
 

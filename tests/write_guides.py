@@ -1,0 +1,16 @@
+"""Write the generated guides again: ``make docs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.scenarios.guide import PAGE, scenario_guide
+
+from regime_trading.tools.rules_guide import rules_guide
+
+RULES = Path(__file__).parents[1] / "docs" / "guides" / "rules.md"
+
+if __name__ == "__main__":
+    RULES.write_text(rules_guide(), encoding="utf-8")
+    PAGE.write_text(scenario_guide(), encoding="utf-8")
+    print(f"written: {RULES.name}, {PAGE.name}")
