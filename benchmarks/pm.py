@@ -172,9 +172,8 @@ def main() -> None:
         decide(one.view, one.knobs, annual=ANNUAL)
         taken.append((time.perf_counter() - start) * 1e3)
     taken = sorted(taken[50:])
-    print(
-        f"  one decision, 50 assets, arrays: p50 {taken[len(taken) // 2]:.2f} ms, p99 {taken[int(len(taken) * 0.99)]:.2f} ms"
-    )
+    p50, p99 = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
+    print(f"  one decision, 50 assets, arrays: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ along the proposal's own direction, with hedge credit only for hedges that survi
 ``σ̃² = Σ [p_i p_j Σ_ij]⁺ − Σ [p_i p_j Σ_ij]⁻ a_i a_j`` (positive terms in full, negative ones as far as both legs
 remain). A frozen asset enters budgets with what it is, earns no hedge credit, and keeps what it asked for beyond
 that reserved, so that nobody else spends it. A throttle acts on the raw proposal and never on what a box left of it:
-a book that may only shrink would else be halved at every look. As any ``a`` falls, σ̃ does not fall and ``k`` does not rise, so
-adding or tightening a rule never loosens an outcome. One exception, by ruling (2.4): where the frozen part alone
-is over a budget, the rest of the book may only shrink, but is not forced out; it may be the hedge.
+a book that may only shrink would else be halved at every look. As any ``a`` falls, σ̃ does not fall and ``k`` does
+not rise, so adding or tightening a rule never loosens an outcome. One exception, by ruling (2.4): where the frozen
+part alone is over a budget, the rest of the book may only shrink, but is not forced out; it may be the hedge.
 """
 
 from __future__ import annotations
