@@ -47,7 +47,7 @@ coverage: $(READY)  ## branch coverage of the guards; fails below 100 %
 	@$(BIN)/python -m coverage report --skip-covered --show-missing --fail-under=100
 
 mutants: $(READY)  ## break the guards one line at a time and count what the tests see (hours; SHARE=0.02 for a sample)
-	@OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py --jobs $(JOBS) --share $(SHARE)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants --jobs $(JOBS) --share $(SHARE)
 
 docs: $(READY)  ## write the generated guides again (docs/guides/rules.md, scenarios.md)
 	@$(BIN)/python -m tests.write_guides

@@ -294,6 +294,24 @@ def test_i18_a_rule_that_raises_only_reduces(rule_id: str, monkeypatch: pytest.M
     assert (calm.mode == TradingState.NORMAL).all()
 
 
+# --- I20 ----------------------------------------------------------------------------------------------------
+
+
+@given(scenes(always=frozenset({"working_entries"})), st.integers(0, 4))
+@examples()
+def test_i20_nothing_holds_a_cancel_back(s: Scene, kill: int) -> None:
+    """An entry that works and is not wanted is cancelled whatever the mode, the authority, the rate or the data say."""
+    working = np.nan_to_num(s.view.books.broker.working_entry_qty, nan=1.0)
+    s = s.with_states(kill_level=np.full(len(s.profiles), kill, dtype=np.int8))
+    d, _ = run(s)
+    steps = d.steps
+    unwanted = (working != 0) & (steps.entry_qty == 0) & ((d.projection.target == 0) | (d.mode > 0)[:, None])
+    assert steps.cancel[unwanted].all()
+    assert not (steps.cancel & (working == 0)).any()
+    if kill:
+        assert steps.cancel[working != 0].all()
+
+
 # --- I10 (the guards' part) and I19 ---------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from regime_trading.core.numbers import B1, F8, I8
-from regime_trading.core.rules import LATCHING_RULES, Release
+from regime_trading.core.rules import LATCHING_RULES, RULE_BY_ID, Guard, Release
 from regime_trading.core.traders import Lifecycle
 from regime_trading.guards.snapshot import States
 
@@ -93,14 +93,21 @@ def count_trading_day(clock: AttemptClock, traded: B1, day_id: I8) -> AttemptClo
     )
 
 
+_CIRCUITS = np.array([RULE_BY_ID[rule_id].guard is Guard.DRAWDOWN for rule_id in LATCHING_RULES])
+
+
 def ended(
-    terms: AttemptTerms, clock: AttemptClock, states: States, equity: F8, bar: int
+    terms: AttemptTerms, clock: AttemptClock, states: States, equity: F8, sessions: I8
 ) -> list[tuple[int, str, str]]:
-    """Accounts whose attempt ends at ``bar``: (account, result, rule). Failing comes before passing."""
+    """Accounts whose attempt ends now: (account, result, rule). Failing comes before passing.
+
+    ``sessions`` int64 [A]: sessions the attempt has lasted, this one included. A circuit of guard 3 that waits for
+    people fails an attempt; a breaker of another guard does not.
+    """
     over: list[tuple[int, str, str]] = []
     for account in np.flatnonzero(terms.on):
         a = int(account)
-        locked = np.flatnonzero(states.latch_kind[a] >= Release.MANUAL)
+        locked = np.flatnonzero((states.latch_kind[a] >= Release.MANUAL) & _CIRCUITS)
         if len(locked):
             strictest = locked[np.argmax(states.latch_kind[a][locked])]
             over.append((a, "failed", LATCHING_RULES[int(strictest)]))
@@ -109,7 +116,7 @@ def ended(
             and clock.trading_days[a] >= terms.min_trading_days[a]
         ):
             over.append((a, "passed", ""))
-        elif bar - clock.first_bar[a] + 1 >= terms.max_sessions[a]:
+        elif sessions[a] >= terms.max_sessions[a]:
             over.append((a, "expired", ""))
     return over
 

@@ -188,7 +188,9 @@ def run_history(
         latches.update(bar, cycle, carried)
 
         fresh = np.zeros(desk.size, dtype=np.bool_)
-        over = ended(inputs.terms, clock, carried.states, cycle.marks.equity, bar)
+        session = inputs.market.session
+        lasted = session[bar] - session[clock.first_bar] + 1
+        over = ended(inputs.terms, clock, carried.states, cycle.marks.equity, lasted)
         if over:
             closing, carried = _settle(inputs, carried, tick, over)
             result = carried.positions.cash

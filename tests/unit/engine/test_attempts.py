@@ -39,7 +39,7 @@ def states(**kinds: Release) -> States:
 def over(
     life: Lifecycle | None, at: AttemptClock, found: States, equity: float, bar: int = 5
 ) -> list[tuple[int, str, str]]:
-    return ended(attempt_terms([life]), at, found, np.array([equity]), bar)
+    return ended(attempt_terms([life]), at, found, np.array([equity]), bar - at.first_bar + 1)
 
 
 @pytest.mark.parametrize(
