@@ -132,9 +132,25 @@ def test_what_working_exits_will_close_is_not_closed_twice() -> None:
     assert d.steps.step_qty.tolist() == [[0.0, 0.0]]
 
 
+def test_a_target_below_what_working_exits_leave_is_sold_down_to() -> None:
+    """40 of 100 are on their way out and 30 shall stay: 30 more. The other asset has no exit at work."""
+    s = book([100, 100], [0.03, 0.05]).with_books(working_exit_qty=np.array([[40.0, 0.0]]))
+    assert run(s)[0].steps.step_qty.tolist() == [[-30.0, -50.0]]
+
+
 def test_dust_below_a_lot_is_sold_whole() -> None:
     s = book([7, 0], [0.0, 0.0]).with_market(lot=np.array([10.0, 10.0]))
     assert run(s)[0].steps.step_qty.tolist() == [[-7.0, 0.0]]
+
+
+def test_a_weight_stands_only_on_an_equity_above_zero() -> None:
+    """A weight that came without an equity is not believed; nothing held is nothing, whatever was said of it."""
+    s = book([100, 0], [0.0, 0.0])
+    poor = s.with_books(equity=np.array([0.0]), current=np.array([[1e8, 0.0]]))
+    assert np.isnan(run(poor)[0].current[0]).tolist() == [True, False]
+    unsaid = s.with_books(current=np.array([[1e8, np.nan]]))
+    assert run(unsaid)[0].projection.target.tolist() == [[0.0, 0.0]]
+    assert run(unsaid)[0].mode.tolist() == [0]
 
 
 # --- budgets on the way -----------------------------------------------------------------------------------------
@@ -167,6 +183,21 @@ def test_a_dropped_hedge_takes_its_credit_along() -> None:
     assert d.projection.target[0].tolist() == [1e8, -4e7]
     assert d.steps.step_qty.tolist() == [[62.0, 0.0]]  # 0.0623 × 1 % × √252 = 0.0099
     assert d.steps.waiting[0, 0, d.projection.budgets.index("VT-01")]
+
+
+def test_of_several_entries_only_those_that_add_wait() -> None:
+    """Net 0.40 is left of a slow exit; +0.30 and -0.10 make 0.60 of 0.50: the long one is cut, the hedge is not."""
+    s = book([500, 0, 0], [0.20, 0.30, -0.10], CC_03={"max_net": "0.50"}, XL_04={"days": 1000})
+    s = s.with_market(adv=np.array([200_000.0, 1e12, 1e12]))
+    assert run(s)[0].steps.step_qty.tolist() == [[-100.0, 200.0, -100.0]]
+
+
+def test_entries_at_work_take_their_share_of_a_budget() -> None:
+    """Gross 0.30 is left of a slow exit and 0.10 is on its way in: of the other 0.20 asked for 0.10 fits into 0.50."""
+    s = book([400, 0], [0.10, 0.30], CC_02={"max_gross": "0.50"}, XL_04={"days": 1000})
+    s = s.with_market(adv=np.array([200_000.0, 1e12]))
+    s = s.with_books(broker=replace(s.view.books.broker, working_entry_qty=np.array([[0.0, 100.0]])))
+    assert run(s)[0].steps.step_qty.tolist() == [[-100.0, 100.0]]
 
 
 def test_entries_wait_for_exits_that_are_paced() -> None:

@@ -14,7 +14,7 @@ from tests.unit.guards.scenarios import Scene, scene
 from regime_trading.core.rules import FlatBy, Release, TradingState
 from regime_trading.core.trading_day import EPOCH, trading_day_id
 from regime_trading.guards.flat_by import around, exit_bars, flat_by, weekday
-from regime_trading.guards.verdict import OFF, PASS, Verdict
+from regime_trading.guards.verdict import OFF, PASS, UNKNOWN, Verdict
 
 NEW_YORK, PRAGUE, CHICAGO = "America/New_York", "Europe/Prague", "America/Chicago"
 SECOND, DAY_S = 10**9, 86_400
@@ -166,6 +166,15 @@ def test_over_the_weekend_only(date: str, closed: bool) -> None:
     assert (mode_of(ruling(s)) is TradingState.FLATTEN) == closed
 
 
+@pytest.mark.parametrize(("date", "counts"), [("2026-06-11", False), ("2026-06-12", True)])
+def test_over_the_weekend_only_the_close_of_friday_counts(date: str, counts: bool) -> None:
+    s = desk(f"{date}T18:00:00", day_id=day(date), at="15:55", zone=NEW_YORK, scope="weekend")
+    assert mode_of(ruling(with_close(s, 30.0, 30.0))) is (
+        TradingState.FLATTEN if counts else TradingState.NORMAL
+    )
+    assert (ruling(with_close(s, np.nan, np.inf)).outcome[0] == UNKNOWN) == counts
+
+
 def test_without_a_time_the_weekend_begins_at_midnight() -> None:
     late = desk("2026-11-28T04:56:00", at=None, zone=NEW_YORK, scope="weekend", allowed=False)
     assert mode_of(ruling(late)) is TradingState.FLATTEN  # 23:56 on Friday
@@ -188,6 +197,17 @@ def test_off_says_off_and_costs_nothing() -> None:
     assert said.outcome.tolist() == [OFF]
     assert said.latch is None
     assert FlatBy().allowed
+
+
+def test_an_unknown_close_is_nothing_to_an_account_that_may_hold_over_night() -> None:
+    """Two accounts with the same two positions, of which the first must be flat by a time."""
+    s = scene(1, 2, 2).with_market(ts_ns=ns("2026-06-10T14:00:00"), bar_ns=60 * SECOND)
+    s = s.with_states(day_id=np.full(2, -1, dtype=np.int64)).with_books(qty=np.full((2, 2), 100.0))
+    s = s.with_rules(UT_08={"at": "15:55", "zone": NEW_YORK})
+    free = s.with_rules(UT_08={"at": None, "allowed": True}).profiles[1]
+    s = with_close(Scene(s.view, [s.profiles[0], free]), np.nan, 90_000.0)
+    assert ruling(s).outcome.tolist() == [UNKNOWN, OFF]
+    assert np.isfinite(ruling(s).constraint.hi).tolist() == [[True, False], [False, False]]
 
 
 # --- time to exit ---------------------------------------------------------------------------------------------
