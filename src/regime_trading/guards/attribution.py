@@ -25,12 +25,16 @@ class Limiting:
     """Rules that hold each asset back, int64 [A, N, W]: rule ``r`` is bit ``r % WORD`` of word ``r // WORD``."""
 
     def __init__(self, n_accounts: int, n_assets: int) -> None:
-        self.words: I8 = np.zeros((n_accounts, n_assets, WORDS), dtype=np.int64)
+        self._words: I8 = np.zeros((WORDS, n_accounts, n_assets), dtype=np.int64)
+
+    @property
+    def words(self) -> I8:
+        return np.moveaxis(self._words, 0, 2)
 
     def add(self, rule_id: str, assets: B1) -> None:
         """The rule holds the marked assets back, bool [A, N]."""
         word, bit = divmod(_AT[rule_id], WORD)
-        self.words[..., word] |= np.left_shift(assets.astype(np.int64), bit)
+        np.bitwise_or(self._words[word], np.int64(1 << bit), out=self._words[word], where=assets)
 
 
 def rule_names(words: I8) -> tuple[str, ...]:
@@ -57,8 +61,10 @@ for _rule_id, _row in _AT.items():
 
 def only_soft(words: I8) -> B1:
     """Assets that nothing but soft rules holds back, bool [A, N]."""
-    soft: B1 = ~np.logical_or.reduce(words & HARD_WORDS != 0, axis=2)
-    return soft
+    hard = np.zeros(words.shape[:2], dtype=np.bool_)
+    for word in range(WORDS):
+        hard |= words[..., word] & HARD_WORDS[word] != 0
+    return ~hard
 
 
 def _at(name: str) -> np.int8:

@@ -189,44 +189,66 @@ def _linked(x: float, y: float, rho: float, blind: bool, threshold: float) -> bo
 
 
 @numba.njit(cache=True)
+def _candidates(rho: F8, threshold: F8, limit: F8) -> I8:  # pragma: no cover
+    """Pairs ``j < i`` that some account may count as linked on its correlation alone, int64 [P, 2]."""
+    least = np.inf
+    for r in range(len(limit)):
+        if not np.isinf(limit[r]):
+            least = min(least, threshold[r])
+    n = rho.shape[0]
+    found = np.empty((n * (n - 1) // 2, 2), dtype=np.int64)
+    count = 0
+    for i in range(n):
+        for j in range(i):
+            if not abs(rho[i, j]) <= min(least, 1.000001):
+                found[count, 0], found[count, 1] = i, j
+                count += 1
+    return found[:count]
+
+
+@numba.njit(cache=True)
 def _pair_factor(
     free: F8, fixed: F8, asked: F8, reserved: F8, rho: F8, blind: B1, threshold: F8, limit: F8
 ) -> tuple[F8, B1]:  # pragma: no cover
     n_accounts, n = free.shape
     out, exhausted = np.ones((n_accounts, n)), np.zeros(n_accounts, dtype=np.bool_)
+    close, every = _candidates(rho, threshold, limit), _candidates(rho, np.array([-1.0]), np.zeros(1))
     for r in range(n_accounts):
         if np.isinf(limit[r]):
             continue
-        for i in range(n):
-            for j in range(i):
-                if free[r, i] == 0.0 and free[r, j] == 0.0:
-                    continue
-                unsure = blind[r, i] or blind[r, j]
-                linked = _linked(asked[r, i], asked[r, j], rho[i, j], unsure, threshold[r])
-                linked = linked or _linked(fixed[r, i], asked[r, j], rho[i, j], unsure, threshold[r])
-                linked = linked or _linked(asked[r, i], fixed[r, j], rho[i, j], unsure, threshold[r])
-                if not linked:
-                    continue
-                room = limit[r] - abs(fixed[r, i]) - abs(fixed[r, j])
-                wanted = abs(free[r, i]) + abs(free[r, j]) + reserved[r, i] + reserved[r, j]
-                if room < 0.0:
-                    exhausted[r] = True
-                elif wanted > room:
-                    factor = np.floor(room / wanted * 1e9) / 1e9
-                    out[r, i] = min(out[r, i], factor)
-                    out[r, j] = min(out[r, j], factor)
+        pairs = every if np.any(blind[r]) else close
+        for p in range(len(pairs)):
+            i, j = pairs[p]
+            if free[r, i] == 0.0 and free[r, j] == 0.0:
+                continue
+            unsure = blind[r, i] or blind[r, j]
+            linked = _linked(asked[r, i], asked[r, j], rho[i, j], unsure, threshold[r])
+            linked = linked or _linked(fixed[r, i], asked[r, j], rho[i, j], unsure, threshold[r])
+            linked = linked or _linked(asked[r, i], fixed[r, j], rho[i, j], unsure, threshold[r])
+            if not linked:
+                continue
+            room = limit[r] - abs(fixed[r, i]) - abs(fixed[r, j])
+            wanted = abs(free[r, i]) + abs(free[r, j]) + reserved[r, i] + reserved[r, j]
+            if room < 0.0:
+                exhausted[r] = True
+            elif wanted > room:
+                factor = np.floor(room / wanted * 1e9) / 1e9
+                out[r, i] = min(out[r, i], factor)
+                out[r, j] = min(out[r, j], factor)
     return out, exhausted
 
 
 @numba.njit(cache=True)
 def _pair_worst(book: F8, rho: F8, blind: B1, threshold: F8) -> F8:  # pragma: no cover
-    n_accounts, n = book.shape
+    n_accounts = len(book)
     out = np.zeros(n_accounts)
+    close, every = _candidates(rho, threshold, out), _candidates(rho, np.array([-1.0]), np.zeros(1))
     for r in range(n_accounts):
-        for i in range(n):
-            for j in range(i):
-                if _linked(book[r, i], book[r, j], rho[i, j], blind[r, i] or blind[r, j], threshold[r]):
-                    out[r] = max(out[r], abs(book[r, i]) + abs(book[r, j]))
+        pairs = every if np.any(blind[r]) else close
+        for p in range(len(pairs)):
+            i, j = pairs[p]
+            if _linked(book[r, i], book[r, j], rho[i, j], blind[r, i] or blind[r, j], threshold[r]):
+                out[r] = max(out[r], abs(book[r, i]) + abs(book[r, j]))
     return out
 
 
@@ -236,17 +258,19 @@ def _pair_share(
 ) -> F8:  # pragma: no cover
     n_accounts, n = base.shape
     out = np.ones((n_accounts, n))
+    close, every = _candidates(rho, threshold, limit), _candidates(rho, np.array([-1.0]), np.zeros(1))
     for r in range(n_accounts):
-        for i in range(n):
-            for j in range(i):
-                x, y = base[r, i] + entering[r, i], base[r, j] + entering[r, j]
-                coming = abs(entering[r, i]) + abs(entering[r, j])
-                if coming == 0.0 or not _linked(x, y, rho[i, j], blind[r, i] or blind[r, j], threshold[r]):
-                    continue
-                room = max(limit[r] - abs(base[r, i]) - abs(base[r, j]), 0.0)
-                if coming > room:
-                    out[r, i] = min(out[r, i], room / coming)
-                    out[r, j] = min(out[r, j], room / coming)
+        pairs = every if np.any(blind[r]) else close
+        for p in range(len(pairs)):
+            i, j = pairs[p]
+            x, y = base[r, i] + entering[r, i], base[r, j] + entering[r, j]
+            coming = abs(entering[r, i]) + abs(entering[r, j])
+            if coming == 0.0 or not _linked(x, y, rho[i, j], blind[r, i] or blind[r, j], threshold[r]):
+                continue
+            room = max(limit[r] - abs(base[r, i]) - abs(base[r, j]), 0.0)
+            if coming > room:
+                out[r, i] = min(out[r, i], room / coming)
+                out[r, j] = min(out[r, j], room / coming)
     return out
 
 

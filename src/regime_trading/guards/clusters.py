@@ -67,6 +67,11 @@ def cluster_labels(
     """
     n_accounts, n = proposed.shape
     out = np.full((n_accounts, n), -1, dtype=np.int64)
+    least = min(np.min(rho_in), np.min(rho_out)) if n_accounts else 0.0
+    close = np.zeros((n, n), dtype=np.bool_)
+    for i in range(n):
+        for j in range(i):
+            close[i, j] = not abs(rho[i, j]) <= min(least, 1.000001)
     for r in range(n_accounts):
         root = np.arange(n)
         for i in range(n):
@@ -74,7 +79,7 @@ def cluster_labels(
                 continue
             out[r, i] = i
             for j in range(i):
-                if out[r, j] < 0:
+                if out[r, j] < 0 or not (close[i, j] or unsure[r, i] or unsure[r, j]):
                     continue
                 known = abs(rho[i, j]) <= 1.000001 and not unsure[r, i] and not unsure[r, j]
                 linked = False

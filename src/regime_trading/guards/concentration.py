@@ -226,8 +226,24 @@ def sum_within(key: I8, values: F8) -> F8:
     return total[key]
 
 
+_FINEST = 2.0**16
+"""Steps of a nanoweight in which accounts of a firm are added up: their sums are exact, whatever their order."""
+
+
+def _part_of_firm(demand: F8, part: F8) -> F8:
+    """Nanoweights of accounts as nanoweights of their firm, rounded up to a grid on which sums are exact."""
+    with np.errstate(invalid="ignore"):
+        return np.where(demand > 0, np.ceil(demand * part[:, None] * _FINEST) / _FINEST, 0.0)
+
+
+def _shared(key: I8, values: F8) -> F8:
+    """The exact sum of all entries with the same key, at each of them; same shape."""
+    total = np.bincount(key.ravel(), weights=values.ravel()).astype(np.float64)
+    return total[key]
+
+
 def firm_issuer(view: View, k: Params) -> Verdict:
-    """CC-12: ``Σ_accounts Σ_i∈underlying d_i E ≤ max_firm_weight · Σ E`` over a firm, ``d_i = max(|p_i|, |c_i|)``.
+    """CC-12: ``Σ_accounts Σ_i∈underlying d_i E / Σ E ≤ max_firm_weight`` over a firm, ``d_i = max(|p_i|, |c_i|)``.
 
     Beyond it every account is cut by the same share of what it asks for or holds, ``|w_i| ≤ ⌊f d_i⌋``. The equity of
     one account unknown: nobody in the firm may add anything; the weight of a position unknown: nobody may add to that
@@ -242,18 +258,19 @@ def firm_issuer(view: View, k: Params) -> Verdict:
     off, sick = np.isinf(limit), ~np.isfinite(equity)
     wealth = sum_within(firm, np.where(sick, 0.0, equity))
     demand = np.maximum(counted(view), np.where(view.market.instruments.cash_like, 0.0, np.abs(view.held)))
-    money = demand * np.where(sick, 0.0, np.maximum(equity, 0.0))[:, None]
-    key = (_issuer(view)[None, :] + firm[:, None] * (2 * view.n_assets + 1)).ravel()
-    spent = sum_within(key, money.ravel()).reshape(money.shape)
+    own = np.where(sick, 0.0, np.maximum(equity, 0.0))
+    part = np.divide(own, wealth, out=np.where(own > 0, np.inf, 0.0), where=wealth > 0)
+    key = _issuer(view)[None, :] + firm[:, None] * (2 * view.n_assets + 1)
+    spent = _shared(key, _part_of_firm(demand, part))
     lost = np.isnan(view.books.current) & ~view.market.instruments.cash_like
-    blurred = sum_within(key, lost.ravel().astype(np.float64)).reshape(money.shape) > 0
+    blurred = _shared(key, lost.astype(np.float64)) > 0 if holds(lost) else lost
     firm_sick = sum_within(firm, sick.astype(np.float64)) > 0
     unknown = (blurred | firm_sick[:, None]) & ~off[:, None]
-    allowed = np.where(off, np.inf, np.where(off, 0.0, limit) * np.maximum(wealth, 0.0))[:, None]
-    over = (spent > allowed) & (demand > 0)
-    share = np.divide(allowed * (1.0 - 1e-12), spent, out=np.ones_like(spent), where=over)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.where(wealth > 0, np.trunc(spent.max(axis=1, initial=0.0) / wealth), np.nan)
+    over = (spent > limit[:, None]) & (demand > 0)
+    share = np.divide(
+        np.where(off, 0.0, limit * (1.0 - 1e-12))[:, None], spent, out=np.ones_like(spent), where=over
+    )
+    value = np.where(wealth > 0, np.trunc(spent.max(axis=1, initial=0.0)), np.nan)
     return verdict(
         view,
         meet(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numba
 import numpy as np
 
 from regime_trading.core.numbers import B1, F8, NANO, to_nano
@@ -56,10 +57,19 @@ def _nano_up(weight: F8) -> F8:
 
 def legs(view: View) -> tuple[F8, F8]:
     """How much of each change closes and how much opens a position, nanoweights ≥ 0, float64 [A, N]."""
-    held, size = np.abs(view.held), view.size
-    through_zero = view.books.proposed * view.held < 0
-    closing = np.where(through_zero, held, np.maximum(held - size, 0.0))
-    return closing, np.where(through_zero, size, np.maximum(size - held, 0.0))
+    return _legs(view.books.proposed, view.held, view.size)
+
+
+@numba.njit(cache=True)
+def _legs(proposed: F8, held: F8, size: F8) -> tuple[F8, F8]:  # pragma: no cover
+    closing, opening = np.empty_like(held), np.empty_like(held)
+    for r in range(held.shape[0]):
+        for i in range(held.shape[1]):
+            have, want = abs(held[r, i]), size[r, i]
+            turns = proposed[r, i] * held[r, i] < 0.0
+            closing[r, i] = have if turns else max(have - want, 0.0)
+            opening[r, i] = want if turns else max(want - have, 0.0)
+    return closing, opening
 
 
 def largest_order(view: View, k: Params) -> tuple[F8, F8]:

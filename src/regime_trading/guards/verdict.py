@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from regime_trading.core.numbers import B1, F8, I1, I8
@@ -100,7 +101,18 @@ def verdict(
 
 def any_asset(mask: B1) -> B1:
     """Does it hold for any asset of the account? bool [A]; a mask over accounts is returned as it is."""
-    return mask if mask.ndim == 1 else np.logical_or.reduce(mask, axis=1)
+    return mask if mask.ndim == 1 else _any_in_row(mask)
+
+
+@numba.njit(cache=True)
+def _any_in_row(mask: B1) -> B1:  # pragma: no cover
+    out = np.zeros(len(mask), dtype=np.bool_)
+    for r in range(len(mask)):
+        for i in range(mask.shape[1]):
+            if mask[r, i]:
+                out[r] = True
+                break
+    return out
 
 
 def worst(values: F8) -> F8:

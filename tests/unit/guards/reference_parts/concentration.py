@@ -185,14 +185,16 @@ class Concentration:
                 continue
             same = [j for j in range(self.n) if not facts.cash_like[j] and (
                 j == i or facts.underlying[j] == facts.underlying[i] >= 0)]  # fmt: skip
-            money = [
-                max(abs(other.p[j]), abs(other.held_weight[j])) * max(other.E or 0.0, 0.0)
-                for other in firm
-                for j in same
-            ]
+            parts = []
+            for other in firm:
+                own = max(other.E or 0.0, 0.0)
+                part = own / wealth if wealth > 0 else math.inf if own > 0 else 0.0
+                sizes = [max(abs(other.p[j]), abs(other.held_weight[j])) for j in same]
+                parts += [d * part * 65536 for d in sizes if d > 0]
             if any(other.current[j] is None for other in firm for j in same):
                 self.block(i)
-            spent, allowed = sum(sorted(money)), nano(float(r.max_firm_weight)) * max(wealth, 0.0)
+            spent = sum(math.ceil(x) if x < math.inf else x for x in parts) / 65536
+            allowed = nano(float(r.max_firm_weight))
             own = max(abs(self.p[i]), abs(self.held_weight[i]))
             if spent > allowed and own:
                 most = math.floor(allowed * (1.0 - 1e-12) / spent * own)
