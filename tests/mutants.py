@@ -44,13 +44,15 @@ def in_child(work: Callable[[], None], seconds: float = 0.0) -> int:
     """Run ``work`` in a fork whose output goes nowhere; ``seconds`` of processor time, if any, are its limit."""
     pid = os.fork()
     if pid == 0:
-        null = os.open(os.devnull, os.O_WRONLY)
+        null, stderr = os.open(os.devnull, os.O_WRONLY), os.dup(2)
         os.dup2(null, 1)
+        os.dup2(null, 2)
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             work()
             os._exit(0)
         except BaseException:
+            os.dup2(stderr, 2)
             traceback.print_exc()
             os._exit(1)
     return pid

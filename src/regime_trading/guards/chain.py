@@ -46,7 +46,15 @@ from regime_trading.guards.attribution import (
     outcome_of,
     tables,
 )
-from regime_trading.guards.constraint import UNCONSTRAINED, Constraint, block, holds, meet_all, only_where
+from regime_trading.guards.constraint import (
+    UNCONSTRAINED,
+    Constraint,
+    block,
+    holds,
+    meet_all,
+    only_where,
+    trading_state,
+)
 from regime_trading.guards.facts import NEVER_NS
 from regime_trading.guards.projection import Projection, project
 from regime_trading.guards.snapshot import NO_LATCH, Params, States, View, known_or_zero
@@ -379,7 +387,7 @@ def decide(view: View, knobs: Knobs, *, annual: float) -> tuple[Decisions, State
     add_steps(limiting, verdicts, total, projection, steps)
 
     normal = np.zeros(view.n_accounts, dtype=np.int8)
-    mode = normal if total.mode is None else total.mode
+    mode = trading_state(total, view.n_accounts)
     outcome, value, limit, reasons = tables(verdicts, total, projection, steps)
     decisions = Decisions(
         outcome=outcome_of(mode, refused, proposed, projection.target, view.held),

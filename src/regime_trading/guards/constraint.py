@@ -214,6 +214,11 @@ def _lifted(item: Any, accounts: B1) -> Any:
     return replace(item, limit=lifted)
 
 
+def trading_state(constraint: Constraint, n_accounts: int) -> I1:
+    """The state the constraint holds each account in, int8 [A]: NORMAL where it names none."""
+    return np.zeros(n_accounts, dtype=np.int8) if constraint.mode is None else constraint.mode
+
+
 def block(assets: B1, held: F8) -> Constraint:
     """BLOCK(i): the marked assets may only shrink, box = hull(0, held).
 

@@ -30,7 +30,7 @@ from regime_trading.guards.budgets import (
     tilt_factor,
     tilted,
 )
-from regime_trading.guards.constraint import Constraint, Rise, holds
+from regime_trading.guards.constraint import Constraint, Rise, holds, trading_state
 from regime_trading.guards.snapshot import View
 from regime_trading.guards.variance import Risk, grid_down, largest_factor, variance_terms
 
@@ -145,14 +145,12 @@ def split(view: View, meet: Constraint, proposed: F8, held: B1) -> Demand:
     """What of a proposal is free to move. An asset that cannot be weighed is frozen too, unless it is to leave the
     book altogether."""
     frozen = np.zeros(proposed.shape, dtype=np.bool_) if meet.no_trade is None else meet.no_trade
+    must_leave = (trading_state(meet, view.n_accounts) >= TradingState.FLATTEN)[:, None]
     if meet.embargo is not None:
-        must_leave = np.bool_(False) if meet.mode is None else (meet.mode >= TradingState.FLATTEN)[:, None]
         frozen = frozen | (meet.embargo & ~must_leave)
     lost = np.isnan(view.books.current)
     if holds(lost):
-        leaving = (proposed == 0) & ~held
-        if meet.mode is not None:
-            leaving |= (meet.mode >= TradingState.FLATTEN)[:, None]
+        leaving = ((proposed == 0) & ~held) | must_leave
         if meet.scale is not None:
             leaving |= meet.scale == 0
         frozen = frozen | (lost & ~leaving)
@@ -189,7 +187,7 @@ def left_after_exits(view: View) -> F8:
 
 def _box(view: View, meet: Constraint, exhausted: B1) -> tuple[F8, F8]:
     """Boxes of all rules; REDUCE_ONLY too where a budget is exhausted or a position cannot be weighed."""
-    mode = np.zeros(view.n_accounts, dtype=np.int8) if meet.mode is None else meet.mode
+    mode = trading_state(meet, view.n_accounts)
     cautious = exhausted | np.logical_or.reduce(np.isnan(view.books.current), axis=1)
     mode = np.maximum(mode, cautious.astype(np.int8))
     if holds(mode):

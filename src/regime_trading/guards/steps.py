@@ -9,7 +9,7 @@ import numpy as np
 from regime_trading.core.numbers import B1, F8, NANO
 from regime_trading.core.rules import Authority, TradingState
 from regime_trading.guards.budgets import used
-from regime_trading.guards.constraint import Constraint, holds
+from regime_trading.guards.constraint import Constraint, holds, trading_state
 from regime_trading.guards.projection import Projection, left_after_exits
 from regime_trading.guards.snapshot import Params, View, known_or_zero
 from regime_trading.guards.variance import Risk
@@ -124,8 +124,7 @@ def _beside_working(view: View, meet: Constraint, entry_qty: F8) -> tuple[F8, B1
     cancel = (working != 0) & ~wanted
     if meet.cancel is not None:
         cancel |= meet.cancel & (working != 0)
-    if meet.mode is not None:
-        cancel |= (meet.mode >= TradingState.REDUCE_ONLY)[:, None] & (working != 0)
+    cancel |= (trading_state(meet, view.n_accounts) >= TradingState.REDUCE_ONLY)[:, None] & (working != 0)
     if meet.authority is not None:
         cancel |= (meet.authority >= Authority.RISK_REDUCING)[:, None] & (working != 0)
     return np.where(cancel, 0.0, entry_qty - np.where(wanted, working, 0.0)) + 0.0, cancel
@@ -136,9 +135,8 @@ def _passive(view: View, projection: Projection, soft: B1, meet: Constraint) -> 
     held, asked, target = view.held, view.books.proposed, known_or_zero(projection.target)
     inside = (np.abs(held) > np.abs(target)) & (np.abs(held) <= PASSIVE_BAND * np.abs(target))
     inside &= (held * target > 0) & (np.abs(asked) >= np.abs(held)) & soft
-    if meet.mode is not None:
-        inside &= (meet.mode == TradingState.NORMAL)[:, None]
-    return inside
+    normal: B1 = (trading_state(meet, view.n_accounts) == TradingState.NORMAL)[:, None]
+    return inside & normal
 
 
 def _owed(view: View, meet: Constraint, projection: Projection, exit_qty: F8) -> F8:
@@ -146,10 +144,8 @@ def _owed(view: View, meet: Constraint, projection: Projection, exit_qty: F8) ->
     owed = np.zeros(exit_qty.shape)
     if meet.authority is not None:
         owed = np.where((meet.authority >= Authority.CANCEL_ONLY)[:, None], exit_qty, owed)
-    if meet.mode is not None:
-        stuck = (meet.mode >= TradingState.FLATTEN)[:, None] & projection.frozen
-        owed = np.where(stuck, -view.books.qty, owed)
-    return owed + 0.0
+    stuck = (trading_state(meet, view.n_accounts) >= TradingState.FLATTEN)[:, None] & projection.frozen
+    return np.where(stuck, -view.books.qty, owed) + 0.0
 
 
 def _target_quantity(view: View, projection: Projection, scale: Scale) -> F8:
@@ -217,8 +213,7 @@ def _too_small(
     inside_band = one_sided & (np.abs(exit_qty + entry_qty) * scale.value < band) & (scale.value > 0)
     skip_entry = (entry_qty != 0) & (inside_band | _below_minimum(view, entry_qty, small, scale))
     demanded = (view.held > projection.hi) | (view.held < projection.lo)
-    if meet.mode is not None:
-        demanded |= (meet.mode != TradingState.NORMAL)[:, None]
+    demanded |= (trading_state(meet, view.n_accounts) != TradingState.NORMAL)[:, None]
     elective = inside_band & (projection.target != 0) & ~demanded
     skip_exit = (exit_qty != 0) & (elective | (passive & one_sided))
     if not meet.caps or not holds(skip_exit):
@@ -236,8 +231,8 @@ def _pace(meet: Constraint, exit_qty: F8, entry_qty: F8, scale: Scale) -> tuple[
     """XL-03 as whole lots; a flatten is never held back by ADV; nothing opens before its closing leg is through."""
     exits = _cap(exit_qty, meet.pace_exit, scale, unknown=np.inf)
     entries = _cap(entry_qty, meet.pace_entry, scale, unknown=0.0)
-    if meet.mode is not None:
-        exits = np.where((meet.mode >= TradingState.FLATTEN)[:, None], exit_qty, exits)
+    flat = (trading_state(meet, len(exit_qty)) >= TradingState.FLATTEN)[:, None]
+    exits = np.where(flat, exit_qty, exits)
     entries = np.where(exits != exit_qty, 0.0, entries)
     return exits, entries, (exits != exit_qty) | (entries != entry_qty)
 

@@ -207,6 +207,23 @@ def test_entries_wait_for_exits_that_are_paced() -> None:
     assert run(s)[0].steps.step_qty.tolist() == [[-100.0, 100.0]]
 
 
+@pytest.mark.parametrize(("exempt", "step"), [(None, 150.0), (0, 200.0), (1, 200.0)])
+def test_an_entry_waits_for_the_exit_of_its_twin(exempt: int | None, step: float) -> None:
+    """The pair may be 0.25 and 0.10 is left of the slow exit: 0.15 of the 0.20 enters. Cash is in no pair."""
+    s = book([200, 0, 0], [0.05, 0.20, 0.10], CC_06={"max_pair": "0.25"}, XL_04={"days": 1000})
+    cash_like = np.arange(3) == (-1 if exempt is None else exempt)
+    s = s.with_market(
+        adv=np.array([200_000.0, 1e12, 1e12]),
+        correlation=np.array([[1.0, 0.95, 0.0], [0.95, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        instruments=replace(s.view.market.instruments, cash_like=cash_like),
+    )
+    d, _ = run(s)
+    assert d.steps.step_qty.tolist() == [[-100.0, step, 100.0]]
+    waits = d.steps.waiting[0, :, d.projection.budgets.index("CC-06")]
+    assert waits.tolist() == [False, exempt is None, False]
+    assert ("CC-06" in rule_names(d.limiting[0, 1])) == (exempt is None)
+
+
 # --- the proposal ------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +232,15 @@ def test_an_asset_that_an_incomplete_proposal_does_not_name_is_kept_and_not_thro
     d, _ = run(s.with_books(mentioned=np.array([[False, True]])))
     assert d.projection.target[0].tolist() == [1e8, 1e8]
     assert d.steps.step_qty.tolist() == [[0.0, 100.0]]
+
+
+def test_the_bars_of_a_year_are_those_that_the_decision_is_asked_with() -> None:
+    """σ 1 % a bar is 0.2 p.a. over 400 bars: VT-02 allows 0.03 / 0.2, whatever the view was made with."""
+    s = book([0, 0], [0.5, 0.0], VT_02={"max_annual_vol": "0.03"})
+    assert s.view.market.annual != 400.0
+    d, _ = decide(s.view, s.knobs, annual=400.0)
+    assert d.projection.target.tolist() == [[15e7, 0.0]]
+    assert d.projection.sigma_tilde[0] == pytest.approx(0.5 * 0.2)
 
 
 def test_a_view_is_not_changed_by_deciding() -> None:

@@ -15,13 +15,16 @@ from regime_trading.core.rules import (
     RULES,
     DenyList,
     FreezeWindow,
+    Merge,
     Release,
+    RuleParams,
     Rung,
     SingleName,
     TrailingDrawdown,
+    param,
     unit_of,
 )
-from regime_trading.guards.snapshot import MAX_RUNGS, in_freeze, nano_weights, stack_params
+from regime_trading.guards.snapshot import MAX_RUNGS, in_freeze, nano_weights, restack, stack_params
 
 SYMBOLS = ("AAA", "BBB")
 
@@ -66,6 +69,14 @@ def test_unlimited_is_infinite_and_releases_are_their_order() -> None:
     assert stacked("CC-01", changed(SingleName(), max_weight="unlimited"))["max_weight"].tolist() == [np.inf]
     releases = [changed(TrailingDrawdown(), lock_release=r) for r in Release]
     assert stacked("LD-02", *releases)["lock_release"].tolist() == [int(r) for r in Release]
+
+
+def test_a_parameter_without_an_array_form_is_refused() -> None:
+    class Worded(RuleParams):
+        words: str = param("loud", unit="", merge=Merge.PROTECT)
+
+    with pytest.raises(TypeError, match="a rule parameter of type str has no array form"):
+        restack({}, [{"CC-01": Worded()}], SYMBOLS)
 
 
 def test_lists_are_masks() -> None:
