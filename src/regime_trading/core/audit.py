@@ -24,10 +24,16 @@ from regime_trading.core.schemas import ActorType, AuditEvent, EventType, Mode
 SCHEMA_NAME = "PMAuditEvent"
 SCHEMA_VERSION = 1
 PLATFORM = "_platform"
+FIRM_ACCOUNT = (
+    "_firm"  #: the account under which a firm's own acts are recorded: configuration, overrides, keys
+)
+ADMIN_ENV = (
+    "admin"  #: the environment of those acts and of the platform's; they belong to no account's trading
+)
 Dataset = Literal["audit", "state", "action", "transition"]
 
 _IDENT = re.compile(r"[a-z0-9-]{1,40}")
-_ENVS = frozenset(mode.value for mode in Mode)
+_ENVS = frozenset(mode.value for mode in Mode) | {ADMIN_ENV}
 _STRICT = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _CONTAINERS = frozenset({dict, list, tuple})
 _PLAIN = _CONTAINERS | {str, bool, NoneType, int}
@@ -165,7 +171,8 @@ def require_firm(firm_id: str) -> str:
 
 
 def require_account(firm_id: str, account_id: str) -> str:
-    """Full name ``firm/account`` of a legal pair; ``_platform`` has one account, ``_platform``.
+    """Full name ``firm/account`` of a legal pair; ``_platform`` has one account, ``_platform``, and every firm has
+    ``_firm`` for its own acts.
 
     Raises
     ------
@@ -174,13 +181,17 @@ def require_account(firm_id: str, account_id: str) -> str:
     """
     if (firm_id, account_id) != (PLATFORM, PLATFORM):
         require_ident(firm_id, "firm_id")
-        require_ident(account_id, "account_id")
+        if account_id != FIRM_ACCOUNT:
+            require_ident(account_id, "account_id")
     return f"{firm_id}/{account_id}"
 
 
 @lru_cache(maxsize=4096)
 def chain_id(env: str, run_id: str, firm_id: str, account_id: str) -> str:
     """Name of a chain: one per account and run in dry runs, one per account elsewhere (``contracts.md`` 8).
+
+    Acts of a firm or of the platform are in ``admin/<firm>/_firm`` and ``admin/_platform/_platform``; no other account
+    has an ``admin`` chain.
 
     Raises
     ------
@@ -191,6 +202,8 @@ def chain_id(env: str, run_id: str, firm_id: str, account_id: str) -> str:
         raise BadInput(expected="one of " + ", ".join(sorted(_ENVS)), found=repr(env), where="env")
     require_ident(run_id, "run_id")
     account = require_account(firm_id, account_id)
+    if env == ADMIN_ENV and account_id not in (FIRM_ACCOUNT, PLATFORM):
+        raise BadInput(expected=f"account {FIRM_ACCOUNT} in {ADMIN_ENV}", found=account, where="account_id")
     return f"{Mode.DRY_RUN.value}/{run_id}/{account}" if env == Mode.DRY_RUN else f"{env}/{account}"
 
 

@@ -53,6 +53,13 @@ def test_a_chain_is_per_run_in_dry_runs_and_per_account_elsewhere() -> None:
     assert chain_id("shadow", "2024-01-02", "alpha", "main") == "shadow/alpha/main"
     assert chain_id("gated_live", "2024-01-02", "alpha", "main") == "gated_live/alpha/main"
     assert chain_id("shadow", "2024-01-02", "_platform", "_platform") == "shadow/_platform/_platform"
+    assert chain_id("admin", "d-2024-01-02", "alpha", "_firm") == "admin/alpha/_firm"
+    assert chain_id("admin", "d-2024-01-02", "_platform", "_platform") == "admin/_platform/_platform"
+
+
+def test_an_account_that_trades_has_no_chain_of_acts() -> None:
+    with pytest.raises(BadInput, match="account_id"):
+        chain_id("admin", "d-2024-01-02", "alpha", "main")
 
 
 @pytest.mark.parametrize("bad", ["", "..", "a/b", "Alpha", "a" * 41, "a b", "a\n", "_platform", "ä", "a.b"])
