@@ -126,6 +126,8 @@ class _Part:
         return f"{self.text} {_number(value, self.unit)}, {beyond} the limit of {_number(limit, self.unit)}"
 
 
+_LARGEST_RATIO = 1e9  #: against a vanishing history a ratio is very bad, not unknown
+
 _PARTS = (
     _Part("n_quotes", "valid quotes are", low_is_bad=True),
     _Part("share_invalid", "invalid quotes are", "%"),
@@ -219,8 +221,7 @@ def _values(inputs: HealthInputs) -> dict[str, float]:
 
 
 def _ratio(value: float, base: float) -> float:
-    ratio = value / base if base > 0.0 else math.nan
-    return ratio if math.isfinite(ratio) else math.nan
+    return min(value / base, _LARGEST_RATIO) if base > 0.0 else math.nan
 
 
 def _lost(part: _Part, value: float, knobs: HealthKnobs) -> float:

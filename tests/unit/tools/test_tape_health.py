@@ -110,6 +110,12 @@ def test_nothing_known_of_a_quoted_tape_is_not_healthy():
     assert tape_health(HealthInputs(evidence="L1")).grade == "thin"
 
 
+def test_a_vanishing_history_makes_a_ratio_bad_and_not_unknown():
+    health = graded(spread_bps=1e4, spread_history_bps=5e-324)
+    assert health.parts["spread_ratio"] == 1e9
+    assert health.score <= graded(spread_bps=1e4, spread_history_bps=1.0).score
+
+
 @settings(max_examples=300, deadline=None)
 @given(inputs, st.sampled_from(HIGH_IS_BAD + LOW_IS_BAD), st.floats(0, 1), st.floats(0, 1))
 def test_more_of_any_badness_never_raises_the_score(given_inputs, name, one, other):
