@@ -22,6 +22,7 @@ from regime_trading.engine.fills import (
 )
 from regime_trading.guards import anchors, data_sanity, drawdown
 from regime_trading.guards.chain import Decisions, Knobs, decide
+from regime_trading.guards.data_state import fx_marks
 from regime_trading.guards.facts import Brokerage, silent_brokerage
 from regime_trading.guards.memory import advance
 from regime_trading.guards.slicing import collared
@@ -158,7 +159,9 @@ def step(desk: Desk, carried: Carried, tick: Tick) -> tuple[Cycle, Carried]:
     returned states durable.
     """
     market = tick.market
-    states, new_day = anchors.roll(carried.states, tick.day_id)
+    states, new_day = anchors.roll(
+        carried.states, tick.day_id, anchors.unseen(carried.states, market.session)
+    )
     states = anchors.add_flows(states, tick.flow, desk.knobs)
     positions = replace(carried.positions, cash=np.round(carried.positions.cash + tick.flow, 6))
     unit = market.multiplier * market.fx
@@ -220,18 +223,20 @@ def what_happened(before: Positions, fills: Fills, new_day: B1) -> Happened:
 
 
 def mark(desk: Desk, states: States, positions: Positions, market: Market, spread_bps: F8) -> Marks:
-    """Conservative and plain value of every book."""
+    """Conservative and plain value of every book; a lost exchange rate counts as a lost price does."""
     move, bound = data_sanity.price_moves(market, desk.knobs["DS-03"])
-    return value_books(
+    rate, estimated = fx_marks(market, states.last_fx, positions.qty, desk.knobs["DS-09"])
+    marks = value_books(
         positions,
         market.price,
         states.last_price,
         move > bound,
         spread_bps,
         desk.knobs["DS-02"]["stress_haircut"],
-        market.multiplier * market.fx,
+        market.multiplier * rate,
         desk.costs,
     )
+    return replace(marks, estimated=marks.estimated | np.logical_or.reduce(estimated, axis=1))
 
 
 def remember(states: States, marks: Marks, positions: Positions, market: Market, unit: F8) -> States:
@@ -276,8 +281,7 @@ def books_of(
     desk: Desk, states: States, positions: Positions, marks: Marks, market: Market, tick: Tick
 ) -> Books:
     """The books as the rules see them, at conservative marks."""
-    held_mark = np.where(positions.qty != 0, marks.mark, 1.0)
-    current = nano_weights(positions.qty, held_mark * market.multiplier * market.fx, marks.equity)
+    current = nano_weights(positions.qty, marks.unit_value, marks.equity)
     return Books(
         accounts=desk.accounts,
         firm=desk.firm,

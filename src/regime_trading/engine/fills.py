@@ -95,7 +95,7 @@ def apply_fills(positions: Positions, fills: Fills, unit: F8) -> Positions:
 
 def balance(positions: Positions, unit: F8) -> F8:
     """Cash plus positions at cost: what has been realised, float64 [A]."""
-    total: F8 = positions.cash + (positions.qty * positions.avg_price * unit[None, :]).sum(axis=1)
+    total: F8 = positions.cash + (positions.qty * positions.avg_price * unit).sum(axis=1)
     return total
 
 
@@ -114,12 +114,15 @@ class Marks:
         A held asset had no price of its own.
     mark : float64 [A, N]
         Conservative mark per position.
+    unit_value : float64 [A, N]
+        What one unit is worth at that mark, in account currency.
     """
 
     equity: F8
     plain_equity: F8
     estimated: B1
     mark: F8
+    unit_value: F8
 
 
 def value_books(
@@ -143,6 +146,8 @@ def value_books(
         The move since the last mark is unconfirmed.
     haircut : float64 [A]
         DS-02 ``stress_haircut``.
+    unit : float64 [N] or [A, N]
+        Multiplier times exchange rate.
     """
     side = np.sign(positions.qty)
     half = np.where(np.isfinite(spread_bps), spread_bps, costs.default_spread_bps) / 2e4
@@ -152,12 +157,13 @@ def value_books(
     mark = np.where(jumped & known, adverse, now)
     mark = np.where(known, mark * (1.0 - side * half[None, :]), mark * (1.0 - side * haircut[:, None]))
     held = positions.qty != 0
-    exposure = np.where(held, positions.qty * mark * unit[None, :], 0.0)
-    plain = np.where(held, positions.qty * now * unit[None, :], 0.0)
+    exposure = np.where(held, positions.qty * mark * unit, 0.0)
+    plain = np.where(held, positions.qty * now * unit, 0.0)
     equity = positions.cash + exposure.sum(axis=1)
     return Marks(
         equity=np.floor(equity * 1e6 + 1e-3) / 1e6,
         plain_equity=positions.cash + plain.sum(axis=1),
         estimated=np.asarray((held & ~known).any(axis=1)),
         mark=mark,
+        unit_value=mark * unit,
     )

@@ -93,29 +93,35 @@ def broker_says(subject: Subject) -> frozenset[str]:
 # --- positions and money ------------------------------------------------------------------------------------
 
 
-def positions_of(
-    subjects: Sequence[Subject], symbols: tuple[str, ...], specs: Sequence[InstrumentSpec], unit: F8
-) -> Positions:
-    """Cash and positions of all accounts, account currency.
-
-    Of a margined instrument only the difference to its entry price is money, so its notional at entry is taken out of
-    cash: cash and position together are then worth what they are.
-    """
+def positions_of(subjects: Sequence[Subject], symbols: tuple[str, ...]) -> Positions:
+    """Cash and positions of all accounts as their brokers tell them; cash in account currency."""
     at = {symbol: column for column, symbol in enumerate(symbols)}
     qty = np.zeros((len(subjects), len(symbols)))
     average = np.zeros_like(qty)
     cash = np.zeros(len(subjects))
-    margined = np.array([is_margined(spec) for spec in specs], dtype=np.bool_)
     for row, subject in enumerate(subjects):
         for position in subject.book.positions:
             column = at[position.symbol]
             qty[row, column] = float(position.qty)
             average[row, column] = float(position.avg_price)
         cash[row] = cash_of(subject)
-    average = np.where(qty != 0, average, 0.0)
-    financed = margined[None, :] & (qty != 0)
-    cost = np.where(financed, qty * average * np.where(financed, unit[None, :], 0.0), 0.0)
-    return Positions(cash - cost.sum(axis=1), qty, average)
+    return Positions(cash, qty, np.where(qty != 0, average, 0.0))
+
+
+def financed(positions: Positions, specs: Sequence[InstrumentSpec], unit: F8) -> Positions:
+    """Positions whose cash and holdings together are worth what the account is.
+
+    Of a margined instrument only the difference to its entry price is money, so its notional at entry is taken out of
+    cash.
+
+    Parameters
+    ----------
+    unit : float64 [A, N]
+        Multiplier times exchange rate.
+    """
+    margined = np.array([is_margined(spec) for spec in specs], dtype=np.bool_) & (positions.qty != 0)
+    cost = np.where(margined, positions.qty * positions.avg_price * np.where(margined, unit, 0.0), 0.0)
+    return replace(positions, cash=positions.cash - cost.sum(axis=1))
 
 
 def is_margined(spec: InstrumentSpec) -> bool:
@@ -149,7 +155,7 @@ def booked(subject: Subject) -> PortfolioSnapshot:
 def balances(subjects: Sequence[Subject], positions: Positions, unit: F8) -> F8:
     """Balance as said, else cash and positions at cost; float64 [A]."""
     held = positions.qty != 0
-    cost = np.where(held, positions.qty * positions.avg_price * np.where(held, unit[None, :], 0.0), 0.0)
+    cost = np.where(held, positions.qty * positions.avg_price * np.where(held, unit, 0.0), 0.0)
     plain = positions.cash + cost.sum(axis=1)
     said = np.array([number(subject.book.balance) for subject in subjects])
     return np.where(np.isnan(said), plain, said)

@@ -50,7 +50,7 @@ def day_id(profile: TraderProfile, ts_ns: int) -> int:
     return trading_day_id(ts_ns, dt.time.fromisoformat(day.reset_at), day.zone)
 
 
-def stored_neighbour(sibling: Sibling, ts_ns: int) -> Neighbour:
+def stored_neighbour(sibling: Sibling, ts_ns: int, session: int) -> Neighbour:
     """An account of the store: its last equity, and its day as it would be at this instant."""
     profile, state = sibling.profile, sibling.state
     capital = float(
@@ -59,7 +59,8 @@ def stored_neighbour(sibling: Sibling, ts_ns: int) -> Neighbour:
     states = fresh_states(np.array([capital]), 0)
     if state is not None:
         load_state(states, 0, state, ())
-    states, _ = anchors.roll(states, np.array([day_id(profile, ts_ns)], dtype=np.int64))
+    today = np.array([day_id(profile, ts_ns)], dtype=np.int64)
+    states, _ = anchors.roll(states, today, anchors.unseen(states, session))
     held = () if sibling.portfolio is None else sibling.portfolio.positions
     return Neighbour(
         profile=profile,

@@ -33,6 +33,7 @@ from regime_trading.engine.request_books import (
     booked,
     broker_says,
     brokerage_of,
+    financed,
     least_equity,
     new_flows,
     own_symbols,
@@ -53,6 +54,7 @@ from regime_trading.engine.request_firm import (
 from regime_trading.engine.request_market import DAYS_A_YEAR, market_of, specs_of
 from regime_trading.guards import anchors
 from regime_trading.guards.chain import decide
+from regime_trading.guards.data_state import fx_marks
 from regime_trading.guards.memory import advance
 from regime_trading.guards.snapshot import (
     Books,
@@ -123,7 +125,9 @@ def decide_requests(
         firms = sorted({subject.profile.firm_id for subject in group.subjects})
         others = [one for m, there in enumerate(near) if m != n for one in there]
         others += [
-            stored_neighbour(one, group.market.ts_ns) for firm in firms for one in siblings.get(firm, ())
+            stored_neighbour(one, group.market.ts_ns, group.market.session)
+            for firm in firms
+            for one in siblings.get(firm, ())
         ]
         counted = sorted((o for o in others if o.profile.firm_id in firms), key=lambda o: o.profile.account)
         for answer in _decide(group, counted, code_version):
@@ -204,14 +208,17 @@ def _prepare(key: _Key, subjects: tuple[Subject, ...], settings: Settings) -> _P
     for row, subject in enumerate(subjects):
         if subject.state is not None:
             load_state(states, row, subject.state, symbols)
-    positions = positions_of(subjects, symbols, specs, market.multiplier * market.fx)
+    positions = positions_of(subjects, symbols)
+    rate, _ = fx_marks(market, states.last_fx, positions.qty, desk.knobs["DS-09"])
+    unit = market.multiplier * rate
+    positions = financed(positions, specs, unit)
 
     days = [day_id(subject.profile, key.as_of_ns) for subject in subjects]
-    states, new_day = anchors.roll(states, np.array(days, dtype=np.int64))
+    missed = anchors.unseen(states, market.session)
+    states, new_day = anchors.roll(states, np.array(days, dtype=np.int64), missed)
     states = anchors.add_flows(states, new_flows(subjects, states.day_flow), desk.knobs)
     marks = least_equity(subjects, mark(desk, states, positions, market, market.spread_bps))
-    unit = np.where(np.isfinite(market.multiplier * market.fx), market.multiplier * market.fx, 0.0)
-    balance = balances(subjects, positions, market.multiplier * market.fx)
+    balance = balances(subjects, positions, unit)
     balance = np.where(np.isfinite(balance), balance, states.last_balance)
     states = replace(remember(states, marks, positions, market, unit), last_balance=balance)
     states, released = release(desk, states, new_day, market.session, market.ts_ns)
@@ -268,7 +275,6 @@ def _books(
 ) -> Books:
     symbols, qty = market.symbols, positions.qty
     weight, mentioned, age = proposed(subjects, symbols)
-    value = np.where(qty != 0, marks.mark, 1.0) * market.multiplier * market.fx
     bar_ns = float(market.bar_ns)
     return Books(
         accounts=desk.accounts,
@@ -279,7 +285,7 @@ def _books(
         equity_age_bars=np.array([(market.ts_ns - s.book.as_of_ns) / bar_ns for s in subjects]),
         qty=qty,
         working_exit_qty=working_exits(subjects, {s: i for i, s in enumerate(symbols)}, qty),
-        current=nano_weights(qty, value, marks.equity),
+        current=nano_weights(qty, marks.unit_value, marks.equity),
         proposed=weight,
         mentioned=mentioned,
         proposal_age_bars=age,

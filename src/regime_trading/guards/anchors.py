@@ -72,6 +72,15 @@ def roll(states: States, day_id: I8, missed: B1 | None = None) -> tuple[States, 
     return rolled, new_day
 
 
+def unseen(states: States, session: int) -> B1:
+    """Whose last decision lies more than one session back, bool [A]: what they were at their reset is not known.
+
+    An account without a past has missed nothing.
+    """
+    missed: B1 = (states.k_session >= 0) & (session - states.k_session > 1)
+    return missed
+
+
 def add_flows(states: States, flow: F8, knobs: Mapping[str, Params]) -> States:
     """The states after a deposit (a withdrawal is negative), float64 [A].
 

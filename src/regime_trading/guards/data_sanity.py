@@ -148,14 +148,23 @@ def price_jump(view: View, k: Params) -> Verdict:
     """
     move, bound = price_moves(view.market, k)
     jumped = move > bound
+    value, limit = _nearest_its_bound(move, bound)
     return verdict(
         view,
         stay(jumped),
         bound=jumped,
-        value=view.everyone(worst(move)[0]),
-        limit=k["abs_move"],
+        value=value,
+        limit=limit,
         codes={"PRICE_JUMP_UNCONFIRMED": jumped},
     )
+
+
+def _nearest_its_bound(move: F8, bound: F8) -> tuple[F8, F8]:
+    """Move and bound, float64 [A], of the asset that is furthest beyond its own bound, or nearest below it."""
+    if not bound.shape[1]:
+        return np.full(len(bound), np.nan), np.full(len(bound), np.nan)
+    column = np.where(np.isnan(move), -np.inf, move - bound).argmax(axis=1)
+    return move[0, column], bound[np.arange(len(bound)), column]
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,9 +164,8 @@ def test_what_is_unknown_now_is_remembered_as_it_was() -> None:
     path = market(prices(3, 2, 1)).at(1)
     states = fresh(last_price=np.array([[50.0, 60.0]] * 2), last_sigma=np.array([[0.1, 0.2]] * 2))
     hole = replace(path, price=np.array([np.nan, 70.0]), sigma=np.array([0.3, np.nan]))
-    marks = Marks(
-        np.array([np.nan, 51_000.0]), np.array([np.nan, 51_000.0]), NEITHER, np.full((2, 2), np.nan)
-    )
+    equity, mark = np.array([np.nan, 51_000.0]), np.full((2, 2), np.nan)
+    marks = Marks(equity, equity, NEITHER, mark, mark)
     kept = remember(states, marks, opening(CAPITAL, 2).positions, hole, np.ones(2))
     assert kept.last_equity.tolist() == [100_000.0, 51_000.0]
     assert kept.last_price.tolist() == [[50.0, 70.0]] * 2

@@ -283,6 +283,25 @@ def test_cash_in_several_currencies_is_added_up() -> None:
     assert told.equity == Decimal("999990")
 
 
+def test_a_position_whose_rate_is_lost_is_weighed_at_the_last_one_less_a_haircut() -> None:
+    """62 000 euros at 1.10, then at 1.10 less 2 %: the equity is an estimate, the way out stays open."""
+    euros = ("market.instruments.0", {"symbol": "KO", "group": "staples", "currency": "EUR"})
+    first = decided(euros, ("market.fx", {"EUR": "1.1"}))
+    assert first.equity == Decimal("938000") + Decimal("61990") * Decimal("1.1") and first.state is not None
+    later = decided(
+        euros,
+        ("market.fx", {"GBP": "1.3"}),
+        ("as_of", T + S),
+        ("proposal.weights", {"KO": "0", "XOM": "0"}),
+        state=first.state.model_dump(mode="json"),
+    )
+    assert later.equity == Decimal("938000") + Decimal("61990") * Decimal("1.1") * Decimal("0.98")
+    assert codes(later, "DS-09") == ("FX_UNKNOWN",)
+    (target,) = (t for t in later.targets if t.symbol == "KO")
+    assert float(target.current_w) == pytest.approx(61_990 * 1.1 * 0.98 / float(later.equity), abs=2e-9)
+    assert sent(later) == {"KO": Decimal(-1000)}
+
+
 def test_a_deposit_is_no_profit() -> None:
     first = decided()
     assert first.state is not None

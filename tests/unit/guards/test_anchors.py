@@ -15,7 +15,7 @@ from tests.unit.guards.scenarios import Scene, scene
 
 from regime_trading.core.trading_day import EPOCH, month_ids, reset_instant_s, trading_day_id, week_ids
 from regime_trading.guards import circuits, drawdown
-from regime_trading.guards.anchors import add_flows, remember, roll
+from regime_trading.guards.anchors import add_flows, remember, roll, unseen
 from regime_trading.guards.facts import NEVER_NS
 from regime_trading.guards.snapshot import MAX_SAMPLES, States, fresh_states, nothing_happened
 
@@ -123,6 +123,14 @@ def test_what_was_known_last_stands_in_for_a_reset_nobody_saw() -> None:
     assert (on_time.day_anchor_equity[0], on_time.day_anchor_balance[0]) == (97_000.0, 99_000.0)
     late, _ = rolled(states, "2024-05-03", missed=np.array([True]))
     assert (late.day_anchor_equity[0], late.day_anchor_balance[0]) == (99_000.0, 99_000.0)
+
+
+@pytest.mark.parametrize(
+    ("last", "session", "missed"), [(-1, 90, False), (89, 90, False), (90, 90, False), (88, 90, True)]
+)
+def test_a_reset_is_unseen_after_a_session_without_a_decision(last: int, session: int, missed: bool) -> None:
+    states = replace(fresh(), k_session=np.array([last]))
+    assert unseen(states, session).tolist() == [missed]
 
 
 def test_the_day_that_ended_leaves_its_balance_and_its_profit() -> None:

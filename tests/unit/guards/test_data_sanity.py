@@ -241,3 +241,18 @@ def test_a_position_that_differs_is_blocked_and_one_of_the_other_sign_is_frozen_
     assert np.isinf(c.hi).tolist() == np.isinf(c.lo).tolist() == [[False, False, True], [True, True, True]]
     assert (c.hi[0, :2] == np.maximum(view.held[0, :2], 0)).all()
     assert c.no_trade.tolist() == [[False, True, False], [False, False, False]]
+
+
+# --- what a jump is shown against ------------------------------------------------------------------------------------
+
+
+def test_a_move_is_shown_beside_its_own_bound() -> None:
+    """σ widens the bound of the first asset beyond its larger move; the second is what jumped."""
+    price, sigma = np.array([130.0, 124.0, 100.0]), np.array([0.09, 0.01, 0.01])
+    s = calm().with_market(price=price, ref_price=np.full(N, 100.0), sigma=sigma)
+    k = s.knobs["DS-03"]
+    found = data_sanity.price_jump(s.view, k)
+    assert found.value == pytest.approx([math.log(1.24)] * 2)
+    assert found.limit == pytest.approx(np.maximum(k["k_sigma"] * 0.01, k["abs_move"]))
+    nothing = data_sanity.price_jump(s.with_market(ref_price=np.full(N, np.nan)).view, k)
+    assert np.isnan(nothing.value).all()

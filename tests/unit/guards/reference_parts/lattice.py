@@ -139,7 +139,7 @@ class Lattice:
                     stuck |= room < 0
                     if 0 <= room < wanted:
                         cut[i], cut[j] = (min(c, grid(room / wanted)) for c in (cut[i], cut[j]))
-        tails = [(conf, limit, self.mean_worst(self.losses(free, fixed, [0.0] * n)[1], conf))
+        tails = [(conf, limit, self.mean_worst(self.losses(asked, fixed, [0.0] * n)[1], conf))
                  for _, conf, limit in meet.tails]  # fmt: skip
         stuck |= any(
             abs(sum(x * f for x, f in zip(load, fixed, strict=True))) > limit for _, load, limit in meet.tilts
