@@ -43,6 +43,32 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY_BYTES = _ROOT_BYTES = 32
 
 
+class NotSigned(BadInput):
+    """There is no key that could sign the record."""
+
+
+class Forked(CheckFailed):
+    """A witness holds checkpoints that do not belong to this record; signing on would make a second past."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEntries:
+    """Consecutive entries of a chain that have just been sealed.
+
+    Parameters
+    ----------
+    chain_id : str
+    first_seq : int
+        Sequence number of the first of them.
+    entry_hashes : sequence of str
+        Their hashes, in order.
+    """
+
+    chain_id: str
+    first_seq: int
+    entry_hashes: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True)
 class ChainHead:
     """How far a chain has come.
