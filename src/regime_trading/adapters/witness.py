@@ -42,6 +42,8 @@ class StoredWitness:
         self.name = where.partition("?")[0]
         try:
             self._fs, root = _open(where)
+            if not root.strip("/"):
+                raise ValueError("no folder or bucket")
         except (pa.ArrowException, OSError, ValueError) as err:
             raise BadInput(
                 expected="a folder or a URI such as s3://bucket/prefix",
@@ -54,6 +56,21 @@ class StoredWitness:
 
     def __repr__(self) -> str:
         return f"StoredWitness({self.name})"
+
+    def require(self) -> None:
+        """Refuse a place where no witness is.
+
+        Raises
+        ------
+        BadInput
+            There is nothing at that place.
+        NotDurable
+            It cannot be reached.
+        """
+        with self._reaching():
+            found = self._fs.get_file_info(self._root)
+        if found.type != fs.FileType.Directory:
+            raise BadInput(expected="a witness that holds checkpoints", found="none", where=self.name)
 
     def latest(self, firm_id: str) -> bytes | None:
         """The last checkpoint it holds of a firm; raises ``NotDurable`` where it cannot be reached."""
@@ -135,7 +152,7 @@ class StoredWitness:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError) as err:
+        except (pa.ArrowException, OSError, NotDurable) as err:
             told = str(err).split("\n")[0]
             raise NotDurable(f"witness {self.name} cannot be reached: {told}") from err
 

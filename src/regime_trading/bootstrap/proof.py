@@ -23,7 +23,6 @@ from regime_trading.bootstrap import (
 )
 from regime_trading.core.audit import require_firm
 from regime_trading.core.errors import BadInput
-from regime_trading.core.ports import Witness
 from regime_trading.services.proof import Proof, ProofDeps
 from regime_trading.services.verify import Verified, verify
 
@@ -141,7 +140,9 @@ def verify_record(
     NotDurable
         A witness that cannot be reached.
     """
-    opened: tuple[Witness, ...] = open_witnesses(witnesses)
+    opened = open_witnesses(witnesses)
+    for witness in opened:
+        witness.require()
     return verify(
         SealedRecord(FolderFiles(artifacts_folder(path))),
         now_ns=SystemClock().now_ns(),

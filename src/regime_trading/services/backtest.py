@@ -368,7 +368,11 @@ def _sign(plan: Plan, deps: BacktestDeps, sealed: dict[str, list[str]]) -> None:
     if deps.notary is None:
         return
     for firm in sorted({profile.firm_id for profile in plan.profiles}):
-        own = [SealedEntries(chain, 1, hashes) for chain, hashes in sealed.items() if chain.split("/")[-2] == firm]
+        own = [
+            SealedEntries(chain, 1, hashes)
+            for chain, hashes in sealed.items()
+            if chain.split("/")[-2] == firm
+        ]
         deps.notary.sign(firm, own)
 
 
