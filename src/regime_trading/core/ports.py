@@ -13,7 +13,7 @@ from regime_trading.core.config_status import LastGood
 from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
-from regime_trading.core.record_files import RunManifest
+from regime_trading.core.record_files import Rows, RunManifest
 from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
@@ -304,8 +304,8 @@ class RecordReader(Protocol):
         """The manifest at ``path``; anything else raises ``CheckFailed``."""
         ...
 
-    def entries(self, part: SealedPart) -> Iterator[Sequence[ChainEntry]]:
-        """Entries of a part in batches, unchecked; a file that is not what the manifest says raises
+    def rows(self, part: SealedPart) -> Iterator[Rows]:
+        """Rows of a part in batches, unchecked; a file that is not what the manifest says raises
         ``CheckFailed``."""
         ...
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
-from regime_trading.core.audit import SealedPart, chain_id
+import numpy as np
+import numpy.typing as npt
+
+from regime_trading.core.audit import ChainEntry, SealedPart, chain_id
+from regime_trading.core.numbers import I8
+from regime_trading.core.schemas import AuditEvent
 
 Kind = Literal["part", "manifest", "checkpoint", "key", "temporary", "other", "unknown"]
 
@@ -47,6 +54,81 @@ class RunManifest:
     def chain(self) -> str:
         """Chain that the run's entries belong to."""
         return chain_id(self.env, self.run_id, self.firm_id, self.account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A column of text, UTF-8.
+
+    Parameters
+    ----------
+    data : uint8 [bytes]
+        All texts, one after the other.
+    offsets : int64 [rows + 1]
+        Where each begins and the last one ends.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: I8
+
+    def __getitem__(self, row: int) -> bytes:
+        return self.data[self.offsets[row] : self.offsets[row + 1]].tobytes()
+
+    def __iter__(self) -> Iterator[bytes]:
+        at = self.offsets.tolist()
+        whole = self.data[at[0] : at[-1]].tobytes()
+        return (whole[a - at[0] : b - at[0]] for a, b in pairwise(at))
+
+    def is_all(self, text: str) -> bool:
+        """Whether every row is ``text``."""
+        raw, rows = text.encode(), len(self.offsets) - 1
+        same = bool(np.all(np.diff(self.offsets) == len(raw)))
+        return same and self.data[self.offsets[0] : self.offsets[-1]].tobytes() == raw * rows
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive rows of an audit file, by column, as the file holds them. Columns as in ``AuditEvent``."""
+
+    firm_id: Text
+    account_id: Text
+    run_id: Text
+    env: Text
+    feature_set_version: Text
+    seq: I8
+    ts_event_ns: I8
+    event_type: Text
+    rule_id: Text
+    body: Text
+    prev_hash: Text
+    entry_hash: Text
+
+    def __len__(self) -> int:
+        return len(self.seq)
+
+    def entry(self, row: int) -> ChainEntry:
+        """One row as an entry."""
+
+        def text(column: Text) -> str:
+            return column[row].decode(errors="replace")
+
+        event = AuditEvent(
+            firm_id=text(self.firm_id),
+            account_id=text(self.account_id),
+            run_id=text(self.run_id),
+            env=text(self.env),
+            seq=int(self.seq[row]),
+            ts_event_ns=int(self.ts_event_ns[row]),
+            event_type=text(self.event_type),
+            rule_id=text(self.rule_id),
+            body=self.body[row],
+            feature_set_version=text(self.feature_set_version),
+        )
+        return ChainEntry(event, text(self.prev_hash), text(self.entry_hash))
+
+    def entries(self) -> Iterator[ChainEntry]:
+        """Every row as an entry."""
+        return (self.entry(row) for row in range(len(self)))
 
 
 def kind_of(path: str) -> tuple[Kind, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
-from regime_trading.core.audit import ChainEntry, SealedPart, verify_chain
+from regime_trading.core.audit import SealedPart, verify_chain
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.checkpoint import ChainHead
 from regime_trading.core.errors import CheckFailed
-from regime_trading.core.merkle import Frontier, leaf_hash
+from regime_trading.core.merkle import Frontier
 from regime_trading.core.ports import RecordReader
-from regime_trading.core.record_files import RunManifest, kind_of
+from regime_trading.core.record_files import Rows, RunManifest, kind_of
+from regime_trading.tools.audit_rows import plainly_hold
 
 _EARLIEST_NS = -(2**63)
 
@@ -149,9 +151,9 @@ def _check_part(
         report.fault = Fault(report.chain, part.seq_from, part.path, "entries that are in another file too")
         return
     try:
-        first, batches = "", reader.entries(part)
-        for batch in batches:
-            first = first or batch[0].entry_hash
+        first = ""
+        for batch in reader.rows(part):
+            first = first or batch.entry(0).entry_hash
             _check_batch(report, run, part, batch, due)
             if report.fault:
                 return
@@ -164,26 +166,58 @@ def _check_part(
 
 
 def _check_batch(
-    report: ChainReport, run: RunManifest, part: SealedPart, batch: Sequence[ChainEntry], due: list[Claim]
+    report: ChainReport, run: RunManifest, part: SealedPart, rows: Rows, due: list[Claim]
 ) -> None:
-    first = report.tree.size + 1
-    check = verify_chain(
-        batch, chain=report.chain, first_seq=first, prev_hash=report.head, not_before_ns=report.ts_ns
-    )
-    held = batch[: check.entries]
-    stranger = next((entry.event.seq for entry in held if entry.event.run_id != run.run_id), None)
-    for entry in held:
-        report.tree.append(leaf_hash(bytes.fromhex(entry.entry_hash)))
-        report.head = entry.entry_hash
-        if due and due[0].head.size == report.tree.size:
-            claim = due.pop(0)
-            if (report.tree.root().hex(), report.head) != (claim.head.root, claim.head.last_hash):
-                reason = f"the entries up to here are not those that checkpoint {claim.checkpoint} signed"
-                report.fault = Fault(report.chain, report.tree.size, part.path, reason)
+    """Check rows and add them to the report, up to the first that does not hold.
+
+    Rows that hold plainly are known from their columns at once; each other one is asked of
+    :func:`regime_trading.core.audit.verify_chain`, which also says what is wrong with it.
+    """
+    plain = plainly_hold(rows, run).tolist()
+    own_run = rows.run_id.is_all(run.run_id)
+    body, view = rows.body.offsets.tolist(), memoryview(rows.body.data)
+    links = zip(rows.seq.tolist(), rows.ts_event_ns.tolist(), rows.prev_hash, rows.entry_hash, strict=True)
+    tree, head = report.tree, bytes.fromhex(report.head)
+    for row, (seq, ts_ns, prev, said) in enumerate(links):
+        hashed = sha256(b"\x00" + head)
+        hashed.update(view[body[row] : body[row + 1]])
+        digest = hashed.digest()
+        holds = (
+            plain[row]
+            and seq == tree.size + 1
+            and prev == head.hex().encode()
+            and said == digest.hex().encode()
+            and ts_ns >= report.ts_ns
+        )
+        if not (holds and own_run):
+            reason = "" if holds else _reason(report, rows, row)
+            if not reason and rows.run_id[row] != run.run_id.encode():
+                reason = "entry of another run"
+            if reason:
+                report.fault = Fault(report.chain, tree.size + 1, part.path, reason)
                 return
-    if held:
-        report.ts_ns = held[-1].event.ts_event_ns
-    if stranger is not None:
-        report.fault = Fault(report.chain, stranger, part.path, "entry of another run")
-    elif not check.ok:
-        report.fault = Fault(report.chain, check.first_bad, part.path, check.reason)
+        head, report.head, report.ts_ns = digest, digest.hex(), ts_ns
+        tree.append(sha256(b"\x00" + digest).digest())
+        if due and due[0].head.size == tree.size:
+            report.fault = _claim_fault(report, due.pop(0), part)
+            if report.fault:
+                return
+
+
+def _reason(report: ChainReport, rows: Rows, row: int) -> str:
+    """Why a row does not hold after what the report has; empty where it does."""
+    check = verify_chain(
+        [rows.entry(row)],
+        chain=report.chain,
+        first_seq=report.tree.size + 1,
+        prev_hash=report.head,
+        not_before_ns=report.ts_ns,
+    )
+    return check.reason
+
+
+def _claim_fault(report: ChainReport, claim: Claim, part: SealedPart) -> Fault | None:
+    if (report.tree.root().hex(), report.head) == (claim.head.root, claim.head.last_hash):
+        return None
+    reason = f"the entries up to here are not those that checkpoint {claim.checkpoint} signed"
+    return Fault(report.chain, report.tree.size, part.path, reason)

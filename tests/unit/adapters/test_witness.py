@@ -148,9 +148,6 @@ def test_one_that_cannot_be_reached_says_so(tmp_path: Path) -> None:
     for act in (
         lambda: folder.put("alpha", note),
         lambda: store.put("alpha", note),
-        lambda: store.latest("alpha"),
-        store.firms,
-        store.require,
     ):
         with pytest.raises(NotDurable, match="cannot be reached"):
             act()

@@ -6,19 +6,20 @@ import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from regime_trading.adapters.journal import files
-from regime_trading.core.audit import ChainEntry, SealedPart, require_account, require_ident
+from regime_trading.core.audit import SealedPart, require_account, require_ident
 from regime_trading.core.canonical import canonical_json, sha256_hex
 from regime_trading.core.errors import BadInput, CheckFailed, RegimeError
-from regime_trading.core.record_files import RunManifest
+from regime_trading.core.record_files import Rows, RunManifest, Text
 
 _AUDIT = "audit"
 _FIELDS = frozenset({"schema", "dataset", "firm_id", "account_id", "run_id", "env", "parts"})
-_BATCH_ROWS = 4096
+_BATCH_ROWS = 1024
 
 
 class FolderFiles(Mapping[str, bytes]):
@@ -96,8 +97,8 @@ class SealedRecord:
         except (ValueError, KeyError, TypeError, AttributeError, RegimeError) as err:
             raise CheckFailed(f"{path}: not the manifest of this run: {err}") from err
 
-    def entries(self, part: SealedPart) -> Iterator[list[ChainEntry]]:
-        """Entries of a part in batches, as its file holds them; their chain is not checked.
+    def rows(self, part: SealedPart) -> Iterator[Rows]:
+        """Rows of a part in batches, as its file holds them; their chain is not checked.
 
         Raises
         ------
@@ -117,9 +118,29 @@ class SealedRecord:
             if found != (part.rows, part.schema_fingerprint):
                 raise CheckFailed(f"{part.path}: rows or columns differ from the manifest")
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                yield files.entries_of(pa.Table.from_batches([batch]))
+                if batch.num_rows:
+                    yield _rows(batch)
         except (pa.ArrowException, OSError, ValueError) as err:
             raise CheckFailed(f"{part.path}: {err}") from err
+
+
+def _rows(batch: pa.RecordBatch) -> Rows:
+    text = {name: _text(batch.column(name)) for name in batch.schema.names if name not in ("seq", "ts_event")}
+    return Rows(
+        seq=batch.column("seq").to_numpy(),
+        ts_event_ns=batch.column("ts_event").cast(pa.int64()).to_numpy(),
+        **text,
+    )
+
+
+def _text(array: pa.StringArray) -> Text:
+    """The buffers of a column without missing values."""
+    if array.null_count:
+        raise ValueError("missing values")
+    _, offsets, data = array.buffers()
+    rows = slice(array.offset, array.offset + len(array) + 1)
+    found = np.frombuffer(offsets, np.int32)[rows].astype(np.int64)
+    return Text(np.frombuffer(data or b"", np.uint8), found)
 
 
 def _manifest(path: str, data: bytes) -> RunManifest:
