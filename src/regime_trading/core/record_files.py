@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -131,6 +132,7 @@ class Rows:
         return (self.entry(row) for row in range(len(self)))
 
 
+@lru_cache(maxsize=65_536)
 def kind_of(path: str) -> tuple[Kind, str]:
     """What a file of the record is by its path, and the firm the path names (empty where it names none).
 

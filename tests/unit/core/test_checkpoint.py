@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.proof_samples import SECOND_NS, T_NS, Log, head, sample_log, signer
 
@@ -135,6 +135,7 @@ def test_time_does_not_run_backwards() -> None:
     assert log.state is not None and log.state.last.ts_ns == T_NS
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_byte_counts(data: st.DataObject) -> None:
     log = sample_log()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regime_trading.core.errors import BadInput
@@ -147,6 +147,7 @@ def test_every_proof_of_every_small_tree_is_the_definitions(size: int) -> None:
         assert verify_consistency(old, mth(leaves[:old]), size, top, proof)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_flipped_bit_is_refused(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 200), "size")
@@ -168,6 +169,7 @@ def flipped(value: bytes, bit: int) -> bytes:
     return (int.from_bytes(value, "big") ^ 1 << bit).to_bytes(32, "big")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 120), st.data())
 def test_a_proof_is_of_one_place_and_of_two_sizes_only(size: int, data: st.DataObject) -> None:
     leaves = some_leaves(size)
@@ -209,6 +211,7 @@ def test_what_is_not_there_cannot_be_proved() -> None:
             consistency_proof(LEAVES, old)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_a_copy_grows_on_its_own(first: int, more: int) -> None:
     leaves = some_leaves(first + more)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.record_samples import header
 
@@ -69,6 +69,7 @@ PAYLOAD = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PAYLOAD, min_size=1, max_size=5))
 def test_untouched_rows_are_accepted_by_both(payloads: list[dict[str, Any]]) -> None:
     events = [made(payload) for payload in payloads]
@@ -97,6 +98,7 @@ def numbers(body: bytes) -> list[str]:
     return found
 
 
+@settings(deadline=None)
 @given(PAYLOAD, st.data())
 def test_a_changed_body_is_never_plainer_than_it_is_right(
     payload: dict[str, Any], data: st.DataObject
@@ -123,6 +125,7 @@ def test_a_changed_body_is_never_plainer_than_it_is_right(
     assert holds(changed) or not plain, changed.body
 
 
+@settings(deadline=None)
 @given(PAYLOAD, st.sampled_from([*TEXTS, "seq", "ts_event_ns"]), st.data())
 def test_a_changed_column_is_seen(payload: dict[str, Any], name: str, data: st.DataObject) -> None:
     event = made(payload)

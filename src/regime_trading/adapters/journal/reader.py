@@ -19,6 +19,7 @@ from regime_trading.core.record_files import Rows, RunManifest, Text
 
 _AUDIT = "audit"
 _FIELDS = frozenset({"schema", "dataset", "firm_id", "account_id", "run_id", "env", "parts"})
+_FINGERPRINT = files.fingerprint(files.AUDIT_SCHEMA)
 _BATCH_ROWS = 1024
 
 
@@ -114,8 +115,7 @@ class SealedRecord:
             file = pq.ParquetFile(pa.BufferReader(data))
             if not file.schema_arrow.equals(files.AUDIT_SCHEMA):
                 raise CheckFailed(f"{part.path}: not an audit file")
-            found = (file.metadata.num_rows, files.fingerprint(file.schema_arrow))
-            if found != (part.rows, part.schema_fingerprint):
+            if (file.metadata.num_rows, _FINGERPRINT) != (part.rows, part.schema_fingerprint):
                 raise CheckFailed(f"{part.path}: rows or columns differ from the manifest")
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
                 if batch.num_rows:

@@ -49,7 +49,8 @@ def verify(
 
 def _show(found: Verified, told: dict[str, Any]) -> None:
     chains = len(told["chains"])
-    counted = f"{told['entries']:,} entries in {chains:,} {'chain' if chains == 1 else 'chains'}"
+    entries = "1 entry" if told["entries"] == 1 else f"{told['entries']:,} entries"
+    counted = f"{entries} in {chains:,} {'chain' if chains == 1 else 'chains'}"
     verdict = "The record holds" if found.ok else "The record does NOT hold"
     _say(f"{verdict}: {counted} checked, every link.")
     for title, faults in (("Changed", found.faults), ("Missing or not accounted for", found.gaps)):
@@ -80,7 +81,8 @@ def _show_limits(found: Verified, told: dict[str, Any]) -> None:
     """What the verdict does not reach."""
     for one in told["unsigned_after"][:_SHOWN]:
         after = f"after entry {one['seq']:,}" if one["seq"] else "at all"
-        _say(f"Not signed {after}: {one['entries']:,} entries of {one['chain']}.")
+        entries = "1 entry" if one["entries"] == 1 else f"{one['entries']:,} entries"
+        _say(f"Not signed {after}: {entries} of {one['chain']}.")
     if len(told["unsigned_after"]) > _SHOWN:
         _say(f"Not signed: {len(told['unsigned_after']) - _SHOWN} chains more (--json has them).")
     if not found.trusted:
@@ -89,7 +91,7 @@ def _show_limits(found: Verified, told: dict[str, Any]) -> None:
             "Give the keys you were handed with --keys."
         )
     if not found.witnesses:
-        _say("No witness was asked (--witness): checkpoints at the end that were removed cannot be seen.")
+        _say("No witness was asked (--witness): checkpoints removed from the end cannot be seen.")
 
 
 def _ago(seconds: int) -> str:
