@@ -1,7 +1,7 @@
 """Rows of the audit trail, checked by column: which of them hold plainly.
 
-A body holds plainly where it is one canonical JSON object (``core.canonical``) of plain ASCII without escapes, and says
-what the columns beside it say. That is the common case, told in one pass over the bytes. A row that does not is not yet
+A body holds plainly where it is one canonical JSON object (``core.canonical``) without escapes, and says what the
+columns beside it say. That is the common case, told in one pass over the bytes. A row that does not is not yet
 wrong: :func:`regime_trading.core.audit.verify_chain` decides about it, and what holds plainly holds there too (held by
 a property test).
 """
@@ -21,8 +21,9 @@ Bytes = npt.NDArray[np.uint8]
 _DEPTH = 32
 _MAX_DIGITS = 15  #: of a plain integer; any such fits 53 bits
 _INT64_DIGITS = 19
-#: Characters of a plain string: printable ASCII but quote and backslash.
-_PLAIN = np.array([32 <= code < 127 and chr(code) not in '"\\' for code in range(256)])
+#: Bytes of a plain string: none that ends it, escapes, or must be escaped. Whether others are UTF-8 is asked apart.
+_PLAIN = np.array([code >= 32 and chr(code) not in '"\\' for code in range(256)])
+_PLAIN_KEY = _PLAIN & (np.arange(256) < 128)
 #: Header fields that are columns or constants, in the order of their names.
 _FIELDS = (
     "account_id",
@@ -58,7 +59,20 @@ def plainly_hold(rows: Rows, run: RunManifest) -> B1:
     if not all(column.is_all(text) for column, text in who):
         return np.zeros(len(rows), dtype=np.bool_)
     data, starts, ends = _expected(rows)
-    return _check(rows.body.data, rows.body.offsets, data, starts, ends, rows.seq, rows.ts_event_ns, *_NAMES)
+    body = rows.body
+    holds = _check(body.data, body.offsets, data, starts, ends, rows.seq, rows.ts_event_ns, *_NAMES)
+    if not body.data[body.offsets[0] : body.offsets[-1]].tobytes().isascii():
+        for row in np.flatnonzero(holds).tolist():
+            holds[row] = _is_utf8(body[row])
+    return holds
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _expected(rows: Rows) -> tuple[Bytes, I8, I8]:
@@ -102,6 +116,15 @@ def _string_end(data: Bytes, at: int, end: int) -> int:
     """Where the string that begins at the quote ``at`` closes; -1 where it is not plain."""
     i = at + 1
     while i < end and _PLAIN[data[i]]:
+        i += 1
+    return i if i < end and data[i] == _QUOTE else -1
+
+
+@njit(cache=True)
+def _key_end(data: Bytes, at: int, end: int) -> int:
+    """As :func:`_string_end`, of a key, which must be ASCII."""
+    i = at + 1
+    while i < end and _PLAIN_KEY[data[i]]:
         i += 1
     return i if i < end and data[i] == _QUOTE else -1
 
@@ -219,7 +242,7 @@ def _holds(
                 continue
             if data[at] != _QUOTE:
                 return False
-            close = _string_end(data, at, end)
+            close = _key_end(data, at, end)
             if close < 0 or close + 1 >= end or data[close + 1] != _COLON:
                 return False
             if key0[depth] >= 0 and _order(data, key0[depth], key1[depth], data, at + 1, close) >= 0:
