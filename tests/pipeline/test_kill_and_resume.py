@@ -14,6 +14,7 @@ import pytest
 from regime_trading.agents.graph import PIPELINE
 from regime_trading.bootstrap import load
 from regime_trading.bootstrap.app import open_app
+from regime_trading.bootstrap.proof import verify_record
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.state import PipelineState
 from regime_trading.services.runs import Ask, parse_time
@@ -102,15 +103,16 @@ def test_a_run_killed_again_and_again_decides_as_one_that_was_not(
         assert done.returncode == -signal.SIGKILL or kills is MANY, (what, when, done.stdout, done.stderr)
     assert decide(tmp_path) == unbroken[1]
     assert files(tmp_path) == files(unbroken[0])
+    assert verify_record(tmp_path, None, None, ()).ok
 
 
 def files(artifacts: Path) -> dict[str, bytes]:
-    """Everything the run left for others: report, record, RL rows."""
+    """Everything the run left for others: report, record, RL rows; but the proof, which is dated by the clock."""
     return {
         str(path.relative_to(artifacts)): path.read_bytes()
         for folder in ("runs", "audit", "rl_dataset")
         for path in sorted((artifacts / folder).rglob("*"))
-        if path.is_file()
+        if path.is_file() and not {"_checkpoints", "_keys"} & set(path.parts)
     }
 
 

@@ -14,6 +14,7 @@ from regime_trading.core.ports import (
     Calendar,
     Ledger,
     MarketData,
+    Notary,
     ProgressSink,
     RecordSealer,
 )
@@ -52,6 +53,8 @@ class Deps:
     broker : callable
         Broker of one account, by name of the account and of the source of prices.
     events : ProgressSink
+    notary : Notary, optional
+        Signs what was sealed; None leaves the record unsigned.
     """
 
     settings: Settings
@@ -68,6 +71,7 @@ class Deps:
     sealer: RecordSealer
     broker: Callable[[str, str], Broker]
     events: ProgressSink
+    notary: Notary | None = None
 
     def profile(self, account: str, as_of_ns: int) -> TraderProfile:
         """Configuration of one account at an instant, session overrides included.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from regime_trading.agents.decision import Decided, decide_run, identities
 from regime_trading.agents.deps import Deps
-from regime_trading.core.audit import chain_of
+from regime_trading.core.audit import chain_of, link
 from regime_trading.core.canonical import GENESIS
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.schemas import AuditEvent, EventType, Mode, PMDecision, Receipt
 from regime_trading.core.state import DecisionReceipt, PipelineState
@@ -28,12 +30,17 @@ def journal(state: PipelineState, deps: Deps) -> dict[str, Any]:
         The record could not be written.
     """
     assert state.decisions is not None and state.verdict is not None
+    sealed: list[tuple[AuditEvent, ...]] = []
     if state.verdict.action == "HOLD":
-        return {"receipts": _hold(state, deps)}
+        held = _hold(state, deps, sealed)
+        _sign(deps, sealed)
+        return {"receipts": held}
     decided = decide_run(state, deps)
     if decided.decisions != state.decisions:
         raise CheckFailed("the decision does not repeat from its own inputs; nothing was recorded")
-    return {"receipts": tuple(_commit(state, deps, decided, row) for row in range(len(state.decisions)))}
+    receipts = tuple(_commit(state, deps, decided, row) for row in range(len(state.decisions)))
+    _sign(deps, decided.events)
+    return {"receipts": receipts}
 
 
 def _commit(state: PipelineState, deps: Deps, decided: Decided, row: int) -> DecisionReceipt:
@@ -63,7 +70,22 @@ def _seal(deps: Deps, events: tuple[AuditEvent, ...]) -> None:
     deps.sealer.seal_audit(chain_of(events[0]), GENESIS, events)
 
 
-def _hold(state: PipelineState, deps: Deps) -> tuple[DecisionReceipt, ...]:
+def _sign(deps: Deps, sealed: Sequence[Sequence[AuditEvent]]) -> None:
+    """One checkpoint per firm over what was sealed of its accounts."""
+    if deps.notary is None:
+        return
+    for firm in sorted({events[0].firm_id for events in sealed}):
+        own = [
+            SealedEntries(chain_of(events[0]), 1, [entry.entry_hash for entry in link(events)])
+            for events in sealed
+            if events[0].firm_id == firm
+        ]
+        deps.notary.sign(firm, own)
+
+
+def _hold(
+    state: PipelineState, deps: Deps, sealed: list[tuple[AuditEvent, ...]]
+) -> tuple[DecisionReceipt, ...]:
     assert state.decisions is not None and state.verdict is not None
     made = {decision.account: decision for decision in state.decisions}
     receipts = []
@@ -73,6 +95,7 @@ def _hold(state: PipelineState, deps: Deps) -> tuple[DecisionReceipt, ...]:
         events = tuple(chain.take())
         (receipt,) = deps.audit(who.firm_id).append(events)
         _seal(deps, events)
+        sealed.append(events)
         receipts.append(_held_receipt(who.name, made.get(who.name), receipt))
     return tuple(receipts)
 

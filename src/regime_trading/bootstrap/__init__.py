@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,34 @@ DATABASE = "regime.db"
 def artifacts_folder(given: Path | None) -> Path:
     """``given``, else ``REGIME_ARTIFACTS``, else ``./artifacts``."""
     return given or Path(os.environ.get("REGIME_ARTIFACTS") or "artifacts")
+
+
+def keys_folder() -> tuple[Path, bool]:
+    """Folder of private keys: ``REGIME_KEYS``, which must exist, else one in the user's configuration, which may be
+    made; and whether it may."""
+    given = os.environ.get("REGIME_KEYS")
+    if given:
+        return Path(given), False
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "regime-trading" / "keys", True
+
+
+def key_passphrase() -> str | None:
+    """``REGIME_KEY_PASSPHRASE``, under which private keys are encrypted; None where it is not set."""
+    return os.environ.get("REGIME_KEY_PASSPHRASE") or None
+
+
+def witness_places(configured: Sequence[str], artifacts: Path) -> tuple[str, ...]:
+    """Where checkpoints are kept beside the record: ``REGIME_WITNESS``, else what is configured, else a folder of the
+    user's, one for each artifacts folder."""
+    given = os.environ.get("REGIME_WITNESS")
+    if given:
+        return (given,)
+    if configured:
+        return tuple(configured)
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    mine = sha256(str(artifacts.resolve()).encode()).hexdigest()[:12]
+    return (str(home / "regime-trading" / "witness" / mine),)
 
 
 def state_file(artifacts: Path, name: str) -> Path:

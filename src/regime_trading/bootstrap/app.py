@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +32,7 @@ from regime_trading.adapters.proposal_file import read_proposal, read_proposals
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.graph import PIPELINE, build
 from regime_trading.bootstrap import DATABASE, artifacts_folder, load, load_valid, state_file
+from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.config_status import ConfigStatus, Standing
@@ -105,6 +106,7 @@ class App:
             sealer=self.deps.sealer,
             store=self.store,
             code_version=self.runs.code_version,
+            notary=self.deps.notary,
         )
 
     def proposal_rows(self, path: Path) -> ProposalRows:
@@ -243,6 +245,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         sealer=sealer,
         broker=broker,
         events=events or Silent(),
+        notary=open_proof(store, settings.audit.witness, _told_at_the_end(stack)),
     )
     runs = RunService(
         settings=settings,
@@ -258,6 +261,18 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         in_force=in_force,
     )
     return App(store, configuration, runs, deps, standings)
+
+
+def _told_at_the_end(stack: ExitStack) -> Callable[[str], None]:
+    """Collects sentences and says each once, on stderr, when the bar is gone."""
+    told: dict[str, None] = {}
+
+    def say() -> None:
+        for text in told:
+            to_stderr(text)
+
+    stack.callback(say)
+    return lambda text: told.setdefault(text)
 
 
 def _source(settings: Settings, name: str) -> MarketData:

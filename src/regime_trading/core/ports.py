@@ -8,9 +8,12 @@ from typing import Any, Literal, Protocol
 
 from regime_trading.core.audit import ChainCheck, ChainEntry, Dataset, SealedPart
 from regime_trading.core.bars import IntradayGrid
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.config_status import LastGood
+from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
+from regime_trading.core.record_files import Rows, RunManifest
 from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
@@ -283,4 +286,86 @@ class LastGoodConfigs(Protocol):
 
     def accounts(self) -> tuple[str, ...]:
         """Accounts that were accepted before, sorted."""
+        ...
+
+
+class RecordReader(Protocol):
+    """The sealed record of every firm, read back for checking. Paths are relative to the artifacts folder."""
+
+    def paths(self) -> tuple[str, ...]:
+        """Every file under ``audit/``, sorted."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Content of a file; one that cannot be read raises ``CheckFailed``."""
+        ...
+
+    def manifest(self, path: str) -> RunManifest:
+        """The manifest at ``path``; anything else raises ``CheckFailed``."""
+        ...
+
+    def rows(self, part: SealedPart) -> Iterator[Rows]:
+        """Rows of a part in batches, unchecked; a file that is not what the manifest says raises
+        ``CheckFailed``."""
+        ...
+
+
+class Signers(Protocol):
+    """Private keys of firms. One that is missing or cannot be used raises ``NotSigned``."""
+
+    @property
+    def name(self) -> str:
+        """Where they are."""
+        ...
+
+    def signer(self, firm_id: str, key_hash: str) -> Signer:
+        """The key of a firm with this hash."""
+        ...
+
+    def only(self, firm_id: str) -> Signer | None:
+        """The one key of a firm that has signed nothing yet; None where there is none."""
+        ...
+
+    def create(self, firm_id: str) -> Signer:
+        """A new key, durable before this returns."""
+        ...
+
+    def retire(self, firm_id: str, key_hash: str, *, keep: bool) -> None:
+        """Take a key out of use."""
+        ...
+
+
+class Notary(Protocol):
+    """Signs what was sealed."""
+
+    def sign(self, firm_id: str, sealed: Sequence[SealedEntries]) -> None:
+        """Make the checkpoint that covers ``sealed`` and whatever of the firm is sealed and not signed yet; none where
+        there is nothing new. A dry run that cannot be signed is said to be unsigned, and goes on."""
+        ...
+
+
+class Witness(Protocol):
+    """Keeps every checkpoint of every firm, out of the operator's reach. One that cannot be reached raises
+    ``NotDurable``."""
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        ...
+
+    def latest(self, firm_id: str) -> bytes | None:
+        """The last checkpoint it holds of a firm."""
+        ...
+
+    def put(self, firm_id: str, checkpoint: bytes) -> None:
+        """Keep the checkpoint that follows the last one. The last one again changes nothing; one that does not follow
+        raises ``CheckFailed``."""
+        ...
+
+    def firms(self) -> tuple[str, ...]:
+        """Firms it holds checkpoints of, sorted."""
+        ...
+
+    def held(self, firm_id: str) -> tuple[bytes, ...]:
+        """Every checkpoint it holds of a firm, in order."""
         ...

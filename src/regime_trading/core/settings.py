@@ -360,6 +360,12 @@ class ScheduledEvent(Frozen):
         return self.symbols == "all" or symbol in self.symbols
 
 
+class AuditSettings(Frozen):
+    """``witness``: folders or URIs (``s3://bucket/prefix``) that keep every checkpoint of the record."""
+
+    witness: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
 class Settings(Frozen):
     """``config/settings.yaml``. ``rules`` are the platform's overrides of the defaults in ``core.rules``, as
     written (``core.trader_profile`` reads them); ``sealed`` lists paths that may only be tightened below."""
@@ -378,6 +384,7 @@ class Settings(Frozen):
     execution: ExecutionSettings = ExecutionSettings()
     backtest: BacktestSettings = BacktestSettings()
     report: ReportSettings = ReportSettings()
+    audit: AuditSettings = AuditSettings()
     events: tuple[ScheduledEvent, ...] = ()
     market_intelligence: MarketIntelligence = MarketIntelligence()
     rules: dict[str, Any] = Field(default_factory=dict)
@@ -399,8 +406,8 @@ class Settings(Frozen):
         return self
 
     def content_hash(self) -> str:
-        """SHA-256 of the canonical form; the same on every machine."""
-        return content_hash(self.model_dump(mode="json"))
+        """SHA-256 of the canonical form; the same on every machine, wherever its witnesses are."""
+        return content_hash(self.model_dump(mode="json", exclude={"audit"}))
 
 
 def _require_unique(names: tuple[str, ...], what: str) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ import numpy as np
 
 from regime_trading.core.audit import Dataset, chain_id
 from regime_trading.core.canonical import GENESIS, chain_hashes, content_hash
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.numbers import F8, I8
-from regime_trading.core.ports import ArtifactStore, Calendar, MarketData, RecordSealer, TapeSource
+from regime_trading.core.ports import ArtifactStore, Calendar, MarketData, Notary, RecordSealer, TapeSource
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import AuditEvent, DataHealth, Mode, PriceWindow, ProposalRows
 from regime_trading.core.settings import Settings
@@ -69,6 +70,7 @@ class BacktestDeps:
     sealer: RecordSealer
     store: ArtifactStore
     code_version: str
+    notary: Notary | None = None  #: None leaves the record unsigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def run_backtest(
     path = f"runs/{plan.run_id}"
     if deps.store.exists(f"{path}/summary.json"):
         _verify(plan, deps)
+        _sign(plan, deps, {})
         return BacktestOutcome(
             plan.run_id, path, json.loads(deps.store.read_bytes(f"{path}/summary.json")), True
         )
@@ -107,7 +110,8 @@ def run_backtest(
     )
     readings = plan_readings(plan, deps)
     inputs = history_inputs(plan, found, request, readings, deps, progress)
-    result = run_history(inputs, _sealing(inputs, deps), block_bars=BLOCK_BARS, progress=progress)
+    sealed: dict[str, list[str]] = {}
+    result = run_history(inputs, _sealing(inputs, deps, sealed), block_bars=BLOCK_BARS, progress=progress)
     for account in range(len(plan.profiles)):
         for block in result.rl.blocks(account):
             if len(block.columns["seq"]):
@@ -124,6 +128,7 @@ def run_backtest(
     )
     deps.store.write_bytes(f"{path}/{RULES}", record_bytes(record))
     summary = _summary(plan, inputs, result, report, path)
+    _sign(plan, deps, sealed)
     deps.store.write_bytes(f"{path}/summary.json", json.dumps(summary, indent=2).encode())
     return BacktestOutcome(plan.run_id, path, summary, False)
 
@@ -341,16 +346,34 @@ def _flows(plan: Plan, settings: Settings) -> F8:
     return flows
 
 
-def _sealing(inputs: HistoryInputs, deps: BacktestDeps) -> Callable[[int, list[AuditEvent]], None]:
+def _sealing(
+    inputs: HistoryInputs, deps: BacktestDeps, sealed: dict[str, list[str]]
+) -> Callable[[int, list[AuditEvent]], None]:
+    """Seals what it is given; ``sealed`` collects, by chain, the hashes of all of it."""
     heads = [GENESIS] * len(inputs.identities)
     chains = [chain_id(who.env, who.run_id, who.firm_id, who.account_id) for who in inputs.identities]
 
     def sink(account: int, events: list[AuditEvent]) -> None:
         if events:
             deps.sealer.seal_audit(chains[account], heads[account], events)
-            heads[account] = chain_hashes(heads[account], [event.body for event in events])[-1]
+            hashes = chain_hashes(heads[account], [event.body for event in events])
+            sealed.setdefault(chains[account], []).extend(hashes)
+            heads[account] = hashes[-1]
 
     return sink
+
+
+def _sign(plan: Plan, deps: BacktestDeps, sealed: dict[str, list[str]]) -> None:
+    """One checkpoint per firm, where anything is new."""
+    if deps.notary is None:
+        return
+    for firm in sorted({profile.firm_id for profile in plan.profiles}):
+        own = [
+            SealedEntries(chain, 1, hashes)
+            for chain, hashes in sealed.items()
+            if chain.split("/")[-2] == firm
+        ]
+        deps.notary.sign(firm, own)
 
 
 def _verify(plan: Plan, deps: BacktestDeps) -> None:
