@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from regime_trading.core.audit import ChainCheck, ChainEntry, Dataset, SealedPart
+from regime_trading.core.audit import Backlog, ChainCheck, ChainEntry, Dataset, SealedHead, SealedPart
 from regime_trading.core.bars import IntradayGrid
+from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
@@ -15,6 +17,7 @@ from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
     DataHealth,
+    EventType,
     Fill,
     Order,
     OrderStatus,
@@ -120,8 +123,29 @@ class AuditLog(Protocol):
         """Last sequence number (0 = none) and entry hash of a chain."""
         ...
 
-    def entries(self, chain_id: str, after_seq: int = 0) -> tuple[ChainEntry, ...]:
-        """Entries of a chain after ``after_seq``, in order, for sealing."""
+    def entries(self, chain_id: str, after_seq: int = 0, limit: int | None = None) -> tuple[ChainEntry, ...]:
+        """Entries of a chain after ``after_seq``, in order, at most ``limit``; those that have gone into the sealed
+        record raise ``BadInput``."""
+        ...
+
+    def last(self, chain_id: str, event_type: EventType) -> ChainEntry | None:
+        """Last entry of a kind; None where there is none. Of decisions it is never sealed away."""
+        ...
+
+    def sealed(self, chain_id: str) -> SealedHead:
+        """How far a chain is sealed, and how far its rows have gone."""
+        ...
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """Chains with entries that are not sealed yet, dry runs left out, by name."""
+        ...
+
+    def drop_sealed(self, chain_id: str, seq: int, entry_hash: str) -> int:
+        """Forget rows up to ``seq``, which the caller has read back from the sealed record; the last decision stays."""
+        ...
+
+    def sealing(self) -> AbstractContextManager[bool]:
+        """Exclusive right to seal this firm's chains, across processes; False where somebody else has it."""
         ...
 
 
@@ -195,6 +219,10 @@ class Ledger(Protocol):
     ) -> Receipt:
         """Decision, latches, write-ahead rows and outbox in one durable transaction; idempotent by
         ``decision_id``. With ``newest_ns`` nothing is committed after a state that is later than that."""
+        ...
+
+    def commit_decisions(self, decisions: Sequence[DecisionCommit]) -> tuple[Receipt, ...]:
+        """Decisions of many accounts in one durable transaction, all or none, each as :meth:`commit_decision`."""
         ...
 
     def decided(self, account: str, decision_id: str) -> bool:

@@ -23,8 +23,6 @@ from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_firm import Sibling
 from regime_trading.engine.requests import Answer, decide_requests
 
-_TAIL = 200  #: entries in which the last decision of a chain is found; one decision writes fewer
-
 
 @dataclass(frozen=True, slots=True)
 class GateConfig:
@@ -187,11 +185,11 @@ def _commit(subject: Subject, answer: Answer, store: GateStore) -> None:
     audit = store.audit(who.firm_id)
     name = chain_id(who.env, who.run_id, who.firm_id, who.account_id)
     head, _ = audit.head(name)
+    told = audit.last(name, EventType.DECISION)
     mode = int(answer.cycle.decisions.mode_before[answer.row])
     chain = Chain(who, seq=head, mode=mode)
-    if head:
-        bodies = [entry.event.body for entry in audit.entries(name, max(head - _TAIL, 0))]
-        chain.breached = _breached(bodies)
+    if told is not None:
+        chain.breached = _breached(told.event.body)
     released = [gone for gone in answer.cycle.released if gone.account == answer.row]
     write_cycle(chain, answer.cycle, answer.row, answer.hashes, released)
     _ledger(answer, store).commit_decision(
@@ -208,10 +206,9 @@ def _commit(subject: Subject, answer: Answer, store: GateStore) -> None:
 _TRANSITIONS = frozenset({Guard.DATA_SANITY, Guard.BLACKOUT, Guard.DRAWDOWN})
 
 
-def _breached(bodies: Sequence[bytes]) -> np.ndarray:
+def _breached(body: bytes) -> np.ndarray:
     """Rules of guards 1 to 3 that did not hold at the last decision of a chain, so that only changes are written."""
-    told = [entry for body in bodies if (entry := orjson.loads(body))["event_type"] == EventType.DECISION]
-    said = {rule["rule_id"]: rule["outcome"] for rule in told[-1]["rules"]} if told else {}
+    said = {rule["rule_id"]: rule["outcome"] for rule in orjson.loads(body)["rules"]}
     broken = (RuleOutcome.BOUND, RuleOutcome.UNKNOWN)
     return np.array(
         [said.get(r) in broken and RULE_BY_ID[r].guard in _TRANSITIONS for r in RULE_IDS], dtype=np.bool_

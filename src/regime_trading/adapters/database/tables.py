@@ -47,6 +47,17 @@ WAL = Table(
     comment="Write-ahead audit rows; sealed into Parquet later.",
 )
 
+SEALED_HEADS = Table(
+    "sealed_heads",
+    METADATA,
+    Column("chain_id", _CHAIN, primary_key=True),
+    Column("firm_id", _ID, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("entry_hash", _HASH, nullable=False),
+    Column("dropped_seq", BigInteger, nullable=False),
+    comment="Last sealed entry of each chain, and the last one whose write-ahead row is gone.",
+)
+
 ACCOUNT_STATE = Table(
     "account_state",
     METADATA,
