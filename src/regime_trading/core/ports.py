@@ -183,8 +183,17 @@ class RecordSealer(Protocol):
         """Check files against the manifest and entries against their chain, up to ``head`` where given."""
         ...
 
-    def entries(self, run_id: str, firm_id: str, account_id: str) -> Iterable[ChainEntry]:
-        """Sealed audit entries of a run, in order, unchecked."""
+    def entries(self, run_id: str, firm_id: str, account_id: str, after_seq: int = 0) -> Iterable[ChainEntry]:
+        """Sealed audit entries of a run after ``after_seq``, in order, each once whatever is compacted meanwhile;
+        unchecked."""
+        ...
+
+    def runs(self, firm_id: str, account_id: str, env: str) -> tuple[str, ...]:
+        """Runs of an account with sealed audit entries of an environment, in the order of their entries."""
+        ...
+
+    def compact(self, run_id: str, firm_id: str, account_id: str, *, closed: bool) -> tuple[SealedPart, ...]:
+        """Merge small audit parts of a run, all of them where the run is ``closed``; returns all its parts."""
         ...
 
 
@@ -263,6 +272,30 @@ class Broker(Protocol):
 class ProgressSink(Protocol):
     def emit(self, event: Mapping[str, Any]) -> None:
         """One progress event: ``run_id``, ``stage``, ``status`` (started, finished, failed), ``detail``."""
+        ...
+
+
+class SealedFiles(Protocol):
+    """The little of a file system that the sealed record needs, so that an object store serves as well: whole files by
+    relative path with ``/``."""
+
+    def write_bytes(self, relative: str, data: bytes) -> object:
+        """Write or replace a file in one step: when this returns it is durable, and nobody ever sees half of it. Raises
+        ``NotDurable``."""
+        ...
+
+    def read_bytes(self, relative: str) -> bytes:
+        """Content of a file; ``BadInput`` where there is none."""
+        ...
+
+    def exists(self, relative: str) -> bool: ...
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Relative paths of the files directly in ``folder``, sorted; none where it does not exist."""
+        ...
+
+    def remove(self, relative: str) -> None:
+        """Remove a file; nothing happens where it is not there. Raises ``NotDurable``."""
         ...
 
 
