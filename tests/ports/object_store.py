@@ -8,8 +8,8 @@ from regime_trading.core.errors import BadInput, NotDurable
 
 
 class BucketFiles:
-    """``SealedFiles`` under one prefix of a bucket. A file is written by a single PUT (a large one by a multipart upload),
-    which replaces it in one step and is durable when it returns: there is nothing to fsync or to rename.
+    """``SealedFiles`` under one prefix of a bucket. A file is written by a single PUT (a large one by a multipart
+    upload), which replaces it in one step and is durable when it returns: there is nothing to fsync or to rename.
 
     Parameters
     ----------

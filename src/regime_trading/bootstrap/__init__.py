@@ -33,6 +33,12 @@ def state_file(artifacts: Path, name: str) -> Path:
     return path
 
 
+def spool_folder(artifacts: Path) -> Path:
+    """Second place of the record: ``REGIME_SPOOL``, which belongs on another device, else beside the database."""
+    named = os.environ.get("REGIME_SPOOL")
+    return Path(named) if named else artifacts / "spool"
+
+
 def config_folder(given: Path | None) -> Path:
     """``given``, else ``REGIME_CONFIG``, else ``./config``.
 

@@ -243,6 +243,22 @@ class Ledger(Protocol):
         ...
 
 
+class Spool(Protocol):
+    """Second place of one firm's record, for decisions that only reduce while the store cannot take them."""
+
+    def append(self, bodies: Sequence[bytes]) -> None:
+        """Make bodies durable, all or none; one that waits already is left as it is. Raises ``NotDurable``."""
+        ...
+
+    def pending(self) -> tuple[bytes, ...]:
+        """Bodies that wait, in order; damage raises ``CheckFailed``."""
+        ...
+
+    def settle(self, apply: Callable[[Sequence[bytes]], None]) -> int:
+        """Hand everything that waits to an idempotent ``apply``, and put it away once that has returned."""
+        ...
+
+
 class Runs(Protocol):
     """Runs of one firm."""
 

@@ -62,6 +62,10 @@ class Sealing:
         """Seal the firms whose entries are due at ``now_ns`` (UTC nanoseconds, on the clock of the entries)."""
         return tuple(one for firm in firms for one in self._seal_firm(firm, now_ns))
 
+    def may_be_due(self, passed_ns: int, rows: int) -> bool:
+        """Whether it is time to ask the store, so long after it was asked and after so many entries at least."""
+        return rows >= self._policy.rows or passed_ns >= self._policy.age_ns // 4
+
     def seal_all(self, firms: Iterable[str]) -> tuple[Sealed, ...]:
         """Seal whatever waits, due or not."""
         return tuple(one for firm in firms for one in self._seal_firm(firm, None))
@@ -130,13 +134,26 @@ class BackgroundSealing:
         self._sealing, self._alarm = sealing, alarm
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._asked: dict[str, tuple[int, int]] = {}  # by firm: when the store was asked, decisions since
+        self._wanted: set[str] = set()
 
-    def nudge(self, firms: Iterable[str], now_ns: int) -> None:
-        """Seal what is due, unless a sealing is on its way."""
-        wanted = sorted(set(firms))
+    def nudge(self, firms: Iterable[str], now_ns: int, decisions: int = 1) -> None:
+        """Seal what is due at ``now_ns`` after so many ``decisions``, unless a sealing is on its way.
+
+        The store is asked at the first call, and again after as many decisions as the policy has rows, or a quarter of
+        its age.
+        """
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
+            for firm in firms:
+                seen = self._asked.get(firm)
+                self._asked[firm] = (now_ns, decisions) if seen is None else (seen[0], seen[1] + decisions)
+                if seen is None or self._sealing.may_be_due(now_ns - seen[0], seen[1] + decisions):
+                    self._wanted.add(firm)
+            if not self._wanted or (self._thread is not None and self._thread.is_alive()):
                 return
+            wanted = sorted(self._wanted)
+            self._wanted.clear()
+            self._asked.update(dict.fromkeys(wanted, (now_ns, 0)))
             self._thread = threading.Thread(target=self._run, args=(wanted, now_ns), name="sealing")
             self._thread.start()
 

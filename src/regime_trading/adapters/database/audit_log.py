@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, select, tuple_
 
-from regime_trading.adapters.database.bodies import packer, unpacked
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.group import group_of
 from regime_trading.adapters.database.locks import held
@@ -206,7 +205,6 @@ def append_chains(
     heads = _heads(connection, firm_id, list(events_of))
     rows: list[dict[str, Any]] = []
     receipts: dict[str, Receipt] = {}
-    pack = packer()
     for chain, events in events_of.items():
         seq, head, ts_ns = heads.get(chain, _NO_HEAD)
         new = [event for event in events if event.seq > seq]
@@ -218,11 +216,18 @@ def append_chains(
         if fault or list(events[len(known) :]) != new:
             raise NotDurable(f"chain {chain}, {fault or 'entries out of order'}")
         entries = link(new, head)
-        rows.extend(_row(chain, entry, pack) for entry in entries)
+        rows.extend(_row(chain, entry) for entry in entries)
         receipts[chain] = Receipt(chain, new[-1].seq, entries[-1].entry_hash)
     if rows:
         connection.execute(_INSERT, rows)
     return receipts
+
+
+def append_chain(
+    connection: Connection, firm_id: str, chain_id: str, events: Sequence[AuditEvent]
+) -> Receipt:
+    """As :func:`append_chains`, of one chain."""
+    return append_chains(connection, firm_id, {chain_id: events})[chain_id]
 
 
 def require_chain_of(firm_id: str, chain_id: str) -> None:
@@ -274,7 +279,7 @@ def _require_same(
         raise NotDurable(f"chain {chain_id}, entry {events[0].seq}: entries up to {gone} are sealed already")
     at = {"chain": chain_id, "firm": firm_id, "first": events[0].seq, "last": events[-1].seq}
     rows = connection.execute(_BETWEEN, at)
-    stored = {seq: (unpacked(body), entry_hash) for seq, body, entry_hash in rows}
+    stored = {seq: (body, entry_hash) for seq, body, entry_hash in rows}
     for event in events:
         if event.seq not in stored or stored[event.seq][0] != event.body or event_of(event.body) != event:
             raise NotDurable(f"chain {chain_id}, entry {event.seq}: its place is taken by a different entry")
@@ -304,10 +309,10 @@ def _write_sealed(connection: Connection, firm_id: str, chain_id: str, head: Sea
 
 
 def _entry(body: bytes, prev_hash: str, entry_hash: str) -> ChainEntry:
-    return ChainEntry(event_of(unpacked(body)), prev_hash, entry_hash)
+    return ChainEntry(event_of(body), prev_hash, entry_hash)
 
 
-def _row(chain_id: str, entry: ChainEntry, pack: Callable[[bytes], bytes]) -> dict[str, Any]:
+def _row(chain_id: str, entry: ChainEntry) -> dict[str, Any]:
     event = entry.event
     return {
         "chain_id": chain_id,
@@ -315,7 +320,7 @@ def _row(chain_id: str, entry: ChainEntry, pack: Callable[[bytes], bytes]) -> di
         "firm_id": event.firm_id,
         "event_type": event.event_type,
         "ts_event_ns": event.ts_event_ns,
-        "body": pack(event.body),
+        "body": event.body,
         "prev_hash": entry.prev_hash,
         "entry_hash": entry.entry_hash,
     }

@@ -9,13 +9,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
+
+from regime_trading.adapters.database.bodies import Packed
 
 METADATA = MetaData(
     naming_convention={
@@ -40,7 +41,7 @@ WAL = Table(
     Column("firm_id", _ID, nullable=False),
     Column("event_type", String(40), nullable=False),
     Column("ts_event_ns", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Packed, nullable=False),
     Column("prev_hash", _HASH, nullable=False),
     Column("entry_hash", _HASH, nullable=False),
     CheckConstraint("seq >= 1", name="seq_from_one"),
