@@ -88,25 +88,27 @@ class Sealing:
         return rows >= self._policy.rows or old
 
     def _seal_chain(self, audit: AuditLog, waiting: Backlog) -> Sealed:
-        """Seal run by run. A run that ended is compacted before the first entry of the next one is dropped, so that an
-        interruption is made good by the next call."""
+        """Seal run by run, read back, compact, and only then drop: whatever interrupts it, the entries still wait, and
+        the next call finishes what was begun, an unfinished merge included."""
         chain, entries = waiting.chain_id, 0
         _, firm, account = chain.split("/")
         head = audit.sealed(chain)
         (kept,) = audit.entries(chain, head.dropped_seq, limit=1)
-        after, run, parts = head.seq, kept.event.run_id, list[SealedPart]()
+        after, run = head.seq, kept.event.run_id
+        parts, growing = list[SealedPart](), tuple[SealedPart, ...]()
         while page := audit.entries(chain, after, limit=PAGE_ROWS):
             for run_id, group in groupby(page, key=lambda entry: entry.event.run_id):
                 if run_id != run:
                     parts += self._sealer.compact(run, firm, account, closed=True)
                     run = run_id
-                self._seal_group(audit, chain, run_id, list(group))
+                last = self._seal_group(chain, run_id, list(group))
+                growing = self._sealer.compact(run, firm, account, closed=False)
+                audit.drop_sealed(chain, last.event.seq, last.entry_hash)
             entries, after = entries + len(page), page[-1].event.seq
-        parts += self._sealer.compact(run, firm, account, closed=False)
-        return Sealed(chain, entries, tuple(parts))
+        return Sealed(chain, entries, (*parts, *growing))
 
-    def _seal_group(self, audit: AuditLog, chain: str, run_id: str, group: list[ChainEntry]) -> None:
-        """Seal consecutive entries of one run, read them back, and only then drop them."""
+    def _seal_group(self, chain: str, run_id: str, group: list[ChainEntry]) -> ChainEntry:
+        """Seal consecutive entries of one run and read them back; the last of them."""
         first, last = group[0], group[-1]
         self._sealer.seal_audit(chain, first.prev_hash, [entry.event for entry in group])
         back = self._sealer.entries(
@@ -117,7 +119,7 @@ class Sealing:
                 f"{chain}: entries {first.event.seq} to {last.event.seq} read back differently from the sealed "
                 "record; none was dropped"
             )
-        audit.drop_sealed(chain, last.event.seq, last.entry_hash)
+        return last
 
 
 class BackgroundSealing:
