@@ -204,7 +204,7 @@ def require_account(firm_id: str, account_id: str) -> str:
     return f"{firm_id}/{account_id}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65_536)
 def chain_id(env: str, run_id: str, firm_id: str, account_id: str) -> str:
     """Name of a chain: one per account and run in dry runs, one per account elsewhere (``contracts.md`` 8).
 
