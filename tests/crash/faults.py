@@ -1,8 +1,11 @@
-"""Ends a process at any boundary between it and the disk: the boundaries are counted by running, not listed by hand."""
+"""Ends a process, or fails a call, at any boundary between it and the disk: the boundaries are counted by running, not
+listed by hand."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,11 @@ from typing import Any
 from sqlalchemy.engine.default import DefaultDialect
 
 VARIANTS = ("before", "after", "lost")
+ERRORS = {
+    "ENOSPC": "database or disk is full",
+    "EIO": "disk I/O error",
+    "EROFS": "attempt to write a readonly database",
+}
 EXIT_CODE = 77
 _CALLS = ("fsync", "replace", "rename", "unlink", "mkdir", "ftruncate")
 
@@ -24,7 +32,8 @@ class Faults:
     variant : str
         ``before`` or ``after`` the call; ``lost``: before it, and whatever was not synced yet is gone, as after a power
         cut: a file that was not fsynced is half as long, a name that was changed in a folder that was not fsynced is
-        what it was. (What SQLite does inside a COMMIT is its own.)
+        what it was. (What SQLite does inside a COMMIT is its own.) ``ENOSPC`` and ``EIO``: the call fails, once;
+        ``EROFS``: it and every later one.
     """
 
     def __init__(self, at: int = 0, variant: str = "before") -> None:
@@ -58,6 +67,10 @@ class Faults:
     def _boundary(self, name: str, path: str, call: Callable[[], Any]) -> Any:
         self.seen.append(f"{name} {Path(path).name}".strip())
         here = len(self.seen) == self._at
+        if self._variant in ERRORS:
+            if here or (self._variant == "EROFS" and 0 < self._at < len(self.seen)):
+                raise _error(name, self._variant)
+            return call()
         if here and self._variant == "lost":
             self._lose(name, path)
         if here and self._variant != "after":
@@ -84,6 +97,13 @@ class Faults:
             os.truncate(path, Path(path).stat().st_size // 2)
         for _, undo in reversed(self._undo[:-1] if name in ("replace", "rename", "unlink") else self._undo):
             undo()
+
+
+def _error(name: str, kind: str) -> Exception:
+    if name == "commit":
+        return sqlite3.OperationalError(ERRORS[kind])
+    number = getattr(errno, kind)
+    return OSError(number, os.strerror(number))
 
 
 def _path_of(target: Any) -> str:

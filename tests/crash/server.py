@@ -79,7 +79,8 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
     os.waitpid(child, 0)
     if status not in (0, EXIT_CODE, -signal.SIGKILL) and not errors:
         errors.append(f"the story ended with {status}")
-    return {"seen": seen, "acks": len(acks), "status": status, "errors": errors} | found
+    counts = {name: sum(name in ack for ack in acks) for name in ("refused", "spooled")}
+    return {"seen": seen, "acks": len(acks), "status": status, "errors": errors} | counts | found
 
 
 def _report(pipe: int, found: dict[str, int]) -> None:

@@ -19,17 +19,17 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlLedger, open_database, sqlite_url
 from regime_trading.adapters.database.engine import reading
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, OUTBOX
-from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.journal import ParquetSealer, compaction
 from regime_trading.adapters.journal.spool import FirmSpool
 from regime_trading.bootstrap.gate import _store
 from regime_trading.core.audit import verify_chain
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import standing
-from regime_trading.core.errors import StoreDown
+from regime_trading.core.errors import RegimeError, StoreDown
 from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import EventType, Mode, PMDecision
-from regime_trading.services.degraded import waiting
+from regime_trading.services.degraded import AUDIT_DEGRADED, waiting
 from regime_trading.services.pm import GateConfig, GateStore, decide
 from regime_trading.services.sealing import Sealing, whole_chain
 
@@ -38,7 +38,8 @@ DAY = 86_400
 RECON = ("portfolio.recon", {"status": "ok", "count": 2, "equity_gap": 0})
 LOST = ("portfolio.cash", "900000")
 EXIT = ("proposal.weights", {"KO": "0"})
-ROUNDS = 9  #: sealings of the first day: one more than it takes to merge small parts
+FAN_IN = 3  #: small parts that become one, so that a short story merges some
+ROUNDS = FAN_IN + 1
 Ack = Callable[..., None]
 
 
@@ -76,17 +77,25 @@ class Place:
 
 
 def tell(folder: Path, config: GateConfig, ack: Ack) -> None:
-    """The story; everything that was promised is acknowledged at once."""
+    """The story; everything that was promised is acknowledged at once. A step that is refused was not promised."""
+    compaction.FAN_IN = FAN_IN
     with ExitStack() as stack:
         place = Place(folder, config, stack)
+
+        def act(step: Callable[..., object], *more: Any, **named: Any) -> None:
+            try:
+                step(*more, **named)
+            except RegimeError as error:
+                ack(refused=type(error).__name__)
+
         for n in range(ROUNDS):
-            _decide(place, ack, 10 * n, LOST if n == 2 else None, both=n % 4 == 0)
-            _order(place, ack, n + 1)
-            place.sealing.seal_all([FIRM, OTHER])
-            if n == 4:
-                _while_down(place, ack, 10 * n + 5)
-        _decide(place, ack, DAY)
-        place.sealing.seal_all([FIRM, OTHER])
+            act(_decide, place, ack, 10 * n, LOST if n == 1 else None, both=n == 0)
+            act(_order, place, ack, n + 1)
+            act(place.sealing.seal_all, [FIRM, OTHER])
+            if n == 2:
+                act(_while_down, place, ack, 10 * n + 5)
+        act(_decide, place, ack, DAY)
+        act(place.sealing.seal_all, [FIRM, OTHER])
         ack(end=True)
 
 
@@ -95,6 +104,10 @@ def _decide(
 ) -> None:
     accounts = (CORE, DEFENSIVE) if both else (CORE,)
     for decision in place.ask(seconds, *([change] if change else []), accounts=accounts):
+        if AUDIT_DEGRADED in decision.rationale:
+            assert all(order.intent == "exit" for order in decision.orders)
+            ack(spooled=decision.decision_id)
+            continue
         chain = f"shadow/{decision.account}"
         seq, entry_hash = place.store.audit(FIRM).head(chain)
         assert decision.state is not None
@@ -145,6 +158,7 @@ def warm() -> None:
 
 def check(folder: Path, config: GateConfig, acks: list[dict[str, Any]]) -> dict[str, int]:
     """Everything that must hold, in a new process; raises where it does not."""
+    compaction.FAN_IN = FAN_IN
     with ExitStack() as stack:
         engine = open_database(sqlite_url(folder / "state" / "regime.db"))
         stack.callback(engine.dispose)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.crash.faults import EXIT_CODE, VARIANTS
+from tests.crash.faults import ERRORS, EXIT_CODE, VARIANTS
 
 ROOT = Path(__file__).parents[2]
 TRIALS = int(os.environ.get("REGIME_CRASH_TRIALS", "30"))
@@ -100,6 +100,18 @@ def test_a_process_that_ends_at_a_boundary(server: Server, whole: dict[str, Any]
     assert set(ended) == {EXIT_CODE}
     seconds = time.perf_counter() - start
     print(f"crash: {len(trials)} ends at boundaries, 0 failures, {seconds / len(trials):.2f} s each")
+
+
+def test_a_disk_that_fails_at_a_boundary(server: Server, whole: dict[str, Any]) -> None:
+    """Full, broken, read-only: what adds risk is blocked, what reduces is kept in the second place or refused, and
+    nothing is half written."""
+    every = [(at, kind) for at in range(1, len(whole["seen"]) + 1) for kind in ERRORS]
+    n = min(TRIALS // 3, len(every))
+    picked = [every[i] for i in sorted(np.random.default_rng(5).choice(len(every), n, replace=False))]
+    told = [server.trial(at=at, variant=kind) for at, kind in picked]
+    assert {one["status"] for one in told} == {0}
+    sums = {name: sum(one[name] for one in told) for name in ("acks", "spooled", "refused")}
+    print(f"crash: {n} disk faults, 0 failures; {sums}")
 
 
 def test_a_process_that_is_killed_at_a_random_time(server: Server, whole: dict[str, Any]) -> None:
