@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, event, text
+from tests.gate_samples import CONFIG, DEFENSIVE, tree
 from tests.record_samples import decision_id, events, latch, orders, portfolio, state
 from tests.record_samples import event as audit_event
 
+from regime_trading import pm
+from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, SqlLedger, open_database
 from regime_trading.adapters.database.engine import writing
+from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.bootstrap.sealing import seal_everything
 from regime_trading.core.audit import verify_chain
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable, StoreDown
 from regime_trading.core.schemas import Mode
+from regime_trading.services.sealing import whole_chain
 
 
 def test_a_server_that_would_forget_is_refused(postgresql: str) -> None:
@@ -109,6 +117,27 @@ def test_serialization_and_deadlock_are_conflicts_not_a_store_that_is_down(postg
     with pytest.raises(StoreDown), writing(engine) as connection:
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         connection.exec_driver_sql("DELETE FROM wal")
+    engine.dispose()
+
+
+def test_the_gate_runs_on_it(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(CONFIG, config)
+    traders = config / "traders.yaml"
+    traders.write_text(traders.read_text().replace("mode: dry_run", "mode: shadow"))
+    monkeypatch.setenv("REGIME_DATABASE", postgresql)
+    chain = "shadow/north-pier/core"
+    with pm.Gate(config, tmp_path / "artifacts") as gate:
+        first = gate.decide([tree(("portfolio.cash", "900000")), tree(account=DEFENSIVE)])
+        assert gate.decide([tree(("portfolio.cash", "900000")), tree(account=DEFENSIVE)]) == first
+    (done, *_) = seal_everything(tmp_path / "artifacts")
+    assert done.chain_id == chain
+    engine = open_database(postgresql)
+    log = SqlAuditLog(engine, firm_id="north-pier")
+    sealer = ParquetSealer(LocalArtifacts(tmp_path / "artifacts"))
+    entries = list(whole_chain(log, sealer, chain))
+    assert verify_chain(entries, chain=chain).ok and log.sealed(chain).seq == len(entries) > 2
+    assert not (tmp_path / "artifacts" / "state").exists()
     engine.dispose()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.config_files import Configuration
-from regime_trading.bootstrap import DATABASE, artifacts_folder, load_valid, spool_folder, state_file
+from regime_trading.bootstrap import artifacts_folder, database_url, has_database, load_valid, spool_folder
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.config_status import Standing, standing
@@ -65,7 +65,7 @@ def open_gate(
 
 def is_stored(artifacts: Path | None) -> bool:
     """Whether an artifacts folder has a database already."""
-    return (artifacts_folder(artifacts) / "state" / DATABASE).exists()
+    return has_database(artifacts_folder(artifacts))
 
 
 def _config(configuration: Configuration, standings: dict[str, Standing]) -> GateConfig:
@@ -94,7 +94,6 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         SqlLedger,
         SqlOverrides,
         open_database,
-        sqlite_url,
     )
     from regime_trading.adapters.journal import ParquetSealer
     from regime_trading.adapters.journal.spool import FirmSpool
@@ -103,7 +102,7 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
     def engine() -> Engine:
         """Opened with the first use that succeeds: a store that is down does not stop exits."""
         try:
-            opened = open_database(sqlite_url(state_file(artifacts, DATABASE)))
+            opened = open_database(database_url(artifacts))
         except OSError as err:
             raise StoreDown(f"{artifacts}: {err.strerror}") from err
         stack.callback(opened.dispose)

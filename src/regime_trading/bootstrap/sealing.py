@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from regime_trading.adapters.artifacts import LocalArtifacts
-from regime_trading.adapters.database import SqlAuditLog, firms_with_entries, open_database, sqlite_url
+from regime_trading.adapters.database import SqlAuditLog, firms_with_entries, open_database
 from regime_trading.adapters.journal import ParquetSealer
-from regime_trading.bootstrap import DATABASE, artifacts_folder, state_file
+from regime_trading.bootstrap import DATABASE, artifacts_folder, database_url, has_database
 from regime_trading.core.errors import BadInput
 from regime_trading.services.sealing import OnSealed, Sealed, Sealing
 
@@ -23,9 +23,9 @@ def seal_everything(artifacts: Path | None, on_sealed: OnSealed | None = None) -
         What could not be sealed stays where it is.
     """
     folder = artifacts_folder(artifacts)
-    if not (folder / "state" / DATABASE).exists():
+    if not has_database(folder):
         raise BadInput(expected=f"a folder with state/{DATABASE}", found="none", where=str(folder))
-    engine = open_database(sqlite_url(state_file(folder, DATABASE)))
+    engine = open_database(database_url(folder))
     try:
         sealing = Sealing(
             lambda firm: SqlAuditLog(engine, firm_id=firm),
