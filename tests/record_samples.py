@@ -45,7 +45,7 @@ def header(
         firm_id=firm,
         account_id=account,
         run_id=run_id,
-        env=env.value,
+        env=str(env),
         seq=seq,
         ts_event_ns=ts_ns,
         event_type=event_type,

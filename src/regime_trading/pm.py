@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,14 +57,16 @@ def decide(
     BadInput
         A configuration that cannot be read at all.
     NotDurable
-        The record could not be written; nothing may be sent.
+        The record could not be written, not even in the second place; nothing may be sent. (Where only the store is
+        down, the answer is a decision that only reduces, ``AUDIT_DEGRADED`` in its rationale.)
     """
     with Gate(config, artifacts) as gate:
         return gate.decide(request)
 
 
 class Gate:
-    """The same, kept open: the configuration is read once.
+    """The same, kept open, for any number of threads: the configuration is read once, and decisions that are made at
+    the same time share a COMMIT.
 
     Parameters as :func:`decide`. ``stateless`` reads and writes nothing but the configuration: a request without
     ``state`` is then that of an account without a past.
@@ -81,6 +84,7 @@ class Gate:
         self._stateless = stateless
         self._stack = ExitStack()
         self._opened: dict[bool, Any] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Gate:
         return self
@@ -96,9 +100,10 @@ class Gate:
         stored = not self._stateless and (
             any(one.state is None for one in requests) or is_stored(self._artifacts)
         )
-        if stored not in self._opened:
-            opened = open_gate(self._config, self._artifacts, stored=stored)
-            self._opened[stored] = self._stack.enter_context(opened)
-        config, store = self._opened[stored]
+        with self._lock:
+            if stored not in self._opened:
+                opened = open_gate(self._config, self._artifacts, stored=stored)
+                self._opened[stored] = self._stack.enter_context(opened)
+            config, store = self._opened[stored]
         answers = _decide(requests, config=config, store=store)
         return answers if many else answers[0]

@@ -1,35 +1,29 @@
-"""What every AuditLog must do. A new adapter joins by adding its factory to ``ADAPTERS``."""
+"""What every AuditLog must do. SQLite and a real PostgreSQL are both held to it (``conftest.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from tests.record_samples import T0_NS, event, events
+from sqlalchemy import Engine
+from tests.record_samples import DAY_NS, T0_NS, event, events
 
-from regime_trading.adapters.database import SqlAuditLog, open_database, sqlite_url
-from regime_trading.core.audit import link, verify_chain
+from regime_trading.adapters.database import SqlAuditLog
+from regime_trading.core.audit import Backlog, SealedHead, link, verify_chain
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.ports import AuditLog
-from regime_trading.core.schemas import Mode, Receipt
+from regime_trading.core.schemas import EventType, Mode, Receipt
 
 CHAIN = "dry_run/run-1/alpha/main"
-Open = Callable[[Path, str], AuditLog]
+Open = Callable[[str], AuditLog]
+Opener = Callable[[], Engine]
 
 
-def sql_on_sqlite(folder: Path, firm_id: str) -> AuditLog:
-    return SqlAuditLog(open_database(sqlite_url(folder / "store.db")), firm_id=firm_id)
-
-
-ADAPTERS: list[Open] = [sql_on_sqlite]
-
-
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], AuditLog]:
-    return lambda firm_id: request.param(tmp_path, firm_id)
+@pytest.fixture
+def opened(database: Opener) -> Open:
+    return lambda firm_id: SqlAuditLog(database(), firm_id=firm_id)
 
 
 @pytest.fixture
@@ -126,3 +120,98 @@ def test_a_shadow_chain_crosses_trading_days_and_keeps_time(log: AuditLog) -> No
     days = [event(seq, env=Mode.SHADOW, run_id=f"2024-01-0{seq}") for seq in (1, 2, 3)]
     assert [log.append([day])[0].chain_id for day in days] == ["shadow/alpha/main"] * 3
     assert verify_chain(log.entries("shadow/alpha/main"), chain="shadow/alpha/main").ok
+
+
+# --- sealing away -------------------------------------------------------------------------------------------
+
+SHADOW = {"env": Mode.SHADOW, "run_id": "2024-01-02"}
+SHADOW_CHAIN = "shadow/alpha/main"
+DECISIONS_THEN_FILLS = [
+    event(1, **SHADOW),
+    event(2, event_type=EventType.FILL, **SHADOW),
+    event(3, **SHADOW),
+    event(4, event_type=EventType.FILL, **SHADOW),
+    event(5, event_type=EventType.FILL, **SHADOW),
+]
+
+
+def test_what_was_sealed_may_go_and_the_chain_goes_on_from_its_last_decision(
+    log: AuditLog, opened: Open
+) -> None:
+    (receipt,) = log.append(DECISIONS_THEN_FILLS)
+    assert log.backlog() == (Backlog(SHADOW_CHAIN, 5, T0_NS + DAY_NS),)
+    assert log.sealed(SHADOW_CHAIN) == SealedHead(0, GENESIS, 0)
+    assert log.drop_sealed(SHADOW_CHAIN, 5, receipt.entry_hash) == 2
+    again = opened("alpha")
+    assert again.sealed(SHADOW_CHAIN) == SealedHead(5, receipt.entry_hash, 2)
+    assert again.backlog() == () and again.head(SHADOW_CHAIN) == (5, receipt.entry_hash)
+    assert [e.event for e in again.entries(SHADOW_CHAIN, 2)] == DECISIONS_THEN_FILLS[2:]
+    found = again.last(SHADOW_CHAIN, EventType.DECISION)
+    assert found is not None and found.event == DECISIONS_THEN_FILLS[2]
+    assert again.append(DECISIONS_THEN_FILLS[2:]) == (receipt,)
+    (next_one,) = again.append([event(6, **SHADOW)])
+    assert verify_chain(
+        again.entries(SHADOW_CHAIN, 5), chain=SHADOW_CHAIN, first_seq=6, prev_hash=receipt.entry_hash
+    ).ok
+    assert again.backlog() == (Backlog(SHADOW_CHAIN, 1, T0_NS + 6 * DAY_NS),)
+    assert again.drop_sealed(SHADOW_CHAIN, 6, next_one.entry_hash) == 3
+
+
+def test_rows_that_are_gone_are_never_left_out_silently(log: AuditLog) -> None:
+    (receipt,) = log.append(DECISIONS_THEN_FILLS)
+    log.drop_sealed(SHADOW_CHAIN, 5, receipt.entry_hash)
+    for after in (0, 1):
+        with pytest.raises(BadInput, match="sealed record"):
+            log.entries(SHADOW_CHAIN, after)
+    with pytest.raises(NotDurable, match="sealed already"):
+        log.append(DECISIONS_THEN_FILLS)
+
+
+def test_only_what_is_stored_as_it_was_sealed_may_go(log: AuditLog, opened: Open) -> None:
+    (receipt,) = log.append(DECISIONS_THEN_FILLS)
+    for seq, entry_hash in ((5, "0" * 64), (6, receipt.entry_hash), (4, receipt.entry_hash)):
+        with pytest.raises(NotDurable, match="not stored with the hash"):
+            log.drop_sealed(SHADOW_CHAIN, seq, entry_hash)
+    log.drop_sealed(SHADOW_CHAIN, 5, receipt.entry_hash)
+    with pytest.raises(NotDurable):
+        log.drop_sealed(SHADOW_CHAIN, 3, log.entries(SHADOW_CHAIN, 2)[0].entry_hash)
+    with pytest.raises(BadInput, match="beta"):
+        opened("beta").drop_sealed(SHADOW_CHAIN, 5, receipt.entry_hash)
+    assert [e.event.seq for e in log.entries(SHADOW_CHAIN, 2)] == [3, 4, 5]
+
+
+def test_a_chain_without_decisions_keeps_its_last_entry(log: AuditLog) -> None:
+    made = [event(seq, event_type=EventType.RUN, **SHADOW) for seq in (1, 2, 3)]
+    (receipt,) = log.append(made)
+    assert log.drop_sealed(SHADOW_CHAIN, 3, receipt.entry_hash) == 2
+    assert log.head(SHADOW_CHAIN) == (3, receipt.entry_hash)
+    assert log.append(made[2:]) == (receipt,)
+
+
+def test_dry_runs_wait_for_nobody_and_pages_are_pages(log: AuditLog) -> None:
+    log.append(events(5))
+    assert log.backlog() == ()
+    assert [e.event.seq for e in log.entries(CHAIN, 1, limit=2)] == [2, 3]
+
+
+def test_one_seals_at_a_time(opened: Open) -> None:
+    with (
+        opened("alpha").sealing() as mine,
+        opened("alpha").sealing() as theirs,
+        opened("beta").sealing() as other,
+    ):
+        assert (mine, theirs, other) == (True, False, True)
+    with opened("alpha").sealing() as again:
+        assert again
+
+
+def test_many_chains_at_once_are_as_one_after_the_other(log: AuditLog) -> None:
+    whole = [event(seq, account=f"a{n}") for n in range(300) for seq in (1, 2)]
+    receipts = log.append(whole)
+    assert [receipt.seq for receipt in receipts] == [2] * 300
+    assert log.append(whole) == receipts
+    more = [event(3, account=f"a{n}") for n in range(300)]
+    with pytest.raises(NotDurable, match="a299"):
+        log.append([*more[:-1], event(4, account="a299")])
+    assert log.head("dry_run/run-1/alpha/a0")[0] == 2
+    assert {receipt.seq for receipt in log.append(more)} == {3}

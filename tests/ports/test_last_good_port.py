@@ -1,14 +1,14 @@
-"""What every store of last good configurations must do. A new adapter joins by adding its factory to ``ADAPTERS``."""
+"""What every store of last good configurations must do, on SQLite and on a real PostgreSQL (``conftest.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from tests.unit.core.test_trader_profile import override, profile
 
-from regime_trading.adapters.database import SqlLastGood, open_database, sqlite_url
+from regime_trading.adapters.database import SqlLastGood
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.errors import BadInput
 from regime_trading.core.ports import LastGoodConfigs
@@ -17,17 +17,10 @@ from regime_trading.core.trader_profile import with_overrides
 Open = Callable[..., LastGoodConfigs]
 
 
-def sql_on_sqlite(folder: Path, firm_id: str) -> LastGoodConfigs:
-    return SqlLastGood(open_database(sqlite_url(folder / "store.db")), firm_id=firm_id)
-
-
-ADAPTERS: list[Open] = [sql_on_sqlite]
-
-
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+@pytest.fixture
+def opened(database: Callable[[], Engine]) -> Open:
     def open_store(firm_id: str = "firm") -> LastGoodConfigs:
-        return request.param(tmp_path, firm_id)
+        return SqlLastGood(database(), firm_id=firm_id)
 
     return open_store
 

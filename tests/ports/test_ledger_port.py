@@ -1,12 +1,14 @@
-"""What every Ledger must do. A new adapter joins by adding its factory to ``ADAPTERS``."""
+"""What every Ledger must do. SQLite and a real PostgreSQL are both held to it (``conftest.py``)."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.event import listen
 from tests.record_samples import (
     DAY_NS,
     T0_NS,
@@ -18,8 +20,9 @@ from tests.record_samples import (
     state,
 )
 
-from regime_trading.adapters.database import SqlLedger, open_database, sqlite_url
-from regime_trading.core.audit import link
+from regime_trading.adapters.database import SqlAuditLog, SqlLedger
+from regime_trading.core.audit import link, verify_chain
+from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.ports import Ledger
 from regime_trading.core.schemas import EventType, Mode, OrderStatus, Receipt
@@ -27,17 +30,10 @@ from regime_trading.core.schemas import EventType, Mode, OrderStatus, Receipt
 Open = Callable[..., Ledger]
 
 
-def sql_on_sqlite(folder: Path, firm_id: str, env: Mode) -> Ledger:
-    return SqlLedger(open_database(sqlite_url(folder / "store.db")), firm_id=firm_id, env=env)
-
-
-ADAPTERS: list[Open] = [sql_on_sqlite]
-
-
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+@pytest.fixture
+def opened(database: Callable[[], Engine]) -> Open:
     def open_ledger(firm_id: str = "alpha", env: Mode = Mode.DRY_RUN) -> Ledger:
-        return request.param(tmp_path, firm_id, env)
+        return SqlLedger(database(), firm_id=firm_id, env=env)
 
     return open_ledger
 
@@ -251,3 +247,97 @@ def test_a_state_beside_another_is_the_one_that_it_saw(ledger: Ledger) -> None:
     assert now is not None and now[0].as_of_ns == at(5)
     fresh = ledger.load_beside("alpha/other", "alpha/main", at(6))
     assert fresh is not None and fresh[0].as_of_ns == at(5)
+
+
+# --- many at once -------------------------------------------------------------------------------------------
+
+
+def of(account: str, seq: int, **changes: Any) -> DecisionCommit:
+    """A decision of ``alpha/<account>`` in its shadow chain."""
+    day = {"env": Mode.SHADOW, "run_id": "2024-01-02"}
+    name = f"alpha/{account}"
+    plain: dict[str, Any] = {
+        "state": state(seq, account=name, latches=(latch(seq),) if seq % 2 else ()),
+        "portfolio": portfolio(seq, account=name),
+        "orders": orders(seq, account),
+        "events": [event(seq, account=account, **day)],
+        "run_id": day["run_id"],
+        "decision_id": decision_id(seq, account),
+    }
+    return DecisionCommit(**(plain | changes))
+
+
+def test_a_batch_is_what_one_after_the_other_is(opened: Open) -> None:
+    ledger = opened(env=Mode.SHADOW)
+    whole = [of(f"a{n}", seq) for seq in (1, 2) for n in range(30)]
+    receipts = ledger.commit_decisions(whole)
+    assert [(r.chain_id, r.seq) for r in receipts] == [
+        (f"shadow/alpha/a{n}", seq) for seq in (1, 2) for n in range(30)
+    ]
+    again = opened(env=Mode.SHADOW)
+    for one in whole:
+        found = again.load(one.state.account, one.state.as_of_ns + 1)
+        assert found == (one.state, one.portfolio, tuple(one.orders))
+    assert again.commit_decisions(whole) == receipts
+    assert [again.commit_decisions([one])[0] for one in whole] == list(receipts)
+    assert ledger.commit_decisions([]) == ()
+
+
+@pytest.mark.parametrize("where", [0, 7, 19])
+def test_a_batch_is_all_or_none(opened: Open, where: int) -> None:
+    ledger = opened(env=Mode.SHADOW)
+    ledger.commit_decisions([of(f"a{n}", 1) for n in range(20)])
+    bad = {
+        "a gap": of(f"a{where}", 3),
+        "other content": of(f"a{where}", 1, state=state(1, account=f"alpha/a{where}")),
+        "an order twice": of(f"a{where}", 2, orders=orders(1, f"a{where}")),
+        "overtaken": of(f"a{where}", 2, newest_ns=at(0)),
+        "another firm": of(f"a{where}", 2, state=state(2, account="beta/main")),
+    }
+    for wrong in bad.values():
+        batch = [wrong if n == where else of(f"a{n}", 2, newest_ns=at(1)) for n in range(20)]
+        with pytest.raises((NotDurable, BadInput)):
+            ledger.commit_decisions(batch)
+        assert {ledger.load(f"alpha/a{n}", at(9))[0].as_of_ns for n in range(20)} == {at(1)}  # type: ignore[index]
+    ledger.commit_decisions([of(f"a{n}", 2, newest_ns=at(1)) for n in range(20)])
+
+
+def test_a_degraded_decision_is_one_too(opened: Open) -> None:
+    told = event(1, event_type=EventType.DEGRADED, env=Mode.SHADOW, run_id="2024-01-02", account="a")
+    ledger = opened(env=Mode.SHADOW)
+    assert ledger.commit_decisions([of("a", 1, events=[told])])[0].seq == 1
+
+
+def test_threads_that_commit_at_once_share_a_commit_and_one_fails_alone(
+    database: Callable[[], Engine],
+) -> None:
+    engine = database()
+    commits: list[int] = []
+    listen(engine, "commit", lambda _: commits.append(1))
+    start, failed, done = threading.Barrier(16), list[str](), dict[str, list[Receipt]]()
+
+    def submit(n: int) -> None:
+        ledger = SqlLedger(engine, firm_id="alpha", env=Mode.SHADOW)
+        start.wait()
+        for seq in range(1, 9):
+            try:
+                late = n == 5 and seq > 1
+                made = of(f"a{n}", seq + 1 if late else seq)
+                done.setdefault(f"a{n}", []).extend(ledger.commit_decisions([made]))
+            except NotDurable:
+                failed.append(f"a{n}")
+
+    threads = [threading.Thread(target=submit, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == ["a5"] * 7 and len(done["a5"]) == 1
+    assert all(len(done[f"a{n}"]) == 8 for n in range(16) if n != 5)
+    log = SqlAuditLog(database(), firm_id="alpha")
+    for name, receipts in done.items():
+        chain = f"shadow/alpha/{name}"
+        assert log.head(chain) == (receipts[-1].seq, receipts[-1].entry_hash)
+        assert verify_chain(log.entries(chain), chain=chain).ok
+    print(f"group commit: {sum(map(len, done.values()))} decisions of 16 threads in {len(commits)} commits")
+    assert len(commits) < 16 * 8

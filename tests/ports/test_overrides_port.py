@@ -1,14 +1,14 @@
-"""What every store of session overrides must do. A new adapter joins by adding its factory to ``ADAPTERS``."""
+"""What every store of session overrides must do. SQLite and a real PostgreSQL are both held to it (``conftest.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
-from regime_trading.adapters.database import SqlOverrides, open_database, sqlite_url
+from regime_trading.adapters.database import SqlOverrides
 from regime_trading.core.errors import BadInput
 from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.ports import Overrides
@@ -17,17 +17,10 @@ Open = Callable[..., Overrides]
 HOUR = 3_600_000_000_000
 
 
-def sql_on_sqlite(folder: Path, firm_id: str) -> Overrides:
-    return SqlOverrides(open_database(sqlite_url(folder / "store.db")), firm_id=firm_id)
-
-
-ADAPTERS: list[Open] = [sql_on_sqlite]
-
-
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+@pytest.fixture
+def opened(database: Callable[[], Engine]) -> Open:
     def open_store(firm_id: str = "alpha") -> Overrides:
-        return request.param(tmp_path, firm_id)
+        return SqlOverrides(database(), firm_id=firm_id)
 
     return open_store
 

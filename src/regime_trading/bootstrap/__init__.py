@@ -63,6 +63,25 @@ def state_file(artifacts: Path, name: str) -> Path:
     return path
 
 
+def database_url(artifacts: Path) -> str:
+    """The store: ``REGIME_DATABASE`` (a PostgreSQL URL), else a SQLite file of the artifacts folder, which is made."""
+    from regime_trading.adapters.database import sqlite_url
+
+    named = os.environ.get("REGIME_DATABASE")
+    return named or sqlite_url(state_file(artifacts, DATABASE))
+
+
+def has_database(artifacts: Path) -> bool:
+    """Whether there is a store already: one that is named is taken to be there."""
+    return bool(os.environ.get("REGIME_DATABASE")) or (artifacts / "state" / DATABASE).exists()
+
+
+def spool_folder(artifacts: Path) -> Path:
+    """Second place of the record: ``REGIME_SPOOL``, which belongs on another device, else beside the database."""
+    named = os.environ.get("REGIME_SPOOL")
+    return Path(named) if named else artifacts / "spool"
+
+
 def config_folder(given: Path | None) -> Path:
     """``given``, else ``REGIME_CONFIG``, else ``./config``.
 

@@ -23,7 +23,6 @@ from regime_trading.adapters.database import (
     SqlOverrides,
     SqlRuns,
     open_database,
-    sqlite_url,
 )
 from regime_trading.adapters.events import Bar, Fanout, Lines, Silent
 from regime_trading.adapters.journal import ParquetSealer
@@ -31,7 +30,7 @@ from regime_trading.adapters.market_data import open_source
 from regime_trading.adapters.proposal_file import read_proposal, read_proposals
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.graph import PIPELINE, build
-from regime_trading.bootstrap import DATABASE, artifacts_folder, load, load_valid, state_file
+from regime_trading.bootstrap import artifacts_folder, database_url, load, load_valid, state_file
 from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
@@ -187,7 +186,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
     """The application over ``artifacts``; what must be closed goes onto ``stack``."""
     settings, profiles, version = configuration.settings, configuration.profiles, code_version()
     store = LocalArtifacts(artifacts)
-    engine = open_database(sqlite_url(state_file(store.root, DATABASE)))
+    engine = open_database(database_url(store.root))
     stack.callback(engine.dispose)
     checkpoints = open_checkpoints(state_file(store.root, "checkpoints.db"))
     stack.callback(checkpoints.conn.close)

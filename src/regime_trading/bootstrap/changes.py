@@ -10,16 +10,15 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.calendars import ExchangeCalendar
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.config_files import Configuration
-from regime_trading.adapters.database import SqlOverrides, open_database, sqlite_url
+from regime_trading.adapters.database import SqlOverrides, open_database
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.bootstrap import (
-    DATABASE,
     artifacts_folder,
     changes_between,
+    database_url,
     load,
     load_from,
-    state_file,
 )
 from regime_trading.bootstrap.app import ignore_solver
 from regime_trading.bootstrap.version import code_version
@@ -91,7 +90,7 @@ def override_value(
         No such account, or a request that cannot be accepted.
     """
     (profile,) = choose_accounts(load(config).profiles, (account,))
-    engine = open_database(sqlite_url(state_file(artifacts_folder(artifacts), DATABASE)))
+    engine = open_database(database_url(artifacts_folder(artifacts)))
     try:
         store = SqlOverrides(engine, firm_id=profile.firm_id)
         return _told(make_override(profile, ask, store, now_ns=_instant(as_of)), profile)
@@ -104,7 +103,7 @@ def list_overrides(
 ) -> list[dict[str, Any]]:
     """Session overrides in force now, or at ``as_of``, account by account, oldest first."""
     profiles = choose_accounts(load(config).profiles, None if account is None else (account,))
-    engine = open_database(sqlite_url(state_file(artifacts_folder(artifacts), DATABASE)))
+    engine = open_database(database_url(artifacts_folder(artifacts)))
     try:
         told, now_ns = [], _instant(as_of)
         for profile in profiles:

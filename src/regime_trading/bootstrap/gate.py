@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.config_files import Configuration
-from regime_trading.bootstrap import DATABASE, artifacts_folder, load_valid, state_file
+from regime_trading.bootstrap import artifacts_folder, database_url, has_database, load_valid, spool_folder
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.config_status import Standing, standing
-from regime_trading.core.ports import LastGoodConfigs, Ledger
+from regime_trading.core.errors import StoreDown
+from regime_trading.core.ports import AuditLog, LastGoodConfigs, Ledger
 from regime_trading.core.schemas import Mode
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
 from regime_trading.services.configurations import take_over
 from regime_trading.services.pm import GateConfig, GateStore
+from regime_trading.services.sealing import BackgroundSealing, Sealing
 
 
 @contextmanager
@@ -27,7 +30,8 @@ def open_gate(
     """Configuration and store, and close them again.
 
     A firm whose configuration cannot be accepted stops that firm only: its accounts keep the last one that could, and
-    may do the less the longer that lasts (``core.config_status``).
+    may do the less the longer that lasts (``core.config_status``). A store that is down is opened all the same: what
+    only reduces can then still be decided, and is kept in the spool.
 
     Parameters
     ----------
@@ -51,13 +55,17 @@ def open_gate(
             return
         store, last_good = _store(artifacts_folder(artifacts), stack)
         now_ns = SystemClock().now_ns()
-        standings = take_over(configuration.profiles, configuration.broken, last_good, now_ns=now_ns)
+        try:
+            standings = take_over(configuration.profiles, configuration.broken, last_good, now_ns=now_ns)
+        except StoreDown as down:
+            store.alarm(f"the store is down: {down}; accounts of refused configurations are not decided")
+            standings = _own_standings(configuration)
         yield _config(configuration, standings), store
 
 
 def is_stored(artifacts: Path | None) -> bool:
     """Whether an artifacts folder has a database already."""
-    return (artifacts_folder(artifacts) / "state" / DATABASE).exists()
+    return has_database(artifacts_folder(artifacts))
 
 
 def _config(configuration: Configuration, standings: dict[str, Standing]) -> GateConfig:
@@ -78,25 +86,44 @@ def _own_standings(configuration: Configuration) -> dict[str, Standing]:
 
 
 def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str], LastGoodConfigs]]:
+    from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.database import (
+        Engine,
         SqlAuditLog,
         SqlLastGood,
         SqlLedger,
         SqlOverrides,
         open_database,
-        sqlite_url,
     )
+    from regime_trading.adapters.journal import ParquetSealer
+    from regime_trading.adapters.journal.spool import FirmSpool
 
-    engine = open_database(sqlite_url(state_file(artifacts, DATABASE)))
-    stack.callback(engine.dispose)
+    @cache
+    def engine() -> Engine:
+        """Opened with the first use that succeeds: a store that is down does not stop exits."""
+        try:
+            opened = open_database(database_url(artifacts))
+        except OSError as err:
+            raise StoreDown(f"{artifacts}: {err.strerror}") from err
+        stack.callback(opened.dispose)
+        return opened
 
     @cache
     def ledger(firm: str, mode: Mode) -> Ledger:
-        return SqlLedger(engine, firm_id=firm, env=mode)
+        return SqlLedger(engine(), firm_id=firm, env=mode)
+
+    def audit(firm: str) -> AuditLog:
+        return SqlAuditLog(engine(), firm_id=firm)
 
     def in_force(profile: TraderProfile, as_of_ns: int) -> TraderProfile:
-        stored = SqlOverrides(engine, firm_id=profile.firm_id).of(profile.account)
+        stored = SqlOverrides(engine(), firm_id=profile.firm_id).of(profile.account)
         return with_overrides(profile, stored, as_of_ns) if stored else profile
 
-    store = GateStore(ledger, lambda firm: SqlAuditLog(engine, firm_id=firm), in_force)
-    return store, lambda firm: SqlLastGood(engine, firm_id=firm)
+    alarm = logging.getLogger("regime_trading").critical
+    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(LocalArtifacts(artifacts))), alarm)
+    with suppress(StoreDown):
+        engine()  # first, so that it is closed last
+    stack.callback(sealing.close)
+    folder = spool_folder(artifacts)
+    store = GateStore(ledger, audit, in_force, lambda firm: FirmSpool(folder, firm_id=firm), alarm, sealing)
+    return store, lambda firm: SqlLastGood(engine(), firm_id=firm)

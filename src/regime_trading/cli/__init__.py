@@ -34,6 +34,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
 app.add_typer(pm_app, name="pm")
+app.add_typer(audit_app, name="audit")
 
 
 @app.callback(invoke_without_command=True)

@@ -146,6 +146,24 @@ class SealedPart:
     content_hash: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SealedHead:
+    """How far a chain is sealed: its last sealed entry (0 = none), and the last that is in the sealed record only."""
+
+    seq: int
+    entry_hash: str
+    dropped_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Entries of a chain that wait to be sealed: how many, and the time of the oldest, UTC nanoseconds."""
+
+    chain_id: str
+    rows: int
+    oldest_ns: int
+
+
 def require_ident(value: str, where: str) -> str:
     """``value`` if it is a legal id, ``[a-z0-9-]{1,40}``; such an id is safe as one folder name.
 
@@ -186,7 +204,7 @@ def require_account(firm_id: str, account_id: str) -> str:
     return f"{firm_id}/{account_id}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65_536)
 def chain_id(env: str, run_id: str, firm_id: str, account_id: str) -> str:
     """Name of a chain: one per account and run in dry runs, one per account elsewhere (``contracts.md`` 8).
 
@@ -242,7 +260,7 @@ def event_body(header: EventHeader, payload: Mapping[str, Any], *, trusted: bool
 
 def audit_event(header: EventHeader, payload: Mapping[str, Any], *, trusted: bool = False) -> AuditEvent:
     """The entry as an event: its body and the columns projected from it. Arguments as :func:`event_body`."""
-    return AuditEvent(
+    event = AuditEvent(
         header.firm_id,
         header.account_id,
         header.run_id,
@@ -254,6 +272,8 @@ def audit_event(header: EventHeader, payload: Mapping[str, Any], *, trusted: boo
         event_body(header, payload, trusted=trusted),
         header.feature_set_version,
     )
+    object.__setattr__(event, "projected", True)
+    return event
 
 
 def event_of(body: bytes) -> AuditEvent:
@@ -334,6 +354,29 @@ def verify_chain(
         head, ts_ns = entry.entry_hash, entry.event.ts_event_ns
         seq += 1
     return ChainCheck(seq - first_seq, head)
+
+
+def continuation_fault(events: Sequence[AuditEvent], chain: str, seq: int, not_before_ns: int) -> str:
+    """Why ``events`` cannot follow entry ``seq`` of ``chain``; empty where they can.
+
+    What :func:`verify_chain` asks of entries before they have hashes. Events whose columns were made together with
+    their body are not read again.
+    """
+    for event in events:
+        seq += 1
+        if event.seq != seq:
+            return f"entry {seq}: seq {event.seq} where {seq} follows"
+        if event.ts_event_ns < not_before_ns:
+            return f"entry {seq}: time before the entry before"
+        not_before_ns = event.ts_event_ns
+        try:
+            if not event.projected and event_of(event.body) != event:
+                return f"entry {seq}: columns differ from the body"
+            if chain_of(event) != chain:
+                return f"entry {seq}: entry of chain {chain_of(event)}"
+        except BadInput as err:
+            return f"entry {seq}: {err}"
+    return ""
 
 
 def _fault(entry: ChainEntry, chain: str, seq: int, head: str, not_before_ns: int) -> str:

@@ -43,3 +43,7 @@ class CheckFailed(RegimeError):
 
 class NotDurable(RegimeError):
     """The record could not be made durable; nothing that depends on it may leave."""
+
+
+class StoreDown(NotDurable):
+    """The store itself cannot be read or written: down, full, read-only. Not a contradiction of what it holds."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from regime_trading.core.audit import ChainCheck, ChainEntry, Dataset, SealedPart
+from regime_trading.core.audit import Backlog, ChainCheck, ChainEntry, Dataset, SealedHead, SealedPart
 from regime_trading.core.bars import IntradayGrid
 from regime_trading.core.checkpoint import SealedEntries
+from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
@@ -18,6 +20,7 @@ from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
     DataHealth,
+    EventType,
     Fill,
     Order,
     OrderStatus,
@@ -123,8 +126,29 @@ class AuditLog(Protocol):
         """Last sequence number (0 = none) and entry hash of a chain."""
         ...
 
-    def entries(self, chain_id: str, after_seq: int = 0) -> tuple[ChainEntry, ...]:
-        """Entries of a chain after ``after_seq``, in order, for sealing."""
+    def entries(self, chain_id: str, after_seq: int = 0, limit: int | None = None) -> tuple[ChainEntry, ...]:
+        """Entries of a chain after ``after_seq``, in order, at most ``limit``; those that have gone into the sealed
+        record raise ``BadInput``."""
+        ...
+
+    def last(self, chain_id: str, event_type: EventType) -> ChainEntry | None:
+        """Last entry of a kind; None where there is none. Of decisions it is never sealed away."""
+        ...
+
+    def sealed(self, chain_id: str) -> SealedHead:
+        """How far a chain is sealed, and how far its rows have gone."""
+        ...
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """Chains with entries that are not sealed yet, dry runs left out, by name."""
+        ...
+
+    def drop_sealed(self, chain_id: str, seq: int, entry_hash: str) -> int:
+        """Forget rows up to ``seq``, which the caller has read back from the sealed record; the last decision stays."""
+        ...
+
+    def sealing(self) -> AbstractContextManager[bool]:
+        """Exclusive right to seal this firm's chains, across processes; False where somebody else has it."""
         ...
 
 
@@ -162,8 +186,17 @@ class RecordSealer(Protocol):
         """Check files against the manifest and entries against their chain, up to ``head`` where given."""
         ...
 
-    def entries(self, run_id: str, firm_id: str, account_id: str) -> Iterable[ChainEntry]:
-        """Sealed audit entries of a run, in order, unchecked."""
+    def entries(self, run_id: str, firm_id: str, account_id: str, after_seq: int = 0) -> Iterable[ChainEntry]:
+        """Sealed audit entries of a run after ``after_seq``, in order, each once whatever is compacted meanwhile;
+        unchecked."""
+        ...
+
+    def runs(self, firm_id: str, account_id: str, env: str) -> tuple[str, ...]:
+        """Runs of an account with sealed audit entries of an environment, in the order of their entries."""
+        ...
+
+    def compact(self, run_id: str, firm_id: str, account_id: str, *, closed: bool) -> tuple[SealedPart, ...]:
+        """Merge small audit parts of a run, all of them where the run is ``closed``; returns all its parts."""
         ...
 
 
@@ -200,12 +233,32 @@ class Ledger(Protocol):
         ``decision_id``. With ``newest_ns`` nothing is committed after a state that is later than that."""
         ...
 
+    def commit_decisions(self, decisions: Sequence[DecisionCommit]) -> tuple[Receipt, ...]:
+        """Decisions of many accounts in one durable transaction, all or none, each as :meth:`commit_decision`."""
+        ...
+
     def decided(self, account: str, decision_id: str) -> bool:
         """Whether this decision of an account is committed."""
         ...
 
     def mark_orders(self, receipt: Receipt, status_of: Mapping[str, OrderStatus]) -> None:
         """Move orders (by ``client_order_id``) of the decision behind ``receipt`` to a new status."""
+        ...
+
+
+class Spool(Protocol):
+    """Second place of one firm's record, for decisions that only reduce while the store cannot take them."""
+
+    def append(self, bodies: Sequence[bytes]) -> None:
+        """Make bodies durable, all or none; one that waits already is left as it is. Raises ``NotDurable``."""
+        ...
+
+    def pending(self) -> tuple[bytes, ...]:
+        """Bodies that wait, in order; damage raises ``CheckFailed``."""
+        ...
+
+    def settle(self, apply: Callable[[Sequence[bytes]], None]) -> int:
+        """Hand everything that waits to an idempotent ``apply``, and put it away once that has returned."""
         ...
 
 
@@ -238,6 +291,30 @@ class Broker(Protocol):
 class ProgressSink(Protocol):
     def emit(self, event: Mapping[str, Any]) -> None:
         """One progress event: ``run_id``, ``stage``, ``status`` (started, finished, failed), ``detail``."""
+        ...
+
+
+class SealedFiles(Protocol):
+    """The little of a file system that the sealed record needs, so that an object store serves as well: whole files by
+    relative path with ``/``."""
+
+    def write_bytes(self, relative: str, data: bytes) -> object:
+        """Write or replace a file in one step: when this returns it is durable, and nobody ever sees half of it. Raises
+        ``NotDurable``."""
+        ...
+
+    def read_bytes(self, relative: str) -> bytes:
+        """Content of a file; ``BadInput`` where there is none."""
+        ...
+
+    def exists(self, relative: str) -> bool: ...
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Relative paths of the files directly in ``folder``, sorted; none where it does not exist."""
+        ...
+
+    def remove(self, relative: str) -> None:
+        """Remove a file; nothing happens where it is not there. Raises ``NotDurable``."""
         ...
 
 

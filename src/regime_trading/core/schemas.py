@@ -545,6 +545,8 @@ class AuditEvent:
     rule_id: str
     body: bytes
     feature_set_version: str = ""
+    #: body and columns were made from one header (``core.audit``); a changed copy loses it
+    projected: bool = field(default=False, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

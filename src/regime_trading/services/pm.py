@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import orjson
 
 from regime_trading.core.audit import chain_id
+from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import Standing
+from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS, instant_text
-from regime_trading.core.ports import AuditLog, Ledger
+from regime_trading.core.ports import AuditLog, Ledger, Spool
 from regime_trading.core.request_reading import InvalidRequest, Problem
 from regime_trading.core.requests import PMRequest
-from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Guard
+from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Guard, TradingState
 from regime_trading.core.schemas import AccountState, EventType, Mode, PMDecision, RuleOutcome
 from regime_trading.core.settings import Settings
 from regime_trading.core.trader_profile import TraderProfile
@@ -22,8 +25,18 @@ from regime_trading.engine.record import Chain, write_cycle
 from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_firm import Sibling
 from regime_trading.engine.requests import Answer, decide_requests
+from regime_trading.services.degraded import (
+    AUDIT_DEGRADED,
+    SAID,
+    BlindLedger,
+    Waiting,
+    reconcile,
+    waiting,
+    waiting_body,
+)
+from regime_trading.services.sealing import BackgroundSealing
 
-_TAIL = 200  #: entries in which the last decision of a chain is found; one decision writes fewer
+InForce = Callable[[TraderProfile, int], TraderProfile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +60,20 @@ class GateStore:
         Write-ahead record of one firm.
     in_force : callable
         A configuration with the session overrides that tighten it at an instant.
+    spool : callable, optional
+        Second place of one firm's record. Without it a store that is down stops exits too.
+    alarm : callable
+        Told in one sentence what a person must hear of now.
+    sealing : BackgroundSealing, optional
+        Seals what is due after a decision.
     """
 
     ledger: Callable[[str, Mode], Ledger]
     audit: Callable[[str], AuditLog]
-    in_force: Callable[[TraderProfile, int], TraderProfile]
+    in_force: InForce
+    spool: Callable[[str], Spool] | None = None
+    alarm: Callable[[str], None] = lambda _: None
+    sealing: BackgroundSealing | None = None
 
 
 def decide(
@@ -64,37 +86,66 @@ def decide(
     same request again gives the same decision and stores nothing. Without a store such a request is that of an account
     without a past.
 
+    Decisions of one firm and environment are durable in one transaction, all or none. Where the store is down, each
+    decision that is not durable is made again under REDUCE_ONLY and kept in the spool before this returns (its
+    rationale says ``AUDIT_DEGRADED``); the next call writes the spool into the record before anything else. A spool
+    that cannot be written there holds its firm under REDUCE_ONLY.
+
     Raises
     ------
     InvalidRequest
         An account that is not configured, or a request that is older than the account's last decision.
     NotDurable
-        The record could not be written, or the account was decided by somebody else meanwhile.
+        The record could not be written in either place, or the account was decided by somebody else meanwhile. Nothing
+        may be sent.
     """
-    profiles = _profiles(requests, config, store)
-    subjects = [
+    if store is None:
+        return [answer.decision for answer in _answers(_subjects(requests, config, None), config, None)]
+    done: dict[int, PMDecision] = {}
+    try:
+        _record(requests, config, store, done)
+        _nudge(requests, store)
+    except StoreDown as down:
+        if store.spool is None:
+            raise
+        store.alarm(f"{AUDIT_DEGRADED}: {down}; entries are blocked, exits are kept in the spool")
+        _spool(requests, config, store, done, str(down))
+    return [done[n] for n in range(len(requests))]
+
+
+def _subjects(
+    requests: Sequence[PMRequest],
+    config: GateConfig,
+    store: GateStore | None,
+    held: Container[str] = (),
+) -> list[Subject]:
+    """What decides each request; firms that are ``held`` may only reduce."""
+    return [
         Subject(
             request=request,
             profile=profile,
             state=request.state if request.state is not None else _remembered(profile, request, store),
-            least_state=config.standings[request.account].least_state,
+            least_state=_least(config, request.account, profile.firm_id in held),
             hermetic=request.state is not None or store is None,
         )
-        for request, profile in zip(requests, profiles, strict=True)
+        for request, profile in zip(
+            requests, _profiles(requests, config, None if store is None else store.in_force), strict=True
+        )
     ]
+
+
+def _least(config: GateConfig, account: str, held: bool) -> TradingState:
+    own = config.standings[account].least_state
+    return max(own, TradingState.REDUCE_ONLY) if held else own
+
+
+def _answers(subjects: Sequence[Subject], config: GateConfig, store: GateStore | None) -> tuple[Answer, ...]:
     siblings = {} if store is None else _siblings(subjects, config, store)
-    answers = decide_requests(subjects, siblings, config.settings, config.code_version)
-    if store is not None:
-        open_ends = [(s, a) for s, a in zip(subjects, answers, strict=True) if not s.hermetic]
-        fresh = [pair for pair in open_ends if not _is_replay(pair, store)]
-        _require_newest(fresh, requests, store)
-        for subject, answer in fresh:
-            _commit(subject, answer, store)
-    return [answer.decision for answer in answers]
+    return decide_requests(subjects, siblings, config.settings, config.code_version)
 
 
 def _profiles(
-    requests: Sequence[PMRequest], config: GateConfig, store: GateStore | None
+    requests: Sequence[PMRequest], config: GateConfig, in_force: InForce | None
 ) -> list[TraderProfile]:
     found, problems = list[TraderProfile](), list[Problem]()
     for n, request in enumerate(requests):
@@ -107,7 +158,7 @@ def _profiles(
             problems.append(Problem(path, "an account with a configuration that verifies", standing.why))
         else:
             profile = standing.profile
-            found.append(profile if store is None else store.in_force(profile, request.as_of_ns))
+            found.append(profile if in_force is None else in_force(profile, request.as_of_ns))
     if problems:
         raise InvalidRequest(problems)
     return found
@@ -181,20 +232,39 @@ def _require_newest(
         raise InvalidRequest(problems)
 
 
-def _commit(subject: Subject, answer: Answer, store: GateStore) -> None:
-    """Decision, entries, state and latches in one durable transaction. The orders are the sender's to send."""
+def _record(
+    requests: Sequence[PMRequest], config: GateConfig, store: GateStore, done: dict[int, PMDecision]
+) -> None:
+    """Decide, and put into ``done`` by position what needs no record, or has it."""
+    subjects = _subjects(requests, config, store, _settle(requests, config, store))
+    answers = _answers(subjects, config, store)
+    pairs = dict(enumerate(zip(subjects, answers, strict=True)))
+    fresh = {n: pair for n, pair in pairs.items() if not pair[0].hermetic and not _is_replay(pair, store)}
+    done.update({n: answer.decision for n, (_, answer) in pairs.items() if n not in fresh})
+    _require_newest(list(fresh.values()), requests, store)
+    batches: dict[tuple[str, str], dict[int, tuple[Subject, Answer]]] = {}
+    for n, pair in fresh.items():
+        who = pair[1].identity
+        batches.setdefault((who.firm_id, who.env), {})[n] = pair
+    for (firm, env), batch in batches.items():
+        audit = store.audit(firm)
+        store.ledger(firm, Mode(env)).commit_decisions([_commit(*pair, audit) for pair in batch.values()])
+        done.update({n: answer.decision for n, (_, answer) in batch.items()})
+
+
+def _commit(subject: Subject, answer: Answer, audit: AuditLog) -> DecisionCommit:
+    """Decision, entries, state and latches. The orders are the sender's to send."""
     who = answer.identity
-    audit = store.audit(who.firm_id)
     name = chain_id(who.env, who.run_id, who.firm_id, who.account_id)
     head, _ = audit.head(name)
+    told = audit.last(name, EventType.DECISION)
     mode = int(answer.cycle.decisions.mode_before[answer.row])
     chain = Chain(who, seq=head, mode=mode)
-    if head:
-        bodies = [entry.event.body for entry in audit.entries(name, max(head - _TAIL, 0))]
-        chain.breached = _breached(bodies)
+    if told is not None:
+        chain.breached = _breached(told.event.body)
     released = [gone for gone in answer.cycle.released if gone.account == answer.row]
     write_cycle(chain, answer.cycle, answer.row, answer.hashes, released)
-    _ledger(answer, store).commit_decision(
+    return DecisionCommit(
         state=answer.state,
         portfolio=answer.portfolio,
         orders=(),
@@ -205,13 +275,109 @@ def _commit(subject: Subject, answer: Answer, store: GateStore) -> None:
     )
 
 
+# --- the store is down --------------------------------------------------------------------------------------
+
+
+def _settle(requests: Sequence[PMRequest], config: GateConfig, store: GateStore) -> set[str]:
+    """Write what waits in the spools of the firms into the record; the firms of which it still waits."""
+    held = set[str]()
+    if store.spool is None:
+        return held
+    for firm in _leaning_firms(requests, config):
+        try:
+            reconcile(store.spool(firm), store.audit(firm), partial(store.ledger, firm), store.alarm)
+        except StoreDown:
+            raise
+        except RegimeError as error:
+            store.alarm(f"{AUDIT_DEGRADED}: the spool of {firm} waits, its accounts may only reduce: {error}")
+            held.add(firm)
+    return held
+
+
+def _leaning_firms(requests: Sequence[PMRequest], config: GateConfig) -> list[str]:
+    """Firms whose store is asked."""
+    leaning = {request.account for request in requests if request.state is None} & config.standings.keys()
+    return sorted({account.split("/")[0] for account in leaning})
+
+
+def _nudge(requests: Sequence[PMRequest], store: GateStore) -> None:
+    """Seal what is due, behind the answer."""
+    leaning = [request for request in requests if request.state is None]
+    if store.sealing is not None and leaning:
+        firms = sorted({request.account.split("/")[0] for request in leaning})
+        store.sealing.nudge(firms, max(request.as_of_ns for request in leaning), len(leaning))
+
+
+def _spool(
+    requests: Sequence[PMRequest],
+    config: GateConfig,
+    store: GateStore,
+    done: dict[int, PMDecision],
+    why: str,
+) -> None:
+    """Decide what is not done yet as if nothing could be added to any position, and keep it in the second place."""
+    assert store.spool is not None
+    firms = {account.split("/")[0] for account in config.standings}
+    waits = {
+        firm: [waiting(body) for body in store.spool(firm).pending()]
+        for firm in _leaning_firms(requests, config)
+    }
+    blind = _blind(store, waits)
+    subjects = _subjects(requests, config, blind, firms)
+    answers = _answers(subjects, config, blind)
+    kept: dict[str, list[bytes]] = {}
+    told: dict[int, PMDecision] = {}
+    for n, (subject, answer) in enumerate(zip(subjects, answers, strict=True)):
+        if n in done:
+            continue
+        decision = answer.decision
+        if any(order.intent != "exit" for order in decision.orders):
+            raise NotDurable(f"{decision.account}: the store is down and the decision does not only reduce")
+        told[n] = decision.model_copy(update={"rationale": decision.rationale + SAID})
+        if not subject.hermetic:
+            firm = subject.profile.firm_id
+            _require_later(n, subject, decision, waits[firm], requests)
+            kept.setdefault(firm, []).append(waiting_body(answer, decision, why))
+    for firm, bodies in kept.items():
+        store.spool(firm).append(bodies)
+    done.update(told)
+
+
+def _blind(store: GateStore, waits: Mapping[str, Sequence[Waiting]]) -> GateStore:
+    """The store as far as it can be read: what cannot be is not known, and the spool is newer than what can."""
+
+    def in_force(profile: TraderProfile, as_of_ns: int) -> TraderProfile:
+        try:
+            return store.in_force(profile, as_of_ns)
+        except StoreDown:
+            return profile  # overrides only tighten, and nothing may be added anyway
+
+    def ledger(firm: str, mode: Mode) -> Ledger:
+        return BlindLedger(lambda: store.ledger(firm, mode), waits.get(firm, ()), mode.value)
+
+    return replace(store, in_force=in_force, ledger=ledger)
+
+
+def _require_later(
+    n: int, subject: Subject, decision: PMDecision, waits: Sequence[Waiting], requests: Sequence[PMRequest]
+) -> None:
+    """Refuse a request at or before the last one of its account that waits, unless it is that very one."""
+    own = [one for one in waits if one.identity.name == subject.account]
+    if any(one.decision_id == decision.decision_id for one in own):
+        return
+    latest = max((one.as_of_ns for one in own), default=EARLIEST_NS)
+    if latest >= subject.request.as_of_ns:
+        expected = f"a time after the last decision of {subject.account}, {instant_text(latest)}"
+        path = f"[{n}].as_of" if len(requests) > 1 else "as_of"
+        raise InvalidRequest([Problem(path, expected, instant_text(subject.request.as_of_ns))])
+
+
 _TRANSITIONS = frozenset({Guard.DATA_SANITY, Guard.BLACKOUT, Guard.DRAWDOWN})
 
 
-def _breached(bodies: Sequence[bytes]) -> np.ndarray:
+def _breached(body: bytes) -> np.ndarray:
     """Rules of guards 1 to 3 that did not hold at the last decision of a chain, so that only changes are written."""
-    told = [entry for body in bodies if (entry := orjson.loads(body))["event_type"] == EventType.DECISION]
-    said = {rule["rule_id"]: rule["outcome"] for rule in told[-1]["rules"]} if told else {}
+    said = {rule["rule_id"]: rule["outcome"] for rule in orjson.loads(body)["rules"]}
     broken = (RuleOutcome.BOUND, RuleOutcome.UNKNOWN)
     return np.array(
         [said.get(r) in broken and RULE_BY_ID[r].guard in _TRANSITIONS for r in RULE_IDS], dtype=np.bool_

@@ -1,6 +1,8 @@
 """The store: account state, latches, write-ahead audit rows and outbox, in one transaction per decision."""
 
-from regime_trading.adapters.database.audit_log import SqlAuditLog
+from sqlalchemy import Engine
+
+from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
 from regime_trading.adapters.database.ledger import SqlLedger
@@ -8,11 +10,13 @@ from regime_trading.adapters.database.overrides import SqlOverrides
 from regime_trading.adapters.database.runs import SqlRuns
 
 __all__ = [
+    "Engine",
     "SqlAuditLog",
     "SqlLastGood",
     "SqlLedger",
     "SqlOverrides",
     "SqlRuns",
+    "firms_with_entries",
     "open_database",
     "sqlite_url",
 ]

@@ -13,12 +13,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from regime_trading.core.errors import BadInput, NotDurable, RegimeError
+from regime_trading.core.errors import BadInput, NotDurable, StoreDown
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30
+_WRITERS_LOCK = 0x5245_4749_4D45  #: key of the advisory lock under which PostgreSQL's writers take turns
+_CONFLICT_STATES = frozenset({"40001", "40P01"})  #: serialization failure, deadlock: somebody else won
 
 
 def sqlite_url(path: Path) -> str:
@@ -30,18 +32,20 @@ def open_database(url: str) -> Engine:
     """Engine on ``url`` with its schema at the newest revision.
 
     SQLite files run with ``journal_mode=WAL`` and ``synchronous=FULL``: a COMMIT that returned has reached
-    the disk. Other databases must be configured so by whoever runs them.
+    the disk. PostgreSQL is asked for ``fsync``, ``full_page_writes`` and ``synchronous_commit`` at every connection,
+    and refused without them.
 
     Raises
     ------
     BadInput
-        Not a database URL, a database in memory, or a schema newer than this program.
+        Not a database URL, another kind of database, a database in memory, or a schema newer than this program.
     NotDurable
         A database that cannot be opened, migrated or made durable.
     """
     parsed = _durable_url(url)
+    make = _sqlite_engine if parsed.get_backend_name() == "sqlite" else _postgresql_engine
     with _as_not_durable(parsed.render_as_string(hide_password=True)):
-        engine = _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else create_engine(parsed)
+        engine = make(parsed)
         migrate(engine)
     return engine
 
@@ -67,16 +71,20 @@ def migrate(engine: Engine) -> None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that is durable when the block has ended, or leaves nothing behind.
+    """One transaction that is durable when the block has ended, or leaves nothing behind. Writers take turns.
 
     Raises
     ------
+    StoreDown
+        What the database itself could not do: disk full, read-only, locked, gone.
     NotDurable
-        Whatever the database could not do: disk full, read-only, locked, a broken constraint.
+        What contradicts it: a broken constraint, another writer that won.
     """
     with _as_not_durable(engine.url.render_as_string(hide_password=True)), engine.connect() as connection:
         connection.execution_options(sqlite_begin="IMMEDIATE")
         with connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
             yield connection
 
 
@@ -86,14 +94,25 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
     Raises
     ------
-    RegimeError
+    StoreDown
         The database cannot be read.
     """
     try:
         with engine.connect() as connection:
             yield connection
     except SQLAlchemyError as err:
-        raise RegimeError(f"{engine.url.render_as_string(hide_password=True)}: {_cause(err)}") from err
+        raise StoreDown(f"{engine.url.render_as_string(hide_password=True)}: {_cause(err)}") from err
+
+
+def not_durable(engine: Engine, err: Exception) -> NotDurable:
+    """What an error of the database means: it contradicts what is stored, or the store itself is down."""
+    return _not_durable(engine.url.render_as_string(hide_password=True), err)
+
+
+def _not_durable(where: str, err: Exception) -> NotDurable:
+    state = getattr(err.orig, "sqlstate", None) if isinstance(err, DBAPIError) else None
+    contradicts = isinstance(err, IntegrityError | DataError) or state in _CONFLICT_STATES
+    return (NotDurable if contradicts else StoreDown)(f"{where}: {_cause(err)}")
 
 
 @contextmanager
@@ -101,7 +120,7 @@ def _as_not_durable(where: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as err:
-        raise NotDurable(f"{where}: {_cause(err)}") from err
+        raise _not_durable(where, err) from err
 
 
 def _cause(err: Exception) -> str:
@@ -117,6 +136,10 @@ def _durable_url(url: str) -> URL:
     in_memory = parsed.database in (None, "", ":memory:") or "mode=memory" in url
     if parsed.get_backend_name() == "sqlite" and in_memory:
         raise BadInput(expected="a database file", found="a database in memory", where="database url")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise BadInput(
+            expected="sqlite:/// or postgresql+psycopg://", found=parsed.drivername, where="database url"
+        )
     return parsed
 
 
@@ -126,6 +149,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
+    event.listen(engine, "commit", _sqlite_commit)
     return engine
 
 
@@ -136,8 +160,35 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
         found = connection.execute(f"PRAGMA {pragma.split('=')[0]}").fetchone()[0]
         if found != wanted:
-            raise NotDurable(f"SQLite refuses PRAGMA {pragma}: it stays at {found}")
+            raise StoreDown(f"SQLite refuses PRAGMA {pragma}: it stays at {found}")
 
 
 def _sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}")
+
+
+def _sqlite_commit(connection: Connection) -> None:
+    """Trouble of the disk may have rolled the transaction back unseen; a COMMIT would then do nothing, quietly."""
+    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        raise StoreDown("SQLite has rolled the transaction back; nothing was stored")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    """Writers take turns by a lock, so each statement must see what was committed before it: READ COMMITTED."""
+    options = f"-c lock_timeout={BUSY_TIMEOUT_S}s"
+    engine = create_engine(
+        url, isolation_level="READ COMMITTED", pool_pre_ping=True, connect_args={"options": options}
+    )
+    event.listen(engine, "connect", _postgresql_connect)
+    return engine
+
+
+def _postgresql_connect(connection: Any, _record: Any) -> None:
+    """Insist on durability: a COMMIT that returned must have reached the disk of the server."""
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        found = connection.execute(f"SHOW {name}").fetchone()[0]
+        if found == "off":
+            raise StoreDown(
+                f"PostgreSQL runs with {name} = off: expected on, so that a COMMIT survives a crash"
+            )
+    connection.rollback()

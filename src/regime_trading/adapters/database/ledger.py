@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, func, select, tuple_, update
 
-from regime_trading.adapters.database.audit_log import append_chain, require_chain_of
+from regime_trading.adapters.database.audit_log import append_chains, chunks, require_chain_of
 from regime_trading.adapters.database.engine import reading, writing
+from regime_trading.adapters.database.group import group_of
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTBOX
 from regime_trading.core.audit import chain_id, require_account, require_firm
 from regime_trading.core.canonical import canonical_bytes_trusted
+from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.schemas import (
@@ -28,6 +30,7 @@ from regime_trading.core.schemas import (
     Receipt,
 )
 
+_DECIDING = (EventType.DECISION, EventType.DEGRADED)
 _LATCH_FIELDS = ("rule_id", "trading_state", "release", "since_ns", "since_session", "until_ns", "detail")
 
 
@@ -144,19 +147,51 @@ class SqlLedger:
             Nothing was committed: a conflicting entry or decision, a state later than ``newest_ns``, or a database
             that cannot write.
         """
-        self._require_own(state.account)
-        chain = chain_id(self._env.value, run_id, *state.account.split("/"))
-        _require_belonging(state, portfolio, events, run_id, self._env)
-        with writing(self._engine) as connection:
-            if newest_ns is not None:
-                self._require_newest(connection, state.account, newest_ns)
-            receipt = append_chain(connection, self._firm_id, chain, events)
-            decision = _Decision(
-                decision_id, run_id, self._firm_id, self._env, state, portfolio, orders, receipt
-            )
-            if not _already_committed(connection, decision):
-                _insert(connection, decision)
-        return receipt
+        made = DecisionCommit(state, portfolio, orders, events, run_id, decision_id, newest_ns)
+        return self.commit_decisions([made])[0]
+
+    def commit_decisions(self, decisions: Sequence[DecisionCommit]) -> tuple[Receipt, ...]:
+        """Decisions of many accounts in one durable transaction, all or none; a receipt each, in their order.
+
+        As :meth:`commit_decision`, one after the other. Threads that commit at the same time share a COMMIT, without
+        one's failure undoing another's.
+
+        Raises
+        ------
+        BadInput, NotDurable
+            As :meth:`commit_decision`, of any of them; none was committed.
+        """
+        named = [self._named(decision) for decision in decisions]
+
+        def work(connection: Connection) -> tuple[Receipt, ...]:
+            receipts: dict[int, Receipt] = {}
+            for wave in _waves(named):
+                receipts |= self._commit_wave(connection, wave)
+            return tuple(receipts[i] for i in range(len(named)))
+
+        return group_of(self._engine).run(work)
+
+    def _named(self, decision: DecisionCommit) -> _Named:
+        self._require_own(decision.state.account)
+        chain = chain_id(self._env.value, decision.run_id, *decision.state.account.split("/"))
+        _require_belonging(decision, self._env)
+        return _Named(decision, chain)
+
+    def _commit_wave(self, connection: Connection, wave: Mapping[int, _Named]) -> dict[int, Receipt]:
+        """Decisions of different accounts."""
+        self._require_newest(connection, [named.decision for named in wave.values()])
+        chains = {named.chain: named.decision.events for named in wave.values()}
+        receipts = append_chains(connection, self._firm_id, chains)
+        found = {
+            i: _Decision(self._firm_id, self._env, named.decision, receipts[named.chain])
+            for i, named in wave.items()
+        }
+        known = _committed(connection, self._firm_id, list(found.values()))
+        for decision in found.values():
+            if decision.key in known:
+                _require_same_decision(connection, decision, known[decision.key])
+        _insert(connection, [decision for decision in found.values() if decision.key not in known])
+        return {i: decision.receipt for i, decision in found.items()}
 
     def decided(self, account: str, decision_id: str) -> bool:
         """Whether this decision of an account is committed.
@@ -180,12 +215,23 @@ class SqlLedger:
             ACCOUNT_STATE.c.account == account,
         )
 
-    def _require_newest(self, connection: Connection, account: str, newest_ns: int) -> None:
-        query = select(ACCOUNT_STATE.c.as_of_ns).where(
-            self._of(account), ACCOUNT_STATE.c.as_of_ns > newest_ns
-        )
-        if connection.execute(query.limit(1)).scalar_one_or_none() is not None:
-            raise NotDurable(f"{account} was decided by somebody else meanwhile; nothing was recorded")
+    def _require_newest(self, connection: Connection, decisions: Sequence[DecisionCommit]) -> None:
+        asked = {d.state.account: d.newest_ns for d in decisions if d.newest_ns is not None}
+        for some in chunks(asked):
+            query = (
+                select(ACCOUNT_STATE.c.account, func.max(ACCOUNT_STATE.c.as_of_ns))
+                .where(
+                    ACCOUNT_STATE.c.firm_id == self._firm_id,
+                    ACCOUNT_STATE.c.env == self._env.value,
+                    ACCOUNT_STATE.c.account.in_(some),
+                )
+                .group_by(ACCOUNT_STATE.c.account)
+            )
+            for account, newest_ns in connection.execute(query):
+                if newest_ns > asked[account]:
+                    raise NotDurable(
+                        f"{account} was decided by somebody else meanwhile; nothing was recorded"
+                    )
 
     def mark_orders(self, receipt: Receipt, status_of: Mapping[str, OrderStatus]) -> None:
         """Move orders of the decision behind ``receipt`` to a new status, durably, all or none.
@@ -212,82 +258,133 @@ class SqlLedger:
 
 
 @dataclass(frozen=True, slots=True)
+class _Named:
+    decision: DecisionCommit
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Decision:
-    decision_id: str
-    run_id: str
     firm_id: str
     env: Mode
-    state: AccountState
-    portfolio: PortfolioSnapshot
-    orders: Sequence[Order]
+    made: DecisionCommit
     receipt: Receipt
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Chain and decision id."""
+        return self.receipt.chain_id, self.made.decision_id
 
-def _require_belonging(
-    state: AccountState, portfolio: PortfolioSnapshot, events: Sequence[AuditEvent], run_id: str, env: Mode
-) -> None:
-    if portfolio.account != state.account:
+
+def _waves(named: Sequence[_Named]) -> list[dict[int, _Named]]:
+    """The decisions by position, in groups in which each account occurs once, its first decision first."""
+    waves: list[dict[int, _Named]] = []
+    turns: dict[str, int] = {}
+    for i, one in enumerate(named):
+        turn = turns.get(one.decision.state.account, 0)
+        turns[one.decision.state.account] = turn + 1
+        if turn == len(waves):
+            waves.append({})
+        waves[turn][i] = one
+    return waves
+
+
+def _require_belonging(decision: DecisionCommit, env: Mode) -> None:
+    account = decision.state.account
+    if decision.portfolio.account != account:
         raise BadInput(
-            expected=f"the portfolio of {state.account}", found=portfolio.account, where="portfolio"
+            expected=f"the portfolio of {account}", found=decision.portfolio.account, where="portfolio"
         )
-    for event in events:
+    for event in decision.events:
         owner = (f"{event.firm_id}/{event.account_id}", event.run_id, event.env)
-        if owner != (state.account, run_id, env):
+        if owner != (account, decision.run_id, env):
             raise BadInput(
-                expected=f"events of {state.account}, run {run_id}, {env}",
+                expected=f"events of {account}, run {decision.run_id}, {env}",
                 found=" ".join(owner),
                 where="events",
             )
-    if not any(event.event_type == EventType.DECISION for event in events):
+    if not any(event.event_type in _DECIDING for event in decision.events):
         raise BadInput(expected="a DECISION among the events", found="none", where="events")
 
 
-def _already_committed(connection: Connection, decision: _Decision) -> bool:
-    """Whether this decision is stored as it is; one stored differently raises ``NotDurable``."""
-    query = select(ACCOUNT_STATE).where(
-        ACCOUNT_STATE.c.firm_id == decision.firm_id,
-        ACCOUNT_STATE.c.chain_id == decision.receipt.chain_id,
-        ACCOUNT_STATE.c.decision_id == decision.decision_id,
-    )
-    row = connection.execute(query).mappings().one_or_none()
-    if row is None:
-        return False
+def _committed(
+    connection: Connection, firm_id: str, decisions: Sequence[_Decision]
+) -> dict[tuple[str, str], RowMapping]:
+    """Rows of the decisions that are stored already, by chain and decision id."""
+    found: dict[tuple[str, str], RowMapping] = {}
+    for some in chunks(decision.key for decision in decisions):
+        query = select(ACCOUNT_STATE).where(
+            ACCOUNT_STATE.c.firm_id == firm_id,
+            tuple_(ACCOUNT_STATE.c.chain_id, ACCOUNT_STATE.c.decision_id).in_(some),
+        )
+        for row in connection.execute(query).mappings():
+            found[row["chain_id"], row["decision_id"]] = row
+    return found
+
+
+def _require_same_decision(connection: Connection, decision: _Decision, row: RowMapping) -> None:
+    """Refuse a decision that is stored with other content."""
+    made, receipt = decision.made, decision.receipt
     orders = _orders(connection, decision.firm_id, row["chain_id"], row["decision_id"])
     same = (
-        (row["seq"], row["entry_hash"]) == (decision.receipt.seq, decision.receipt.entry_hash)
-        and _state(connection, row) == decision.state
-        and row["portfolio"] == _text(decision.portfolio)
-        and [order for order, _ in orders] == list(decision.orders)
+        (row["seq"], row["entry_hash"]) == (receipt.seq, receipt.entry_hash)
+        and _state(connection, row) == made.state
+        and PortfolioSnapshot.model_validate_json(row["portfolio"]) == made.portfolio
+        and [order for order, _ in orders] == list(made.orders)
     )
     if not same:
-        raise NotDurable(f"decision {decision.decision_id} is committed with different content")
-    return True
+        raise NotDurable(f"decision {made.decision_id} is committed with different content")
 
 
-def _insert(connection: Connection, decision: _Decision) -> None:
-    common = {"firm_id": decision.firm_id, "run_id": decision.run_id, "decision_id": decision.decision_id}
-    proof = {"chain_id": decision.receipt.chain_id, "seq": decision.receipt.seq}
-    proof |= {"entry_hash": decision.receipt.entry_hash}
-    state = decision.state
-    state_no = connection.execute(
-        ACCOUNT_STATE.insert().returning(ACCOUNT_STATE.c.state_no),
-        common
-        | proof
-        | {"account": state.account, "env": decision.env.value, "as_of_ns": state.as_of_ns}
-        | {"state": _text(state.model_copy(update={"latches": ()})), "portfolio": _text(decision.portfolio)},
-    ).scalar_one()
-    key = {"state_no": state_no, "firm_id": decision.firm_id}
-    latches = [key | {"position": i} | latch.model_dump(mode="json") for i, latch in enumerate(state.latches)]
+def _insert(connection: Connection, decisions: Sequence[_Decision]) -> None:
+    """State, latches and orders of new decisions."""
+    if not decisions:
+        return
+    connection.execute(ACCOUNT_STATE.insert(), [_state_row(decision) for decision in decisions])
+    latched = [decision for decision in decisions if decision.made.state.latches]
+    numbers = {
+        key: row["state_no"] for key, row in _committed(connection, decisions[0].firm_id, latched).items()
+    }
+    latches = [
+        {"state_no": numbers[decision.key], "firm_id": decision.firm_id, "position": i}
+        | latch.model_dump(mode="json")
+        for decision in latched
+        for i, latch in enumerate(decision.made.state.latches)
+    ]
     orders = [
-        common
-        | proof
-        | {"account": state.account, "position": i, "client_order_id": order.client_order_id}
+        _common(decision)
+        | {"position": i, "client_order_id": order.client_order_id}
         | {"order_json": _text(order), "status": OrderStatus.NEW.value}
-        for i, order in enumerate(decision.orders)
+        for decision in decisions
+        for i, order in enumerate(decision.made.orders)
     ]
     for table, rows in ((LATCHES, latches), (OUTBOX, orders)):
         if rows:
             connection.execute(table.insert(), rows)
+
+
+def _common(decision: _Decision) -> dict[str, Any]:
+    made, receipt = decision.made, decision.receipt
+    return {
+        "firm_id": decision.firm_id,
+        "account": made.state.account,
+        "run_id": made.run_id,
+        "decision_id": made.decision_id,
+        "chain_id": receipt.chain_id,
+        "seq": receipt.seq,
+        "entry_hash": receipt.entry_hash,
+    }
+
+
+def _state_row(decision: _Decision) -> dict[str, Any]:
+    state = decision.made.state
+    bare = state.model_copy(update={"latches": ()}) if state.latches else state
+    return _common(decision) | {
+        "env": decision.env.value,
+        "as_of_ns": state.as_of_ns,
+        "state": bare.model_dump_json(),
+        "portfolio": decision.made.portfolio.model_dump_json(),
+    }
 
 
 def _state(connection: Connection, row: RowMapping) -> AccountState:

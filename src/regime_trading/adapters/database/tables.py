@@ -9,13 +9,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
+
+from regime_trading.adapters.database.bodies import Packed
 
 METADATA = MetaData(
     naming_convention={
@@ -40,11 +41,22 @@ WAL = Table(
     Column("firm_id", _ID, nullable=False),
     Column("event_type", String(40), nullable=False),
     Column("ts_event_ns", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Packed, nullable=False),
     Column("prev_hash", _HASH, nullable=False),
     Column("entry_hash", _HASH, nullable=False),
     CheckConstraint("seq >= 1", name="seq_from_one"),
     comment="Write-ahead audit rows; sealed into Parquet later.",
+)
+
+SEALED_HEADS = Table(
+    "sealed_heads",
+    METADATA,
+    Column("chain_id", _CHAIN, primary_key=True),
+    Column("firm_id", _ID, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("entry_hash", _HASH, nullable=False),
+    Column("dropped_seq", BigInteger, nullable=False),
+    comment="Last sealed entry of each chain, and the last one whose write-ahead row is gone.",
 )
 
 ACCOUNT_STATE = Table(

@@ -1,7 +1,7 @@
 """Where sealed files lie, and the manifest that makes them count.
 
 A part without a manifest entry is an orphan of a run that did not finish: readers of the manifest do not see
-it, and the next sealing of that run removes it.
+it, and the next sealing or compaction of that run removes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 from regime_trading.core.audit import Dataset, SealedPart, chain_id, require_account, require_ident
 from regime_trading.core.canonical import canonical_json
 from regime_trading.core.errors import BadInput, CheckFailed
-from regime_trading.core.ports import ArtifactStore
+from regime_trading.core.ports import SealedFiles
 
 SCHEMA = 1
 
@@ -50,6 +50,11 @@ class SealedRun:
         """Path of the manifest, relative to the artifacts folder."""
         return f"{self._root}/_manifest/{self._partition}/run={self.run_id}.json"
 
+    @property
+    def siblings(self) -> str:
+        """Folder of the manifests of all runs of the account."""
+        return self.manifest.rsplit("/", 1)[0]
+
     def chain(self, env: str) -> str:
         """Chain that the run's audit entries belong to."""
         return chain_id(env, self.run_id, self.firm_id, self.account_id)
@@ -72,7 +77,7 @@ class Manifest:
     parts: tuple[SealedPart, ...]
 
 
-def read_manifest(store: ArtifactStore, run: SealedRun) -> Manifest | None:
+def read_manifest(store: SealedFiles, run: SealedRun) -> Manifest | None:
     """The manifest of a run; None where nothing of it is sealed.
 
     Raises
@@ -94,7 +99,7 @@ def read_manifest(store: ArtifactStore, run: SealedRun) -> Manifest | None:
         raise CheckFailed(f"{run.manifest}: not the manifest of this run: {err}") from err
 
 
-def write_manifest(store: ArtifactStore, run: SealedRun, manifest: Manifest) -> None:
+def write_manifest(store: SealedFiles, run: SealedRun, manifest: Manifest) -> None:
     """Write the manifest; from here on its parts count."""
     parts = [asdict(part) for part in manifest.parts]
     store.write_bytes(run.manifest, canonical_json(_address(run) | {"env": manifest.env, "parts": parts}))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from regime_trading.adapters.journal import files
+from regime_trading.adapters.journal.compaction import closing_groups, growing_groups
 from regime_trading.adapters.journal.manifest import Manifest, SealedRun, read_manifest, write_manifest
 from regime_trading.core.audit import (
     ChainCheck,
@@ -20,7 +21,7 @@ from regime_trading.core.audit import (
 )
 from regime_trading.core.canonical import GENESIS, sha256_hex
 from regime_trading.core.errors import BadInput, CheckFailed, NotDurable, RegimeError
-from regime_trading.core.ports import ArtifactStore
+from regime_trading.core.ports import SealedFiles
 from regime_trading.core.schemas import AuditEvent, Mode, Receipt, RLBlock
 
 MAX_PART_BYTES = 128 * 2**20
@@ -31,13 +32,13 @@ class ParquetSealer:
 
     Parameters
     ----------
-    store : ArtifactStore
+    store : SealedFiles
         The artifacts folder; an object store serves as well, it only has to write whole files.
     max_part_bytes : int
         Upper bound of a part before compression.
     """
 
-    def __init__(self, store: ArtifactStore, *, max_part_bytes: int = MAX_PART_BYTES) -> None:
+    def __init__(self, store: SealedFiles, *, max_part_bytes: int = MAX_PART_BYTES) -> None:
         self._store, self._max_part_bytes = store, max_part_bytes
 
     def seal_audit(
@@ -118,13 +119,16 @@ class ParquetSealer:
         kept elsewhere, makes that visible too.
         """
         run = SealedRun(dataset, firm_id, account_id, run_id)
-        try:
-            manifest = read_manifest(self._store, run)
-        except RegimeError as err:
-            return ChainCheck(0, GENESIS, 1, str(err))
-        if manifest is None:
-            return ChainCheck(0, GENESIS, 1, f"{run.manifest}: missing")
-        check = self._check_audit(run, manifest) if dataset == "audit" else self._check_rl(manifest)
+        while True:
+            try:
+                manifest = read_manifest(self._store, run)
+            except RegimeError as err:
+                return ChainCheck(0, GENESIS, 1, str(err))
+            if manifest is None:
+                return ChainCheck(0, GENESIS, 1, f"{run.manifest}: missing")
+            check = self._check_audit(run, manifest) if dataset == "audit" else self._check_rl(manifest)
+            if check.ok or read_manifest(self._store, run) == manifest:
+                break  # else the parts were compacted under our hands
         last = (manifest.parts[-1].seq_to, check.head)
         if check.ok and head is not None and last != (head.seq, head.entry_hash):
             return replace(
@@ -132,10 +136,68 @@ class ParquetSealer:
             )
         return check
 
-    def entries(self, run_id: str, firm_id: str, account_id: str) -> Iterator[ChainEntry]:
-        """Sealed audit entries of a run, in order, as the files hold them (unchecked)."""
-        for part in self.sealed(run_id, firm_id, account_id) or ():
-            yield from files.entries_of(files.decode(self._store.read_bytes(part.path)))
+    def entries(self, run_id: str, firm_id: str, account_id: str, after_seq: int = 0) -> Iterator[ChainEntry]:
+        """Sealed audit entries of a run after ``after_seq``, in order, as the files hold them (unchecked).
+
+        Each is told once, also where parts are compacted meanwhile: the manifest is asked again for every part.
+        """
+        while True:
+            parts = self.sealed(run_id, firm_id, account_id) or ()
+            part = next((part for part in parts if part.seq_to > after_seq), None)
+            if part is None:
+                return
+            try:
+                data = self._store.read_bytes(part.path)
+            except BadInput:
+                if part in (self.sealed(run_id, firm_id, account_id) or ()):
+                    raise
+                continue
+            for entry in files.entries_of(files.decode(data)):
+                if entry.event.seq > after_seq:
+                    yield entry
+            after_seq = part.seq_to
+
+    def runs(self, firm_id: str, account_id: str, env: str) -> tuple[str, ...]:
+        """Runs of an account with sealed audit entries of an environment, in the order of their entries."""
+        folder = SealedRun("audit", firm_id, account_id, "any").siblings
+        found = []
+        for path in self._store.names(folder):
+            run_id = path.rsplit("/run=", 1)[1].removesuffix(".json")
+            manifest = read_manifest(self._store, SealedRun("audit", firm_id, account_id, run_id))
+            if manifest is not None and manifest.env == env:
+                found.append((manifest.parts[0].seq_from, run_id))
+        return tuple(run_id for _, run_id in sorted(found))
+
+    def compact(self, run_id: str, firm_id: str, account_id: str, *, closed: bool) -> tuple[SealedPart, ...]:
+        """Merge small audit parts of a run into larger ones, and remove what is left of an interrupted merge.
+
+        While a run grows, eight or more neighbours of about one size become one part; a run that is ``closed`` is left
+        with as few parts as their upper bound allows. The order of steps: the merged part is written and read back, the
+        manifest is replaced in one step, the old parts are removed. Through the manifest each entry is there once at
+        every instant. One glob over the folder counts the merged entries twice from the first step to the last, also
+        where it is interrupted in between, until the next call.
+
+        Raises
+        ------
+        CheckFailed
+            Parts that are no longer what was sealed: damage is never copied.
+        NotDurable
+            A store that cannot write; the old parts still count.
+        """
+        run = SealedRun("audit", firm_id, account_id, run_id)
+        manifest = read_manifest(self._store, run)
+        if manifest is None:
+            return ()
+        parts = manifest.parts
+        groups = closing_groups(self._sizes(parts), self._max_part_bytes) if closed else growing_groups(parts)
+        for start, stop in reversed(groups):
+            entries = self._checked(run, manifest, parts[start:stop])
+            merged = [self._write_audit(run, chunk) for chunk in self._chunks(entries)]
+            parts = (*parts[:start], *merged, *parts[stop:])
+        if groups:
+            write_manifest(self._store, run, Manifest(manifest.env, parts))
+        self._tidy(run, parts)
+        return parts
 
     def _sealed_in(self, run: SealedRun, env: str) -> tuple[SealedPart, ...]:
         """Parts of a run, all of whose rows must come from ``env``."""
@@ -147,7 +209,7 @@ class ParquetSealer:
     def _chunks(self, entries: list[ChainEntry]) -> Iterator[list[ChainEntry]]:
         start, size = 0, 0
         for i, entry in enumerate(entries):
-            row = len(entry.event.body) + files.AUDIT_ROW_OVERHEAD_BYTES
+            row = _row_bytes(entry)
             if i > start and size + row > self._max_part_bytes:
                 yield entries[start:i]
                 start, size = i, 0
@@ -181,12 +243,43 @@ class ParquetSealer:
 
     def _publish(self, run: SealedRun, env: str, parts: tuple[SealedPart, ...]) -> tuple[SealedPart, ...]:
         """Remove what an unfinished sealing left behind, then make ``parts`` count."""
+        self._tidy(run, parts)
+        write_manifest(self._store, run, Manifest(env, parts))
+        return parts
+
+    def _tidy(self, run: SealedRun, parts: Sequence[SealedPart]) -> None:
         kept = {part.path for part in parts}
         for path in self._store.names(run.folder):
             if path not in kept:
                 self._store.remove(path)
-        write_manifest(self._store, run, Manifest(env, parts))
-        return parts
+
+    def _sizes(self, parts: Sequence[SealedPart]) -> list[int]:
+        """Bytes of each part before compression; of one part nobody asks."""
+        if len(parts) < 2:
+            return [0] * len(parts)
+        return [sum(map(_row_bytes, self._table_entries(part))) for part in parts]
+
+    def _table_entries(self, part: SealedPart) -> list[ChainEntry]:
+        table, fault = self._read(part)
+        if table is None or fault or not table.schema.equals(files.AUDIT_SCHEMA):
+            raise CheckFailed(f"{part.path}: {fault or 'not an audit file'}")
+        return files.entries_of(table)
+
+    def _checked(self, run: SealedRun, manifest: Manifest, parts: Sequence[SealedPart]) -> list[ChainEntry]:
+        """Entries of consecutive parts, files and chain checked."""
+        whole: list[ChainEntry] = []
+        for part in parts:
+            entries = self._table_entries(part)
+            fault = _part_fault(run, part, entries)
+            if fault:
+                raise CheckFailed(f"{part.path}: {fault}")
+            whole += entries
+        check = verify_chain(
+            whole, chain=run.chain(manifest.env), first_seq=parts[0].seq_from, prev_hash=parts[0].prev_hash
+        )
+        if not check.ok:
+            raise CheckFailed(f"{run.folder}: entry {check.first_bad}: {check.reason}")
+        return whole
 
     def _require_intact(self, run: SealedRun) -> None:
         check = self.verify_sealed(run.run_id, run.firm_id, run.account_id, run.dataset)
@@ -243,6 +336,10 @@ class ParquetSealer:
                 return ChainCheck(rows, "", part.seq_from, f"{part.path}: {fault or 'parts out of order'}")
             rows, last = rows + part.rows, part.seq_to
         return ChainCheck(rows, "")
+
+
+def _row_bytes(entry: ChainEntry) -> int:
+    return len(entry.event.body) + files.AUDIT_ROW_OVERHEAD_BYTES
 
 
 def _run_of(chain_id: str, events: Sequence[AuditEvent]) -> tuple[SealedRun, str]:

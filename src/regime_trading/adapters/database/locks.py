@@ -1,0 +1,70 @@
+"""A right that one process has at a time, given back by whatever ends the process."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from regime_trading.adapters.database.engine import reading
+from regime_trading.core.errors import StoreDown
+
+
+@contextmanager
+def held(engine: Engine, name: str) -> Iterator[bool]:
+    """Hold ``name`` over the database of ``engine`` for the block; False where somebody else holds it.
+
+    On SQLite a locked file beside the database (all its users are on one machine), on PostgreSQL an advisory lock of a
+    session. Neither outlives its process.
+
+    Raises
+    ------
+    StoreDown
+        The lock cannot be asked for.
+    """
+    if engine.dialect.name == "postgresql":
+        with reading(engine) as connection:
+            key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+            mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one()
+            connection.commit()
+            try:
+                yield bool(mine)
+            finally:
+                if mine:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+        return
+    database = Path(str(engine.url.database).removeprefix("file:").split("?")[0])
+    path = database.with_name(f"{database.name}.{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock")
+    with file_lock(path, wait=False) as mine:
+        yield mine
+
+
+@contextmanager
+def file_lock(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a file for the block; without ``wait`` False where somebody else holds it.
+
+    Raises
+    ------
+    StoreDown
+        The file cannot be made or locked.
+    """
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as err:
+        raise StoreDown(f"{path}: {err.strerror}") from err
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            mine = True
+        except BlockingIOError:
+            mine = False
+        except OSError as err:
+            raise StoreDown(f"{path}: {err.strerror}") from err
+        yield mine
+    finally:
+        os.close(descriptor)

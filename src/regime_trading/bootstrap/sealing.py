@@ -1,0 +1,37 @@
+"""Sealing and compaction of an artifacts folder, wired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regime_trading.adapters.artifacts import LocalArtifacts
+from regime_trading.adapters.database import SqlAuditLog, firms_with_entries, open_database
+from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.bootstrap import DATABASE, artifacts_folder, database_url, has_database
+from regime_trading.core.errors import BadInput
+from regime_trading.services.sealing import OnSealed, Sealed, Sealing
+
+
+def seal_everything(artifacts: Path | None, on_sealed: OnSealed | None = None) -> tuple[Sealed, ...]:
+    """Seal and compact whatever waits, of every firm, once.
+
+    Raises
+    ------
+    BadInput
+        An artifacts folder without a store.
+    NotDurable, CheckFailed
+        What could not be sealed stays where it is.
+    """
+    folder = artifacts_folder(artifacts)
+    if not has_database(folder):
+        raise BadInput(expected=f"a folder with state/{DATABASE}", found="none", where=str(folder))
+    engine = open_database(database_url(folder))
+    try:
+        sealing = Sealing(
+            lambda firm: SqlAuditLog(engine, firm_id=firm),
+            ParquetSealer(LocalArtifacts(folder)),
+            on_sealed=on_sealed,
+        )
+        return sealing.seal_all(firms_with_entries(engine))
+    finally:
+        engine.dispose()

@@ -1,0 +1,34 @@
+"""``regime audit seal``: write-ahead entries into the sealed record."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from regime_trading.cli.common import Artifacts, Debug, Json, out, print_json, reporting
+
+
+def seal(artifacts: Artifacts = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Seal the entries of shadow, live and administration that wait, and merge small files."""
+    with reporting(as_json, debug):
+        from regime_trading.bootstrap.sealing import seal_everything
+
+        done = seal_everything(artifacts)
+        if as_json:
+            print_json(
+                {
+                    "entries": sum(one.entries for one in done),
+                    "chains": [
+                        {
+                            "chain_id": one.chain_id,
+                            "entries": one.entries,
+                            "parts": [part.path for part in one.parts],
+                        }
+                        for one in done
+                    ],
+                }
+            )
+            return
+        for one in done:
+            out.print(escape(f"{one.chain_id}: {one.entries} entries sealed"), soft_wrap=True)
+        if not done:
+            out.print("nothing waits")
