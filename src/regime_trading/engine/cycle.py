@@ -225,7 +225,7 @@ def what_happened(before: Positions, fills: Fills, new_day: B1) -> Happened:
 def mark(desk: Desk, states: States, positions: Positions, market: Market, spread_bps: F8) -> Marks:
     """Conservative and plain value of every book; a lost exchange rate counts as a lost price does."""
     move, bound = data_sanity.price_moves(market, desk.knobs["DS-03"])
-    rate, estimated = fx_marks(market, states.last_fx, positions.qty, desk.knobs["DS-09"])
+    rate, estimated = rates_of(desk, states, positions, market)
     marks = value_books(
         positions,
         market.price,
@@ -237,6 +237,11 @@ def mark(desk: Desk, states: States, positions: Positions, market: Market, sprea
         desk.costs,
     )
     return replace(marks, estimated=marks.estimated | np.logical_or.reduce(estimated, axis=1))
+
+
+def rates_of(desk: Desk, states: States, positions: Positions, market: Market) -> tuple[F8, B1]:
+    """Exchange rates the positions are marked at, and where they are an estimate; float64 and bool [A, N]."""
+    return fx_marks(market, states.last_fx, positions.qty, desk.knobs["DS-09"])
 
 
 def remember(states: States, marks: Marks, positions: Positions, market: Market, unit: F8) -> States:

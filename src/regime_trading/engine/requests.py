@@ -23,7 +23,7 @@ from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.core.trading_day import EPOCH
 from regime_trading.engine.answers import answered, measures
 from regime_trading.engine.carry import load_state, state_of
-from regime_trading.engine.cycle import Cycle, Desk, Released, firm_index, mark, release, remember
+from regime_trading.engine.cycle import Cycle, Desk, Released, firm_index, mark, rates_of, release, remember
 from regime_trading.engine.desk import fill_costs
 from regime_trading.engine.fills import Fills, Marks, Positions
 from regime_trading.engine.record import DecisionHashes, Identity, decision_hashes, market_hash
@@ -54,7 +54,6 @@ from regime_trading.engine.request_firm import (
 from regime_trading.engine.request_market import DAYS_A_YEAR, market_of, specs_of
 from regime_trading.guards import anchors
 from regime_trading.guards.chain import decide
-from regime_trading.guards.data_state import fx_marks
 from regime_trading.guards.memory import advance
 from regime_trading.guards.snapshot import (
     Books,
@@ -209,7 +208,7 @@ def _prepare(key: _Key, subjects: tuple[Subject, ...], settings: Settings) -> _P
         if subject.state is not None:
             load_state(states, row, subject.state, symbols)
     positions = positions_of(subjects, symbols)
-    rate, _ = fx_marks(market, states.last_fx, positions.qty, desk.knobs["DS-09"])
+    rate, _ = rates_of(desk, states, positions, market)
     unit = market.multiplier * rate
     positions = financed(positions, specs, unit)
 
