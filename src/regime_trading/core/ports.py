@@ -173,7 +173,7 @@ class RecordedDecisions(Protocol):
         ...
 
     def decisions(self, run: RecordedRun) -> Iterator[AuditEvent]:
-        """DECISION entries of a run, in chain order."""
+        """DECISION entries of a run, in the order of time."""
         ...
 
 

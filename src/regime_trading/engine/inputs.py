@@ -19,6 +19,7 @@ import numpy as np
 from regime_trading.core.decision_inputs import Column, InputBlock, Lists
 from regime_trading.core.errors import BadInput
 from regime_trading.core.rules import LATCHING_RULES, RECOVERING_RULES, TIMER_RULES
+from regime_trading.engine.cycle import firm_index
 from regime_trading.engine.record import DecisionHashes, Identity
 from regime_trading.guards.facts import (
     Brokerage,
@@ -98,6 +99,48 @@ def of_firm(cycle: CycleInputs, firm_id: str) -> CycleInputs:
         decision_ids=tuple(cycle.decision_ids[row] for row in at),
         config_hashes=tuple(cycle.config_hashes[row] for row in at),
     )
+
+
+def joined(cycles: Sequence[CycleInputs]) -> CycleInputs:
+    """Cycles of several firms at one instant of one market as one; the inverse of :func:`of_firm`.
+
+    They must agree in market, bars a year, binding and in what their brokers say (:func:`join_key`).
+    """
+    first, views = cycles[0], [cycle.view for cycle in cycles]
+    if len(cycles) == 1:
+        return first
+
+    def rows(parts: Sequence[Any]) -> dict[str, Any]:
+        found = {f.name: [getattr(part, f.name) for part in parts] for f in fields(parts[0])}
+        return {k: np.concatenate(v) for k, v in found.items() if isinstance(v[0], np.ndarray)}
+
+    books = [_with_imposed(view.books) for view in views]
+    accounts = tuple(name for view in views for name in view.books.accounts)
+    brokers = [one.broker for one in books]
+    own = rows(books) | {
+        "accounts": accounts,
+        "firm": firm_index(accounts)[1],
+        "broker": replace(brokers[0], **rows(brokers)),
+    }
+    return replace(
+        first,
+        view=View(views[0].market, Books(**own), States(**rows([view.states for view in views]))),
+        decision_ids=tuple(name for cycle in cycles for name in cycle.decision_ids),
+        config_hashes=tuple(name for cycle in cycles for name in cycle.config_hashes),
+    )
+
+
+def join_key(cycle: CycleInputs) -> tuple[Any, ...]:
+    """What cycles have in common that may be decided in one call."""
+    view = cycle.view
+    return view.market.ts_ns, cycle.market, cycle.annual, cycle.firm_bound, view.books.broker.provided
+
+
+def _with_imposed(books: Books) -> Books:
+    """That nothing is imposed on an account is its least state, ``NORMAL``."""
+    if books.imposed_state is not None:
+        return books
+    return replace(books, imposed_state=np.zeros(len(books.accounts), dtype=np.int8))
 
 
 class InputBuffer:

@@ -9,7 +9,7 @@ from typing import Any
 from regime_trading.core.audit import EventHeader, event_body
 from regime_trading.core.schemas import ActorType, EventType
 from regime_trading.engine.inputs import CycleInputs
-from regime_trading.engine.record import Identity, decision_hashes, decision_payload, market_hash
+from regime_trading.engine.record import Identity, decision_hashes, decision_payload
 from regime_trading.engine.request_firm import firm_digests, with_firm
 from regime_trading.guards.chain import Knobs, decide
 
@@ -46,6 +46,7 @@ def decide_again(
     Parameters
     ----------
     cycle : CycleInputs
+        Its ``market`` is the digest of the market in its view, not what was stored of it.
     knobs : mapping
         ``stack_params`` of the configurations of all accounts in the cycle.
     recorded : mapping
@@ -59,7 +60,7 @@ def decide_again(
         _NOBODY if entry is None else _identity(entry, config_hash)
         for entry, config_hash in zip(entries, cycle.config_hashes, strict=True)
     ]
-    hashes = decision_hashes(view, market_hash(view.market), who)
+    hashes = decision_hashes(view, cycle.market, who)
     if cycle.firm_bound:
         hashes = [with_firm(own, firm) for own, firm in zip(hashes, firm_digests(view), strict=True)]
     made = {}

@@ -8,9 +8,10 @@ long as it means the same; what it means differently is told, and fails.
 from __future__ import annotations
 
 import datetime as dt
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -20,12 +21,13 @@ import orjson
 from regime_trading.core.audit import chain_of, event_of
 from regime_trading.core.decision_inputs import RecordedRun
 from regime_trading.core.errors import BadInput, CheckFailed
-from regime_trading.core.instants import instant_text
+from regime_trading.core.instants import LATEST_NS, instant_text
 from regime_trading.core.ports import InputStore, RecordedDecisions
 from regime_trading.core.rules import RuleParams
 from regime_trading.core.schemas import AuditEvent
 from regime_trading.core.trader_profile import recorded_rules
-from regime_trading.engine.inputs import CycleInputs, cycles_of
+from regime_trading.engine.inputs import CycleInputs, cycles_of, join_key, joined
+from regime_trading.engine.record import market_hash
 from regime_trading.engine.replay import Difference, changed_keys, decide_again, differences
 from regime_trading.guards.chain import Knobs
 from regime_trading.guards.snapshot import stack_params
@@ -155,14 +157,12 @@ def replay(request: ReplayRequest, deps: ReplayDeps, progress: Progress | None =
     """
     known = sorted({run for source in deps.recorded for run in source.runs()})
     chosen = [run for run in known if request.wants(run)]
+    run_ids = sorted({run.run_id for run in chosen})
     told = Replayed()
-    together = groupby(
-        sorted(chosen, key=lambda r: (r.firm_id, r.run_id)), key=lambda r: (r.firm_id, r.run_id)
-    )
-    for n, ((firm_id, run_id), runs) in enumerate(together):
-        _replay_run(firm_id, run_id, tuple(runs), request, deps, told)
+    for n, run_id in enumerate(run_ids):
+        _replay_run(run_id, [run for run in chosen if run.run_id == run_id], request, deps, told)
         if progress is not None:
-            progress("replay", n + 1, len({(run.firm_id, run.run_id) for run in chosen}))
+            progress("replay", n + 1, len(run_ids))
     if not told.decisions and not told.held:
         found = ", ".join(sorted({run.run_id for run in known})[:10]) or "no decisions"
         raise BadInput(
@@ -172,78 +172,123 @@ def replay(request: ReplayRequest, deps: ReplayDeps, progress: Progress | None =
 
 
 def _replay_run(
-    firm_id: str,
-    run_id: str,
-    runs: Sequence[RecordedRun],
-    request: ReplayRequest,
-    deps: ReplayDeps,
-    told: Replayed,
+    run_id: str, runs: Sequence[RecordedRun], request: ReplayRequest, deps: ReplayDeps, told: Replayed
 ) -> None:
-    """Replay one run of one firm."""
-    waiting = _recorded(runs, request, deps, told)
-    knobs = _Knobs(firm_id, deps.inputs)
-    corrupt = list[str]()
-    for cycle in _cycles(firm_id, run_id, deps.inputs, corrupt):
-        mine = {name: waiting[name] for name in cycle.decision_ids if name in waiting}
-        if mine:
-            _replay_cycle(cycle, mine, knobs, deps.code_version, told)
-            for name in mine:
-                del waiting[name]
-    for event in sorted((e for events in waiting.values() for e in events), key=lambda e: e.ts_event_ns):
-        kind, detail = "inputs_missing", f"no stored inputs in run {run_id} of {firm_id}"
-        if corrupt:
-            kind, detail = "inputs_corrupt", "; ".join(corrupt)
-        told.miss(event, kind, detail=detail)
+    """Replay one run: its decisions as their time comes, so that only those without inputs pile up.
+
+    A second pass looks for the inputs of decisions that were not where time has them.
+    """
+    firms = sorted({run.firm_id for run in runs})
+    feed, waiting = _Feed(runs, request, deps, told), dict[str, list[AuditEvent]]()
+    knobs, corrupt = _Knobs(deps.inputs), dict[str, str]()
+    for _ in range(2):
+        for cycle in _cycles(firms, run_id, deps.inputs, corrupt):
+            feed.until(cycle.view.market.ts_ns, waiting)
+            mine = {name: waiting.pop(name) for name in cycle.decision_ids if name in waiting}
+            if mine:
+                _replay_cycle(cycle, mine, knobs, deps.code_version, told)
+        feed.until(LATEST_NS, waiting)
+        if not waiting:
+            return
+    for event in (event for events in waiting.values() for event in events):
+        if event.firm_id in corrupt:
+            told.miss(event, "inputs_corrupt", detail=corrupt[event.firm_id])
+        else:
+            told.miss(event, "inputs_missing", detail=f"no stored inputs in run {run_id} of {event.firm_id}")
 
 
-def _recorded(
-    runs: Sequence[RecordedRun], request: ReplayRequest, deps: ReplayDeps, told: Replayed
-) -> dict[str, list[AuditEvent]]:
-    """Decisions that are asked for, by their ids; the same entry in two places counts once."""
-    found: dict[str, list[AuditEvent]] = {}
-    for event in dict.fromkeys(e for run in runs for source in deps.recorded for e in source.decisions(run)):
-        if not request.wants_at(event.ts_event_ns):
-            continue
+class _Feed:
+    """Recorded decisions of one run in the order of time; an entry that two places hold comes once."""
+
+    def __init__(
+        self, runs: Sequence[RecordedRun], request: ReplayRequest, deps: ReplayDeps, told: Replayed
+    ) -> None:
+        self._request, self._told = request, told
+        streams = (source.decisions(run) for run in runs for source in deps.recorded)
+        self._events = heapq.merge(*streams, key=_place)
+        self._next: AuditEvent | None = None
+        self._step()
+
+    def until(self, ts_ns: int, waiting: dict[str, list[AuditEvent]]) -> None:
+        """Put everything up to ``ts_ns`` where it waits for its inputs, by decision id."""
+        while self._next is not None and self._next.ts_event_ns <= ts_ns:
+            event = self._next
+            self._step()
+            if self._request.wants_at(event.ts_event_ns):
+                self._put(event, waiting)
+
+    def _step(self) -> None:
+        before = self._next
+        self._next = next((event for event in self._events if event != before), None)
+
+    def _put(self, event: AuditEvent, waiting: dict[str, list[AuditEvent]]) -> None:
         try:
             event_of(event.body)
         except BadInput as err:
-            told.decisions += 1
-            told.miss(event, "not_readable", detail=str(err))
-            continue
+            self._told.decisions += 1
+            self._told.miss(event, "not_readable", detail=str(err))
+            return
         entry = orjson.loads(event.body)
         if entry.get("outcome") == "hold":
-            told.held += 1
-            continue
-        told.decisions += 1
-        told.versions[entry["code_version"]] += 1
-        found.setdefault(str(entry.get("decision_id")), []).append(event)
-    return found
+            self._told.held += 1
+            return
+        self._told.decisions += 1
+        self._told.versions[entry["code_version"]] += 1
+        waiting.setdefault(str(entry.get("decision_id")), []).append(event)
 
 
-def _cycles(firm_id: str, run_id: str, inputs: InputStore, corrupt: list[str]) -> Iterator[CycleInputs]:
-    """Stored cycles of a run; what cannot be read is named in ``corrupt``."""
+def _place(event: AuditEvent) -> tuple[int, str, str, str, int]:
+    return event.ts_event_ns, event.env, event.firm_id, event.account_id, event.seq
+
+
+def _cycles(
+    firms: Sequence[str], run_id: str, inputs: InputStore, corrupt: dict[str, str]
+) -> Iterator[CycleInputs]:
+    """Stored cycles of a run in the order of time, those of several firms at one instant in one."""
+    streams = [_firm_cycles(firm, run_id, inputs, corrupt) for firm in firms]
+    merged = heapq.merge(*streams, key=lambda cycle: cycle.view.market.ts_ns)
+    for _, together in groupby(merged, key=join_key):
+        group: dict[str, CycleInputs] = {}
+        for cycle in together:
+            firm = cycle.view.books.accounts[0].partition("/")[0]
+            if firm in group:  # two cycles of one firm must not see each other
+                yield joined(list(group.values()))
+                group = {}
+            group[firm] = cycle
+        yield joined(list(group.values()))
+
+
+def _firm_cycles(
+    firm_id: str, run_id: str, inputs: InputStore, corrupt: dict[str, str]
+) -> Iterator[CycleInputs]:
+    """Stored cycles of one firm, each with the digest of the market that was read back; what cannot be read is named
+    in ``corrupt``."""
     for part in inputs.parts(firm_id, run_id):
         try:
-            yield from cycles_of(inputs.read(part))
+            for cycle in cycles_of(inputs.read(part)):
+                yield replace(cycle, market=market_hash(cycle.view.market))
         except (BadInput, CheckFailed) as err:
-            corrupt.append(str(err))
+            corrupt[firm_id] = str(err)
 
 
 class _Knobs:
-    """Parameters of the accounts of a firm as arrays, from the stored configurations."""
+    """Parameters of accounts as arrays, from the stored configurations of their firms."""
 
-    def __init__(self, firm_id: str, inputs: InputStore) -> None:
-        self._firm_id, self._inputs = firm_id, inputs
-        self._rules: dict[str, Mapping[str, RuleParams]] = {}
-        self.stacked = lru_cache(maxsize=64)(self._stacked)
+    def __init__(self, inputs: InputStore) -> None:
+        self._inputs = inputs
+        self._rules = lru_cache(maxsize=1024)(self._read)
+        self._stacked = lru_cache(maxsize=64)(self._stack)
 
-    def _stacked(self, hashes: tuple[str, ...], symbols: tuple[str, ...]) -> Knobs:
-        return stack_params([self._of(name) for name in hashes], symbols)
+    def of(self, cycle: CycleInputs) -> Knobs:
+        """``stack_params`` of all accounts of a cycle."""
+        firms = tuple(name.partition("/")[0] for name in cycle.view.books.accounts)
+        return self._stacked(firms, cycle.config_hashes, cycle.view.market.symbols)
 
-    def _of(self, name: str) -> Mapping[str, RuleParams]:
-        if name not in self._rules:
-            self._rules[name] = recorded_rules(self._inputs.config(self._firm_id, name))
-        return self._rules[name]
+    def _stack(self, firms: tuple[str, ...], hashes: tuple[str, ...], symbols: tuple[str, ...]) -> Knobs:
+        return stack_params([self._rules(*one) for one in zip(firms, hashes, strict=True)], symbols)
+
+    def _read(self, firm_id: str, config_hash: str) -> Mapping[str, RuleParams]:
+        return recorded_rules(self._inputs.config(firm_id, config_hash))
 
 
 def _replay_cycle(
@@ -254,7 +299,7 @@ def _replay_cycle(
     told: Replayed,
 ) -> None:
     try:
-        known = knobs.stacked(cycle.config_hashes, cycle.view.market.symbols)
+        known = knobs.of(cycle)
     except (BadInput, CheckFailed) as err:
         kind = "inputs_corrupt" if isinstance(err, CheckFailed) else "inputs_missing"
         for event in (e for events in recorded.values() for e in events):

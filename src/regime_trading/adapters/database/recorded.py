@@ -39,7 +39,7 @@ class WalDecisions:
         return tuple(sorted({RecordedRun(e.firm_id, e.account_id, e.run_id) for e in self._events()}))
 
     def decisions(self, run: RecordedRun) -> Iterator[AuditEvent]:
-        """DECISION entries of a run, in the order of their chains.
+        """DECISION entries of a run, in the order of time.
 
         Raises
         ------
@@ -52,7 +52,7 @@ class WalDecisions:
                 yield event
 
     def _events(self, chains: list[str] | None = None) -> Iterator[AuditEvent]:
-        query = select(WAL.c.body).where(_DECISION).order_by(WAL.c.chain_id, WAL.c.seq)
+        query = select(WAL.c.body).where(_DECISION).order_by(WAL.c.ts_event_ns, WAL.c.chain_id, WAL.c.seq)
         if chains is not None:
             query = query.where(WAL.c.chain_id.in_(chains))
         with reading(self._engine) as connection:
