@@ -78,6 +78,7 @@ def _own_standings(configuration: Configuration) -> dict[str, Standing]:
 
 
 def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str], LastGoodConfigs]]:
+    from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.database import (
         SqlAuditLog,
         SqlLastGood,
@@ -86,6 +87,7 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         open_database,
         sqlite_url,
     )
+    from regime_trading.adapters.journal import ParquetInputs
 
     engine = open_database(sqlite_url(state_file(artifacts, DATABASE)))
     stack.callback(engine.dispose)
@@ -98,5 +100,6 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         stored = SqlOverrides(engine, firm_id=profile.firm_id).of(profile.account)
         return with_overrides(profile, stored, as_of_ns) if stored else profile
 
-    store = GateStore(ledger, lambda firm: SqlAuditLog(engine, firm_id=firm), in_force)
+    inputs = ParquetInputs(LocalArtifacts(artifacts))
+    store = GateStore(ledger, lambda firm: SqlAuditLog(engine, firm_id=firm), inputs, in_force)
     return store, lambda firm: SqlLastGood(engine, firm_id=firm)

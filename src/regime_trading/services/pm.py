@@ -11,7 +11,7 @@ import orjson
 from regime_trading.core.audit import chain_id
 from regime_trading.core.config_status import Standing
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS, instant_text
-from regime_trading.core.ports import AuditLog, Ledger
+from regime_trading.core.ports import AuditLog, InputStore, Ledger
 from regime_trading.core.request_reading import InvalidRequest, Problem
 from regime_trading.core.requests import PMRequest
 from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Guard
@@ -21,7 +21,7 @@ from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.engine.record import Chain, write_cycle
 from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_firm import Sibling
-from regime_trading.engine.requests import Answer, decide_requests
+from regime_trading.engine.requests import Answer, decide_requests, inputs_of
 
 _TAIL = 200  #: entries in which the last decision of a chain is found; one decision writes fewer
 
@@ -45,12 +45,15 @@ class GateStore:
         Store of one firm's accounts in one environment.
     audit : callable
         Write-ahead record of one firm.
+    inputs : InputStore
+        What decisions were made of.
     in_force : callable
         A configuration with the session overrides that tighten it at an instant.
     """
 
     ledger: Callable[[str, Mode], Ledger]
     audit: Callable[[str], AuditLog]
+    inputs: InputStore
     in_force: Callable[[TraderProfile, int], TraderProfile]
 
 
@@ -88,6 +91,8 @@ def decide(
         open_ends = [(s, a) for s, a in zip(subjects, answers, strict=True) if not s.hermetic]
         fresh = [pair for pair in open_ends if not _is_replay(pair, store)]
         _require_newest(fresh, requests, store)
+        for block in inputs_of([answer for _, answer in fresh]):
+            store.inputs.put(block)
         for subject, answer in fresh:
             _commit(subject, answer, store)
     return [answer.decision for answer in answers]
