@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from regime_trading.core.audit import EventHeader, event_body
+from regime_trading.core.errors import BadInput
 from regime_trading.core.schemas import ActorType, EventType
-from regime_trading.engine.inputs import CycleInputs
+from regime_trading.engine.cycle_inputs import CycleInputs
 from regime_trading.engine.record import Identity, decision_hashes, decision_payload
 from regime_trading.engine.request_firm import firm_digests, with_firm
 from regime_trading.guards.chain import Knobs, decide
+from regime_trading.guards.snapshot import View
 
 _NOBODY = Identity("", "", "", "", "", "")
 _WEIGHT = 1e9
@@ -52,8 +56,14 @@ def decide_again(
     recorded : mapping
         By decision id the entries as they were recorded. From them comes what no decision can know: sequence number,
         time of recording, and which code and feature version wrote them. The configuration is that of the inputs.
+
+    Raises
+    ------
+    BadInput
+        Present weights that no book has.
     """
     view = cycle.view
+    _require_weights(view)
     decisions, _ = decide(view, knobs, annual=cycle.annual)
     entries = [recorded.get(name) for name in cycle.decision_ids]
     who = [
@@ -70,6 +80,21 @@ def decide_again(
             header = _header(entry, who[row], view.market.ts_ns, words)
             made[cycle.decision_ids[row]] = event_body(header, payload, trusted=True)
     return made
+
+
+def _require_weights(view: View) -> None:
+    """Present weights are in no hash, but the entry shows them; where it does not, they are 0."""
+    books = view.books
+    with np.errstate(invalid="ignore"):
+        odd = np.isfinite(books.current) & (books.current != np.rint(books.current))
+    odd |= (books.qty == 0) & (books.current != 0)
+    if odd.any():
+        row, column = np.argwhere(odd)[0]
+        raise BadInput(
+            expected="a whole nanoweight, 0 where flat",
+            found=repr(float(books.current[row, column])),
+            where=f"stored weight of {view.market.symbols[column]} in {books.accounts[row]}",
+        )
 
 
 def _identity(entry: Mapping[str, Any], config_hash: str) -> Identity:

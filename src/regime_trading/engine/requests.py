@@ -25,9 +25,10 @@ from regime_trading.core.trading_day import EPOCH
 from regime_trading.engine.answers import answered, measures
 from regime_trading.engine.carry import load_state, state_of
 from regime_trading.engine.cycle import Cycle, Desk, Released, firm_index, mark, release, remember
+from regime_trading.engine.cycle_inputs import CycleInputs, of_firm
 from regime_trading.engine.desk import fill_costs
 from regime_trading.engine.fills import Fills, Marks, Positions
-from regime_trading.engine.inputs import CycleInputs, input_block, of_firm
+from regime_trading.engine.inputs import input_block
 from regime_trading.engine.record import DecisionHashes, Identity, decision_hashes, market_hash
 from regime_trading.engine.request_books import (
     Subject,

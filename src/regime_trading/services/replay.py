@@ -26,13 +26,15 @@ from regime_trading.core.ports import InputStore, RecordedDecisions
 from regime_trading.core.rules import RuleParams
 from regime_trading.core.schemas import AuditEvent
 from regime_trading.core.trader_profile import recorded_rules
-from regime_trading.engine.inputs import CycleInputs, cycles_of, join_key, joined
+from regime_trading.engine.cycle_inputs import CycleInputs, join_key, joined
+from regime_trading.engine.inputs import cycles_of
 from regime_trading.engine.record import market_hash
 from regime_trading.engine.replay import Difference, changed_keys, decide_again, differences
 from regime_trading.guards.chain import Knobs
 from regime_trading.guards.snapshot import stack_params
 
 LISTED = 100  #: mismatches that are listed; all are counted
+RUN_HELD = "RUN_HELD"
 SHOWN = 10  #: differences that are listed of each kind
 
 Progress = Callable[[str, int, int], None]
@@ -229,12 +231,17 @@ class _Feed:
             self._told.miss(event, "not_readable", detail=str(err))
             return
         entry = orjson.loads(event.body)
-        if entry.get("outcome") == "hold":
+        if _is_held(entry):
             self._told.held += 1
             return
         self._told.decisions += 1
         self._told.versions[entry["code_version"]] += 1
         waiting.setdefault(str(entry.get("decision_id")), []).append(event)
+
+
+def _is_held(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry says that a run was held back by its judge: nothing was decided."""
+    return "findings" in entry and "snapshot_hash" not in entry and entry["reason_codes"] == [RUN_HELD]
 
 
 def _place(event: AuditEvent) -> tuple[int, str, str, str, int]:

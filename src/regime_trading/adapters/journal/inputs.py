@@ -122,6 +122,7 @@ def encode(block: InputBlock) -> bytes:
         row_group_size=max(block.rows, 1),
         use_dictionary=[_leaf(table.schema.field(name)) for name in text],
         write_statistics=["ts_event", "run_id", "firm_id"],
+        store_schema=False,
         version="2.6",
     )
     return bytes(sink.getvalue())

@@ -67,10 +67,10 @@ def _show(found: Replayed, code_version: str) -> None:
     out.print(f"{found.decisions:,} decisions made again: {found.equal:,} equal to the byte.")
     if found.held:
         out.print(f"{found.held:,} entries say that a run was held back: nothing was decided.")
-    others = sum(n for version, n in found.versions.items() if version != code_version)
+    others = {version: n for version, n in sorted(found.versions.items()) if version != code_version}
     if others:
         out.print(
-            f"{others:,} were recorded by other code ({', '.join(sorted(found.versions))}; this is {code_version}): "
+            f"{sum(others.values()):,} were recorded by other code ({', '.join(others)}; this is {code_version}): "
             f"{found.same_meaning:,} of them are written differently and mean the same, {found.differing:,} mean "
             "something else.",
             soft_wrap=True,
