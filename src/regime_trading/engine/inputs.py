@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -216,109 +216,120 @@ def cycles_of(block: InputBlock) -> Iterator[CycleInputs]:
     BadInput
         Columns that do not make up a cycle.
     """
-    reader = _Reader(block.columns)
-    for row in range(block.rows):
-        try:
+    row, reader = 0, None
+    try:
+        for row in range(block.rows):
+            reader = reader or _Reader(block.columns)
             yield reader.cycle(row)
-        except (KeyError, IndexError, ValueError, TypeError) as err:
-            raise BadInput(
-                expected="stored inputs of a cycle",
-                found=f"{type(err).__name__}: {err}",
-                where=f"inputs of {block.firm_id}, run {block.run_id}, row {row}",
-            ) from err
+    except (KeyError, IndexError, ValueError, TypeError) as err:
+        raise BadInput(
+            expected="stored inputs of a cycle",
+            found=f"{type(err).__name__}: {err}",
+            where=f"inputs of {block.firm_id}, run {block.run_id}, row {row}",
+        ) from err
+
+
+_Sizes = tuple[int, int]  # accounts, assets
+_Cell = Callable[[int, _Sizes], Any]
 
 
 class _Reader:
-    """Random access to the rows of a block."""
+    """Random access to the rows of a block: how each field is read is settled once."""
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self._columns = columns
-        self._starts = {name: c.starts.tolist() for name, c in columns.items() if isinstance(c, Lists)}
-        self._axes_known = all(self._axis(name, 0) == axis for name, axis in _AXES.items())
+        self._known_axes = all(tuple(self._list(f"axes_{name}")(0)) == axis for name, axis in _AXES.items())
+        self._market = self._part(Market, "market_")
+        self._books = self._part(Books, "books_")
+        self._states = self._part(States, "states_")
+        self._symbols, self._accounts = self._list("market_symbols"), self._list("accounts")
+        self._ids, self._configs = self._list("decision_ids"), self._list("config_hashes")
 
     def cycle(self, row: int) -> CycleInputs:
-        symbols = tuple(self._list("market_symbols", row))
-        accounts = tuple(self._list("accounts", row))
-        sizes = (len(accounts), len(symbols))
-        market = self._part(Market, "market_", row, sizes)
-        view = View(
-            market, self._part(Books, "books_", row, sizes), self._part(States, "states_", row, sizes)
-        )
+        sizes = (len(self._accounts(row)), len(self._symbols(row)))
+        parts = (read(row, sizes) for read in (self._market, self._books, self._states))
+        one: Any = self._columns
         return CycleInputs(
-            view=view,
-            annual=float(self._one("annual", row)),
-            firm_bound=bool(self._one("firm_bound", row)),
-            decision_ids=tuple(self._list("decision_ids", row)),
-            config_hashes=tuple(self._list("config_hashes", row)),
-            market=self._one("market_hash", row),
+            view=View(*parts),
+            annual=float(one["annual"][row]),
+            firm_bound=bool(one["firm_bound"][row]),
+            decision_ids=tuple(self._ids(row)),
+            config_hashes=tuple(self._configs(row)),
+            market=one["market_hash"][row],
         )
 
-    def _one(self, name: str, row: int) -> Any:
-        column: Any = self._columns[name]
-        return column[row]
-
-    def _list(self, name: str, row: int) -> Any:
-        column, starts = self._columns[name], self._starts[name]
+    def _list(self, name: str) -> Callable[[int], Any]:
+        column = self._columns[name]
         assert isinstance(column, Lists)
-        return column.values[starts[row] : starts[row + 1]]
+        values, starts = column.values, column.starts.tolist()
+        return lambda row: values[starts[row] : starts[row + 1]]
 
-    def _axis(self, name: str, row: int) -> tuple[str, ...]:
-        return tuple(self._list(f"axes_{name}", row))
+    def _part(self, kind: Any, prefix: str) -> _Cell:
+        cells = [(f.name, self._cell(kind, prefix, f)) for f in fields(kind) if f.init]
+        return lambda row, sizes: kind(**{name: read(row, sizes) for name, read in cells})
 
-    def _part(self, kind: Any, prefix: str, row: int, sizes: tuple[int, int]) -> Any:
-        plain = _plain(kind, sizes)
-        made: dict[str, Any] = {}
-        for f in fields(kind):
-            name = prefix + f.name
-            stored = _NAMED.get(name, name)
-            if not f.init:
-                continue
-            if str(f.type) in _PARTS:
-                made[f.name] = self._part(_PARTS[str(f.type)], f"{name}_", row, sizes)
-            elif name in _DERIVED:
-                made[f.name] = np.zeros(sizes[0], dtype=np.int64)
-            elif stored in self._columns or plain is None:
-                shape = (sizes[1],) if plain is None else np.shape(getattr(plain, f.name))
-                made[f.name] = self._value(stored, str(f.type), row, shape, f.name, plain)
-            else:
-                made[f.name] = getattr(plain, f.name)
-        return kind(**made)
-
-    def _value(self, name: str, kind: str, row: int, shape: tuple[int, ...], field: str, plain: Any) -> Any:
-        match kind:
-            case "int":
-                return int(self._one(name, row))
-            case "float":
-                return float(self._one(name, row))
-            case "dt.date":
-                return dt.date.fromisoformat(self._one(name, row))
-            case "tuple[str, ...]":
-                return tuple(self._list(name, row))
-            case "frozenset[str]":
-                return frozenset(self._list(name, row))
+    def _cell(self, kind: Any, prefix: str, f: Field[Any]) -> _Cell:
+        """How one field of a part is read."""
+        name, said = prefix + f.name, str(f.type)
+        stored = _NAMED.get(name, name)
+        if said in _PARTS:
+            return self._part(_PARTS[said], f"{name}_")
+        if name in _DERIVED:
+            return lambda _, sizes: np.zeros(sizes[0], dtype=np.int64)
         if name in _ROLLING:
-            return self._matrix(name, row, shape[-1])
-        values = self._list(name, row)
-        if kind == "I1 | None" and not len(values):
-            return None
-        if not self._axes_known and field in _AXIS_OF:
-            return self._realigned(values, _AXIS_OF[field], row, getattr(plain, field))
-        return values.reshape(shape)
+            return self._matrix(name)
+        if stored not in self._columns and kind is not Market:
+            return lambda _, sizes: getattr(_plain(kind, sizes), f.name)
+        if said in _PLAIN:
+            column, made = self._columns[stored], _PLAIN[said]
+            return lambda row, _: made(column[row])  # type: ignore[index]
+        read = self._list(stored)
+        if said in _SETS:
+            collect = _SETS[said]
+            return lambda row, _: collect(read(row))
+        if kind in (Market, InstrumentFacts, Signals):
+            return lambda row, _: read(row)
+        if f.name in _AXIS_OF and not self._known_axes:
+            return self._realigned(read, _AXIS_OF[f.name], f.name)
+        return self._shaped(read, kind, f.name, optional=said.endswith("None"))
 
-    def _matrix(self, name: str, row: int, width: int) -> np.ndarray:
-        column: Any = self._columns[name]
-        start, rows = int(self._one(f"{name}_start", row)), int(self._one(f"{name}_rows", row))
-        found: np.ndarray = column.values[start : start + rows * width].reshape(rows, width)
-        return found
+    def _matrix(self, name: str) -> _Cell:
+        log: Any = self._columns[name]
+        first: Any = self._columns[f"{name}_start"]
+        rows: Any = self._columns[f"{name}_rows"]
 
-    def _realigned(self, values: np.ndarray, axis: str, row: int, plain: np.ndarray) -> np.ndarray:
+        def read(row: int, sizes: _Sizes) -> Any:
+            start, length, width = int(first[row]), int(rows[row]), sizes[1]
+            return log.values[start : start + length * width].reshape(length, width)
+
+        return read
+
+    def _shaped(self, read: Callable[[int], Any], kind: Any, name: str, *, optional: bool) -> _Cell:
+        shape = lru_cache(maxsize=8)(lambda sizes: np.shape(getattr(_plain(kind, sizes), name)))
+
+        def shaped(row: int, sizes: _Sizes) -> Any:
+            values = read(row)
+            return None if optional and not len(values) else values.reshape(shape(sizes))
+
+        return shaped
+
+    def _realigned(self, read: Callable[[int], Any], axis: str, name: str) -> _Cell:
         """Rows by the names of their rules, where the version that stored them had others."""
-        stored, made = self._axis(axis, row), plain.copy()
-        found = values.reshape(plain.shape[0], len(stored), *plain.shape[2:])
-        for place, rule_id in enumerate(_AXES[axis]):
-            if rule_id in stored:
-                made[:, place] = found[:, stored.index(rule_id)]
-        return made
+        names = self._list(f"axes_{axis}")
+
+        def read_aligned(row: int, sizes: _Sizes) -> Any:
+            stored, made = tuple(names(row)), getattr(_plain(States, sizes), name).copy()
+            found = read(row).reshape(made.shape[0], len(stored), *made.shape[2:])
+            for place, rule_id in enumerate(_AXES[axis]):
+                if rule_id in stored:
+                    made[:, place] = found[:, stored.index(rule_id)]
+            return made
+
+        return read_aligned
+
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "dt.date": dt.date.fromisoformat}
+_SETS: dict[str, Callable[[Any], Any]] = {"tuple[str, ...]": tuple, "frozenset[str]": frozenset}
 
 
 @lru_cache(maxsize=64)

@@ -55,7 +55,8 @@ def decide_again(
         ``stack_params`` of the configurations of all accounts in the cycle.
     recorded : mapping
         By decision id the entries as they were recorded. From them comes what no decision can know: sequence number,
-        time of recording, and which code and feature version wrote them. The configuration is that of the inputs.
+        time of recording, in which run, and which code and feature version wrote them. Account and configuration are
+        those of the inputs.
 
     Raises
     ------
@@ -67,8 +68,8 @@ def decide_again(
     decisions, _ = decide(view, knobs, annual=cycle.annual)
     entries = [recorded.get(name) for name in cycle.decision_ids]
     who = [
-        _NOBODY if entry is None else _identity(entry, config_hash)
-        for entry, config_hash in zip(entries, cycle.config_hashes, strict=True)
+        _NOBODY if entry is None else _identity(account, config_hash, entry)
+        for account, config_hash, entry in zip(view.books.accounts, cycle.config_hashes, entries, strict=True)
     ]
     hashes = decision_hashes(view, cycle.market, who)
     if cycle.firm_bound:
@@ -97,15 +98,9 @@ def _require_weights(view: View) -> None:
         )
 
 
-def _identity(entry: Mapping[str, Any], config_hash: str) -> Identity:
-    return Identity(
-        firm_id=entry["firm_id"],
-        account_id=entry["account_id"],
-        run_id=entry["run_id"],
-        env=entry["env"],
-        config_hash=config_hash,
-        code_version=entry["code_version"],
-    )
+def _identity(account: str, config_hash: str, entry: Mapping[str, Any]) -> Identity:
+    firm_id, _, account_id = account.partition("/")
+    return Identity(firm_id, account_id, entry["run_id"], entry["env"], config_hash, entry["code_version"])
 
 
 def _header(entry: Mapping[str, Any], who: Identity, ts_ns: int, words: Mapping[str, Any]) -> EventHeader:
