@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,7 @@ class Place:
     def __init__(self, folder: Path, config: GateConfig, stack: ExitStack) -> None:
         self.folder, self.config = folder, config
         store, _ = _store(folder, stack)
-        self.store: GateStore = GateStore(
-            store.ledger, store.audit, store.in_force, store.spool, lambda _: None, None
-        )
+        self.store: GateStore = replace(store, alarm=lambda _: None, sealing=None)
         self.files = LocalArtifacts(folder)
         self.sealer = ParquetSealer(self.files)
         self.sealing = Sealing(store.audit, self.sealer)

@@ -11,6 +11,7 @@ import numpy as np
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.research import run_features, run_regimes, run_window
 from regime_trading.core.canonical import content_hash
+from regime_trading.core.decision_inputs import InputBlock
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.numbers import F8, nano_of
 from regime_trading.core.rules import TradingState
@@ -23,7 +24,7 @@ from regime_trading.core.schemas import (
     TapeSummary,
 )
 from regime_trading.core.state import PipelineState
-from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.core.trader_profile import TraderProfile, effective_bytes
 from regime_trading.core.trading_day import trading_day_ids
 from regime_trading.engine.attempts import attempt_terms
 from regime_trading.engine.backtest import BasketPath, HistoryInputs, tick_at
@@ -31,6 +32,7 @@ from regime_trading.engine.carry import Stored, carried_from, decision_of, portf
 from regime_trading.engine.cycle import Carried, Tick, step
 from regime_trading.engine.desk import annual_bars, make_desk, market_path, research_params
 from regime_trading.engine.fills import Fills, Positions, apply_fills
+from regime_trading.engine.inputs import InputBuffer
 from regime_trading.engine.market import MarketPath, TapePath
 from regime_trading.engine.proposals import correlation_rows, correlations
 from regime_trading.engine.record import Chain, Identity, decision_hashes, market_hash, write_cycle
@@ -50,6 +52,7 @@ class Decided:
     portfolios: tuple[PortfolioSnapshot, ...]
     events: tuple[tuple[AuditEvent, ...], ...]
     rl: RLRows
+    inputs: tuple[InputBlock, ...]
 
 
 def identities(state: PipelineState) -> tuple[Identity, ...]:
@@ -119,7 +122,14 @@ def decide_run(state: PipelineState, deps: Deps) -> Decided:
     cycle = replace(cycle, fills=fills)
 
     who = inputs.identities
-    hashes = decision_hashes(cycle.view, market_hash(tick.market), who)
+    digest = market_hash(tick.market)
+    hashes = decision_hashes(cycle.view, digest, who)
+    kept = list[InputBlock]()
+    seen = InputBuffer(
+        inputs.desk.annual, who, {p.config_hash: effective_bytes(p) for p in profiles}, kept.append
+    )
+    seen.add(cycle.view, digest, hashes)
+    seen.flush()
     chains = [
         Chain(identity, mode=int(m)) for identity, m in zip(who, cycle.decisions.mode_before, strict=True)
     ]
@@ -147,6 +157,7 @@ def decide_run(state: PipelineState, deps: Deps) -> Decided:
         ),
         events=tuple(tuple(chain.take()) for chain in chains),
         rl=rl,
+        inputs=tuple(kept),
     )
 
 

@@ -12,6 +12,7 @@ from regime_trading.core.ports import (
     AuditLog,
     Broker,
     Calendar,
+    InputStore,
     Ledger,
     MarketData,
     Notary,
@@ -50,6 +51,7 @@ class Deps:
     audit : callable
         Write-ahead record of one firm.
     sealer : RecordSealer
+    inputs : InputStore
     broker : callable
         Broker of one account, by name of the account and of the source of prices.
     events : ProgressSink
@@ -69,6 +71,7 @@ class Deps:
     ledger: Callable[[str, Mode], Ledger]
     audit: Callable[[str], AuditLog]
     sealer: RecordSealer
+    inputs: InputStore
     broker: Callable[[str, str], Broker]
     events: ProgressSink
     notary: Notary | None = None

@@ -38,6 +38,8 @@ def journal(state: PipelineState, deps: Deps) -> dict[str, Any]:
     decided = decide_run(state, deps)
     if decided.decisions != state.decisions:
         raise CheckFailed("the decision does not repeat from its own inputs; nothing was recorded")
+    for block in decided.inputs:
+        deps.inputs.put(block)
     receipts = tuple(_commit(state, deps, decided, row) for row in range(len(state.decisions)))
     _sign(deps, decided.events)
     return {"receipts": receipts}

@@ -25,7 +25,7 @@ from regime_trading.adapters.database import (
     open_database,
 )
 from regime_trading.adapters.events import Bar, Fanout, Lines, Silent
-from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.adapters.proposal_file import read_proposal, read_proposals
 from regime_trading.agents.deps import Deps
@@ -103,6 +103,7 @@ class App:
             calendar=self.deps.calendar,
             day_edges=self.deps.day_edges,
             sealer=self.deps.sealer,
+            inputs=self.deps.inputs,
             store=self.store,
             code_version=self.runs.code_version,
             notary=self.deps.notary,
@@ -242,6 +243,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         ledger=ledger,
         audit=lambda firm: SqlAuditLog(engine, firm_id=firm),
         sealer=sealer,
+        inputs=ParquetInputs(store),
         broker=broker,
         events=events or Silent(),
         notary=open_proof(store, settings.audit.witness, _told_at_the_end(stack)),

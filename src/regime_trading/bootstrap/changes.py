@@ -11,7 +11,7 @@ from regime_trading.adapters.calendars import ExchangeCalendar
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.config_files import Configuration
 from regime_trading.adapters.database import SqlOverrides, open_database
-from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.bootstrap import (
     artifacts_folder,
@@ -69,6 +69,7 @@ def _replay_deps(configuration: Configuration, store: LocalArtifacts) -> Backtes
         calendar=calendar,
         day_edges=tape_days(settings, calendar),
         sealer=ParquetSealer(store),
+        inputs=ParquetInputs(store),
         store=store,
         code_version=code_version(),
     )

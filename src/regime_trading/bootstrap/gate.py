@@ -95,7 +95,7 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         SqlOverrides,
         open_database,
     )
-    from regime_trading.adapters.journal import ParquetSealer
+    from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
     from regime_trading.adapters.journal.spool import FirmSpool
 
     @cache
@@ -119,11 +119,20 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         stored = SqlOverrides(engine(), firm_id=profile.firm_id).of(profile.account)
         return with_overrides(profile, stored, as_of_ns) if stored else profile
 
+    files = LocalArtifacts(artifacts)
     alarm = logging.getLogger("regime_trading").critical
-    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(LocalArtifacts(artifacts))), alarm)
+    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(files)), alarm)
     with suppress(StoreDown):
         engine()  # first, so that it is closed last
     stack.callback(sealing.close)
     folder = spool_folder(artifacts)
-    store = GateStore(ledger, audit, in_force, lambda firm: FirmSpool(folder, firm_id=firm), alarm, sealing)
+    store = GateStore(
+        ledger=ledger,
+        audit=audit,
+        inputs=ParquetInputs(files),
+        in_force=in_force,
+        spool=lambda firm: FirmSpool(folder, firm_id=firm),
+        alarm=alarm,
+        sealing=sealing,
+    )
     return store, lambda firm: SqlLastGood(engine(), firm_id=firm)

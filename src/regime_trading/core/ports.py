@@ -12,6 +12,7 @@ from regime_trading.core.bars import IntradayGrid
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
+from regime_trading.core.decision_inputs import InputBlock, RecordedRun
 from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
@@ -197,6 +198,41 @@ class RecordSealer(Protocol):
 
     def compact(self, run_id: str, firm_id: str, account_id: str, *, closed: bool) -> tuple[SealedPart, ...]:
         """Merge small audit parts of a run, all of them where the run is ``closed``; returns all its parts."""
+        ...
+
+
+class RecordedDecisions(Protocol):
+    """Decisions as a record holds them, for replay: read, never checked, never changed."""
+
+    def runs(self) -> tuple[RecordedRun, ...]:
+        """Runs that have decisions, sorted."""
+        ...
+
+    def decisions(self, run: RecordedRun) -> Iterator[AuditEvent]:
+        """DECISION entries of a run, in the order of time."""
+        ...
+
+
+class InputStore(Protocol):
+    """Inputs of decisions, named by their content: what a decision was made of is durable before the decision is.
+
+    The same inputs again change nothing; nothing of another firm lies in a firm's folder."""
+
+    def put(self, block: InputBlock) -> str:
+        """Make a block and its configurations durable; returns the path of the part."""
+        ...
+
+    def parts(self, firm_id: str, run_id: str) -> tuple[str, ...]:
+        """Paths of a run's parts, by time; empty where there are none."""
+        ...
+
+    def read(self, part: str) -> InputBlock:
+        """A part, without its configurations; raises ``CheckFailed`` where the file is not what was stored."""
+        ...
+
+    def config(self, firm_id: str, config_hash: str) -> bytes:
+        """What a ``config_hash`` is the SHA-256 of; raises ``BadInput`` where there is none and ``CheckFailed`` where
+        it is not what was stored."""
         ...
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
+import orjson
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from regime_trading.core.canonical import canonical_json, sha256_hex
@@ -129,8 +130,39 @@ _NOT_IN_FORCE = {"schema_version", "config_hash", "config_version", "provenance"
 
 def fields_hash(fields: Mapping[str, Any]) -> str:
     """:func:`effective_hash` of a profile with these fields."""
+    return sha256_hex(_bytes_in_force(fields))
+
+
+def effective_bytes(profile: TraderProfile) -> bytes:
+    """What ``config_hash`` is the SHA-256 of: the configuration in force as canonical JSON, ``|`` and two versions."""
+    return _bytes_in_force(dict(profile))
+
+
+def recorded_rules(data: bytes) -> dict[str, RuleParams]:
+    """Parameters of every rule from stored :func:`effective_bytes`.
+
+    A rule that was unknown when they were stored has its default parameters; one that is unknown now is left out.
+
+    Raises
+    ------
+    BadInput
+        Bytes that hold no configuration, or parameters that no rule of this version accepts.
+    """
+    try:
+        stored = orjson.loads(data.rpartition(b"|")[0].rpartition(b"|")[0])["rules"]
+        return {
+            rule_id: spec.params.model_validate(stored[rule_id]) if rule_id in stored else spec.params()
+            for rule_id, spec in RULE_BY_ID.items()
+        }
+    except (ValueError, KeyError, TypeError) as err:
+        raise BadInput(
+            expected="a recorded configuration", found=f"{type(err).__name__}: {err}", where="rules"
+        ) from err
+
+
+def _bytes_in_force(fields: Mapping[str, Any]) -> bytes:
     body = {name: plain_json(value) for name, value in fields.items() if name not in _NOT_IN_FORCE}
-    return sha256_hex(canonical_json(body) + f"|{SCHEMA_VERSION}|{MERGE_ENGINE_VERSION}".encode())
+    return canonical_json(body) + f"|{SCHEMA_VERSION}|{MERGE_ENGINE_VERSION}".encode()
 
 
 def plain_json(value: Any) -> Any:

@@ -28,6 +28,7 @@ from regime_trading.engine.fills import Fills, apply_fills, fill_orders
 from regime_trading.engine.market import MarketPath
 from regime_trading.engine.record import (
     Chain,
+    DecisionHashes,
     Identity,
     decision_hashes,
     market_hash,
@@ -35,10 +36,12 @@ from regime_trading.engine.record import (
     write_fills,
 )
 from regime_trading.engine.rl import RLRows
+from regime_trading.guards.snapshot import View
 from regime_trading.guards.verdict import BOUND, NOT_EVALUABLE, OFF, UNKNOWN
 
 Sink = Callable[[int, list[AuditEvent]], None]
 Progress = Callable[[str, int, int], None]
+Keep = Callable[[View, str, Sequence[DecisionHashes]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,12 @@ class _Trace:
 
 
 def run_history(
-    inputs: HistoryInputs, sink: Sink, *, block_bars: int = 512, progress: Progress | None = None
+    inputs: HistoryInputs,
+    sink: Sink,
+    *,
+    block_bars: int = 512,
+    progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> HistoryResult:
     """Decide every bar from ``first`` to ``last`` for all accounts.
 
@@ -157,6 +165,8 @@ def run_history(
         before it returns.
     progress : callable, optional
         Takes (stage, bars done, bars).
+    keep : callable, optional
+        Takes (view, market digest, hashes) of every bar before its entries are handed over: what was decided from.
     """
     desk, n_bars = inputs.desk, inputs.n_bars
     carried = opening(desk.initial_capital, len(inputs.market.symbols))
@@ -177,7 +187,10 @@ def run_history(
         cycle, carried = step(desk, carried, tick)
         traded = np.asarray((cycle.fills.qty != 0).any(axis=1))
         clock = count_trading_day(clock, traded, tick.day_id)
-        hashes = decision_hashes(cycle.view, market_hash(tick.market), inputs.identities)
+        digest = market_hash(tick.market)
+        hashes = decision_hashes(cycle.view, digest, inputs.identities)
+        if keep is not None:
+            keep(cycle.view, digest, hashes)
         seq = [
             write_cycle(chain, cycle, a, hashes[a], [r for r in cycle.released if r.account == a])
             for a, chain in enumerate(chains)

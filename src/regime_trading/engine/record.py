@@ -270,14 +270,13 @@ def _codes(codes: Sequence[str], bits: int) -> list[str]:
 _SCALE = np.array([1e9 if rule_id in NANO_RULES else 1.0 for rule_id in RULE_IDS])
 
 
-def target_table(cycle: Cycle, account: int) -> dict[str, list[Any]]:
+def target_table(view: View, d: Decisions, account: int) -> dict[str, list[Any]]:
     """Targets of one account as columns over the symbols it holds, proposes or targets; weights times 1e9."""
-    d = cycle.decisions
-    qty, plan = cycle.view.books.qty[account], d.steps
+    qty, plan = view.books.qty[account], d.steps
     current = np.nan_to_num(d.current[account], nan=0.0)
     target = np.nan_to_num(d.projection.target[account], nan=0.0)
     shown = np.flatnonzero((d.proposed[account] != 0) | (qty != 0) | (target != 0))
-    symbols = cycle.view.market.symbols
+    symbols = view.market.symbols
     return {
         "symbol": [symbols[i] for i in shown],
         "proposed_w_e9": d.proposed[account][shown].astype(np.int64).tolist(),
@@ -334,39 +333,48 @@ def write_fills(
         )
 
 
-def _write_decision(chain: Chain, cycle: Cycle, account: int, hashes: DecisionHashes) -> int:
-    d, market = cycle.decisions, cycle.view.market
-    rows = binding(d, account)
-    chain.last_decision = hashes.decision_id
-    equity = cycle.marks.equity[account]
-    return chain.write(
-        market.ts_ns,
-        EventType.DECISION,
-        {
-            "decision_id": hashes.decision_id,
-            "outcome": OUTCOMES[d.outcome[account]],
-            "trading_state_before": TradingState(int(d.mode_before[account])).name,
-            "trading_state_after": TradingState(int(d.mode[account])).name,
-            "equity": number_text(equity),
-            "drawdown": number_text(d.rule_value[account, RULE_IDS.index("LD-02")]),
-            "throttle": repr(float(d.projection.throttle[account])),
-            "budget_factor": repr(float(d.projection.k[account])),
-            "targets": target_table(cycle, account),
-            "rules": rule_table(d, account),
-            "binding_rules": [RULE_IDS[r] for r in rows],
-            "substitutes": sorted(market.substituted),
-            "snapshot_hash": hashes.snapshot,
-            "proposal_hash": hashes.proposal,
-            "state_hash": hashes.state,
-        },
-        rule_id=RULE_IDS[rows[0]] if rows else "",
-        rationale=rationale(d, account, rows) + (NOT_CURRENT if imposed(cycle.view, account) else ""),
-        reason_codes=(
-            *(("SUBSTITUTE_USED",) if market.substituted else ()),
-            *(("CONFIG_NOT_CURRENT",) if imposed(cycle.view, account) else ()),
+def decision_payload(
+    view: View, d: Decisions, account: int, hashes: DecisionHashes
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a DECISION entry says, from what was seen and what was decided of it: its payload, and the words of its
+    header (``rule_id``, ``rationale``, ``reason_codes``, ``correlation_id``).
+
+    Writing an entry and replaying it go through this one function, so that the two can be compared byte by byte.
+    """
+    rows, held_back = binding(d, account), imposed(view, account)
+    payload = {
+        "decision_id": hashes.decision_id,
+        "outcome": OUTCOMES[d.outcome[account]],
+        "trading_state_before": TradingState(int(d.mode_before[account])).name,
+        "trading_state_after": TradingState(int(d.mode[account])).name,
+        "equity": number_text(view.books.equity[account]),
+        "drawdown": number_text(d.rule_value[account, RULE_IDS.index("LD-02")]),
+        "throttle": repr(float(d.projection.throttle[account])),
+        "budget_factor": repr(float(d.projection.k[account])),
+        "targets": target_table(view, d, account),
+        "rules": rule_table(d, account),
+        "binding_rules": [RULE_IDS[r] for r in rows],
+        "substitutes": sorted(view.market.substituted),
+        "snapshot_hash": hashes.snapshot,
+        "proposal_hash": hashes.proposal,
+        "state_hash": hashes.state,
+    }
+    words = {
+        "rule_id": RULE_IDS[rows[0]] if rows else "",
+        "rationale": rationale(d, account, rows) + (NOT_CURRENT if held_back else ""),
+        "reason_codes": (
+            *(("SUBSTITUTE_USED",) if view.market.substituted else ()),
+            *(("CONFIG_NOT_CURRENT",) if held_back else ()),
         ),
-        correlation_id=hashes.decision_id,
-    )
+        "correlation_id": hashes.decision_id,
+    }
+    return payload, words
+
+
+def _write_decision(chain: Chain, cycle: Cycle, account: int, hashes: DecisionHashes) -> int:
+    chain.last_decision = hashes.decision_id
+    payload, words = decision_payload(cycle.view, cycle.decisions, account, hashes)
+    return chain.write(cycle.view.market.ts_ns, EventType.DECISION, payload, **words)
 
 
 def _write_transitions(chain: Chain, cycle: Cycle, account: int, decision_id: str, ts_ns: int) -> None:

@@ -15,17 +15,20 @@ from decimal import Decimal
 import numpy as np
 
 from regime_trading.core.canonical import canonical_bytes_trusted, sha256_hex
+from regime_trading.core.decision_inputs import InputBlock
 from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import B1, F8
 from regime_trading.core.schemas import AccountState, Mode, PMDecision, PortfolioSnapshot
 from regime_trading.core.settings import Settings
-from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.core.trader_profile import TraderProfile, effective_bytes
 from regime_trading.core.trading_day import EPOCH
 from regime_trading.engine.answers import answered, measures
 from regime_trading.engine.carry import load_state, state_of
 from regime_trading.engine.cycle import Cycle, Desk, Released, firm_index, mark, rates_of, release, remember
+from regime_trading.engine.cycle_inputs import CycleInputs, of_firm
 from regime_trading.engine.desk import fill_costs
 from regime_trading.engine.fills import Fills, Marks, Positions
+from regime_trading.engine.inputs import input_block
 from regime_trading.engine.record import DecisionHashes, Identity, decision_hashes, market_hash
 from regime_trading.engine.request_books import (
     Subject,
@@ -72,8 +75,8 @@ from regime_trading.guards.snapshot import (
 class Answer:
     """A decision, and everything that makes it durable.
 
-    ``cycle``, ``row`` and ``hashes`` are what the record is written from; ``portfolio`` is the account's book, its cash
-    in account currency.
+    ``cycle``, ``row`` and ``hashes`` are what the record is written from, ``seen`` what it is decided again from, with
+    the ``configs`` of all accounts in it; ``portfolio`` is the account's book, its cash in account currency.
     """
 
     decision: PMDecision
@@ -83,6 +86,19 @@ class Answer:
     cycle: Cycle
     row: int
     hashes: DecisionHashes
+    seen: CycleInputs
+    configs: Mapping[str, bytes]
+
+
+def inputs_of(answers: Sequence[Answer]) -> tuple[InputBlock, ...]:
+    """What the answers were decided from, once for each firm and run."""
+    blocks = {
+        (id(answer.seen), answer.identity.firm_id, answer.identity.run_id): answer for answer in answers
+    }
+    return tuple(
+        input_block(firm_id, run_id, [of_firm(answer.seen, firm_id)], answer.configs)
+        for (_, firm_id, run_id), answer in blocks.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +362,15 @@ def _decide(group: _Prepared, others: Sequence[Neighbour], code_version: str) ->
     ]
     hashes = [with_firm(h, f) for h, f in zip(decision_hashes(view, digest, identities), firms, strict=False)]
     measured = measures(cycle, knobs)
+    seen = CycleInputs(
+        view=view,
+        annual=DAYS_A_YEAR,
+        firm_bound=True,
+        decision_ids=(*(h.decision_id for h in hashes), *("" for _ in others)),
+        config_hashes=tuple(profile.config_hash for profile in profiles),
+        market=digest,
+    )
+    configs = {profile.config_hash: effective_bytes(profile) for profile in profiles}
     answers = []
     for row, subject in enumerate(subjects):
         account, ts_ns = subject.account, market.ts_ns
@@ -362,7 +387,7 @@ def _decide(group: _Prepared, others: Sequence[Neighbour], code_version: str) ->
             group.desk.costs.fee_bps,
         )
         book = booked(subject)
-        answers.append(Answer(decision, identities[row], state, book, cycle, row, hashes[row]))
+        answers.append(Answer(decision, identities[row], state, book, cycle, row, hashes[row], seen, configs))
     return answers
 
 

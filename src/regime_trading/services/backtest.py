@@ -16,15 +16,24 @@ from regime_trading.core.canonical import GENESIS, chain_hashes, content_hash
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.numbers import F8, I8
-from regime_trading.core.ports import ArtifactStore, Calendar, MarketData, Notary, RecordSealer, TapeSource
+from regime_trading.core.ports import (
+    ArtifactStore,
+    Calendar,
+    InputStore,
+    MarketData,
+    Notary,
+    RecordSealer,
+    TapeSource,
+)
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import AuditEvent, DataHealth, Mode, PriceWindow, ProposalRows
 from regime_trading.core.settings import Settings
-from regime_trading.core.trader_profile import TraderProfile, require_baskets
+from regime_trading.core.trader_profile import TraderProfile, effective_bytes, require_baskets
 from regime_trading.core.trading_day import trading_day_ids
 from regime_trading.engine.attempts import attempt_terms
 from regime_trading.engine.backtest import BasketPath, HistoryInputs, HistoryResult, rule_counts, run_history
 from regime_trading.engine.desk import annual_bars, heard, make_desk, market_path
+from regime_trading.engine.inputs import InputBuffer
 from regime_trading.engine.record import Identity
 from regime_trading.engine.tape_history import Readings, tape_caps, tape_path, tape_readings, tapes_hash
 from regime_trading.engine.tape_reading import TapeReading
@@ -68,6 +77,7 @@ class BacktestDeps:
     calendar: Callable[[str], Calendar]
     day_edges: Callable[[str | None, int, int], I8]
     sealer: RecordSealer
+    inputs: InputStore
     store: ArtifactStore
     code_version: str
     notary: Notary | None = None  #: None leaves the record unsigned
@@ -101,6 +111,7 @@ def run_backtest(
     path = f"runs/{plan.run_id}"
     if deps.store.exists(f"{path}/summary.json"):
         _verify(plan, deps)
+        _verify_inputs(plan, deps)
         _sign(plan, deps, {})
         return BacktestOutcome(
             plan.run_id, path, json.loads(deps.store.read_bytes(f"{path}/summary.json")), True
@@ -110,8 +121,11 @@ def run_backtest(
     )
     readings = plan_readings(plan, deps)
     inputs = history_inputs(plan, found, request, readings, deps, progress)
+    kept = InputBuffer(inputs.desk.annual, inputs.identities, _configs(plan), deps.inputs.put)
     sealed: dict[str, list[str]] = {}
-    result = run_history(inputs, _sealing(inputs, deps, sealed), block_bars=BLOCK_BARS, progress=progress)
+    result = run_history(
+        inputs, _sealing(inputs, kept, deps, sealed), block_bars=BLOCK_BARS, progress=progress, keep=kept.add
+    )
     for account in range(len(plan.profiles)):
         for block in result.rl.blocks(account):
             if len(block.columns["seq"]):
@@ -346,14 +360,19 @@ def _flows(plan: Plan, settings: Settings) -> F8:
     return flows
 
 
+def _configs(plan: Plan) -> dict[str, bytes]:
+    return {profile.config_hash: effective_bytes(profile) for profile in plan.profiles}
+
+
 def _sealing(
-    inputs: HistoryInputs, deps: BacktestDeps, sealed: dict[str, list[str]]
+    inputs: HistoryInputs, kept: InputBuffer, deps: BacktestDeps, sealed: dict[str, list[str]]
 ) -> Callable[[int, list[AuditEvent]], None]:
-    """Seals what it is given; ``sealed`` collects, by chain, the hashes of all of it."""
+    """Seal entries, after what their decisions were made of; ``sealed`` collects, by chain, the hashes of all."""
     heads = [GENESIS] * len(inputs.identities)
     chains = [chain_id(who.env, who.run_id, who.firm_id, who.account_id) for who in inputs.identities]
 
     def sink(account: int, events: list[AuditEvent]) -> None:
+        kept.flush()
         if events:
             deps.sealer.seal_audit(chains[account], heads[account], events)
             hashes = chain_hashes(heads[account], [event.body for event in events])
@@ -392,6 +411,23 @@ def _verify(plan: Plan, deps: BacktestDeps) -> None:
                     f"sealed run {plan.run_id} of {profile.account}, {dataset}: entry {check.first_bad}: "
                     f"{check.reason}; remove the run's files to make it anew"
                 )
+
+
+def _verify_inputs(plan: Plan, deps: BacktestDeps) -> None:
+    """Every decided bar has its inputs, once per firm, in files that are what was stored."""
+    expected = set(plan.window.ts_ns[plan.first : plan.last + 1].tolist())
+    for profile in plan.profiles:
+        deps.inputs.config(profile.firm_id, profile.config_hash)
+    for firm_id in sorted({profile.firm_id for profile in plan.profiles}):
+        parts = deps.inputs.parts(firm_id, plan.run_id)
+        found = {
+            ts for part in parts for ts in np.asarray(deps.inputs.read(part).columns["ts_event"]).tolist()
+        }
+        if found != expected:
+            raise CheckFailed(
+                f"inputs of run {plan.run_id} of {firm_id}: expected {len(expected)} bars, found "
+                f"{len(found & expected)} of them; remove the run's files to make it anew"
+            )
 
 
 def _write_report(report: BacktestReport, path: str, store: ArtifactStore) -> None:

@@ -14,7 +14,7 @@ from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import Standing
 from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS, instant_text
-from regime_trading.core.ports import AuditLog, Ledger, Spool
+from regime_trading.core.ports import AuditLog, InputStore, Ledger, Spool
 from regime_trading.core.request_reading import InvalidRequest, Problem
 from regime_trading.core.requests import PMRequest
 from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, Guard, TradingState
@@ -24,7 +24,7 @@ from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.engine.record import Chain, write_cycle
 from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_firm import Sibling
-from regime_trading.engine.requests import Answer, decide_requests
+from regime_trading.engine.requests import Answer, decide_requests, inputs_of
 from regime_trading.services.degraded import (
     AUDIT_DEGRADED,
     SAID,
@@ -58,6 +58,8 @@ class GateStore:
         Store of one firm's accounts in one environment.
     audit : callable
         Write-ahead record of one firm.
+    inputs : InputStore
+        What decisions were made of.
     in_force : callable
         A configuration with the session overrides that tighten it at an instant.
     spool : callable, optional
@@ -70,6 +72,7 @@ class GateStore:
 
     ledger: Callable[[str, Mode], Ledger]
     audit: Callable[[str], AuditLog]
+    inputs: InputStore
     in_force: InForce
     spool: Callable[[str], Spool] | None = None
     alarm: Callable[[str], None] = lambda _: None
@@ -242,6 +245,7 @@ def _record(
     fresh = {n: pair for n, pair in pairs.items() if not pair[0].hermetic and not _is_replay(pair, store)}
     done.update({n: answer.decision for n, (_, answer) in pairs.items() if n not in fresh})
     _require_newest(list(fresh.values()), requests, store)
+    _keep_inputs([answer for _, answer in fresh.values()], store)
     batches: dict[tuple[str, str], dict[int, tuple[Subject, Answer]]] = {}
     for n, pair in fresh.items():
         who = pair[1].identity
@@ -250,6 +254,17 @@ def _record(
         audit = store.audit(firm)
         store.ledger(firm, Mode(env)).commit_decisions([_commit(*pair, audit) for pair in batch.values()])
         done.update({n: answer.decision for n, (_, answer) in batch.items()})
+
+
+def _keep_inputs(answers: Sequence[Answer], store: GateStore) -> None:
+    """What the decisions were made of, durable before they are; a place that cannot take it is a store that is down."""
+    try:
+        for block in inputs_of(answers):
+            store.inputs.put(block)
+    except StoreDown:
+        raise
+    except NotDurable as err:
+        raise StoreDown(str(err)) from err
 
 
 def _commit(subject: Subject, answer: Answer, audit: AuditLog) -> DecisionCommit:

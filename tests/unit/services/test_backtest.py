@@ -22,7 +22,7 @@ import pytest
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.calendars import ExchangeCalendar
-from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.bootstrap import load
 from regime_trading.core.canonical import sha256_hex
@@ -86,6 +86,7 @@ def deps_in(artifacts: Path) -> BacktestDeps:
         source=lambda name: open_source(name, calendars=calendars),
         calendar=calendar,
         sealer=ParquetSealer(store),
+        inputs=ParquetInputs(store),
         store=store,
         code_version="0.0.0+test",
     )
@@ -206,7 +207,7 @@ def test_one_changed_byte_in_a_sealed_part_is_found_on_re_use(
     unbroken: tuple[Path, BacktestOutcome], long: str, tmp_path: Path, dataset: str
 ) -> None:
     artifacts, outcome = unbroken
-    copy_of(artifacts, tmp_path, "audit", "rl_dataset", "runs")
+    copy_of(artifacts, tmp_path, "audit", "inputs", "rl_dataset", "runs")
     base = "audit/schema=1" if dataset == "audit" else f"rl_dataset/schema=1/record={dataset}"
     (part,) = tmp_path.glob(f"{base}/firm=kestrel-lane/account=eval-100k/run=*/part-*.parquet")
     data = bytearray(part.read_bytes())

@@ -13,7 +13,7 @@ from tests.unit.core.test_trader_profile import TERMS, settings
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.calendars import ExchangeCalendar
-from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.core.errors import BadInput
 from regime_trading.core.profile_merge import merge_profiles
@@ -70,6 +70,7 @@ def deps(artifacts: Path, risk: dict[str, Any] | None = None, **account: Any) ->
         calendar=calendar,
         day_edges=tape_days(common, calendar),
         sealer=ParquetSealer(store),
+        inputs=ParquetInputs(store),
         store=store,
         code_version="test",
     )
