@@ -16,6 +16,7 @@ from regime_trading.core.config_status import Standing, standing
 from regime_trading.core.ports import LastGoodConfigs, Ledger
 from regime_trading.core.schemas import Mode
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
+from regime_trading.services.acts import Acts
 from regime_trading.services.configurations import take_over
 from regime_trading.services.pm import GateConfig, GateStore
 
@@ -49,9 +50,11 @@ def open_gate(
         if not stored:
             yield _config(configuration, _own_standings(configuration)), None
             return
-        store, last_good = _store(artifacts_folder(artifacts), stack)
+        store, last_good, acts = _store(artifacts_folder(artifacts), stack)
         now_ns = SystemClock().now_ns()
-        standings = take_over(configuration.profiles, configuration.broken, last_good, now_ns=now_ns)
+        standings = take_over(
+            configuration.profiles, configuration.broken, last_good, now_ns=now_ns, acts=acts
+        )
         yield _config(configuration, standings), store
 
 
@@ -77,7 +80,8 @@ def _own_standings(configuration: Configuration) -> dict[str, Standing]:
     return found
 
 
-def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str], LastGoodConfigs]]:
+def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str], LastGoodConfigs], Acts]:
+    from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.database import (
         SqlAuditLog,
         SqlLastGood,
@@ -86,6 +90,7 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         open_database,
         sqlite_url,
     )
+    from regime_trading.bootstrap.acts import make_acts
 
     engine = open_database(sqlite_url(state_file(artifacts, DATABASE)))
     stack.callback(engine.dispose)
@@ -99,4 +104,5 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         return with_overrides(profile, stored, as_of_ns) if stored else profile
 
     store = GateStore(ledger, lambda firm: SqlAuditLog(engine, firm_id=firm), in_force)
-    return store, lambda firm: SqlLastGood(engine, firm_id=firm)
+    acts = make_acts(engine, LocalArtifacts(artifacts), code_version())
+    return store, lambda firm: SqlLastGood(engine, firm_id=firm), acts
