@@ -90,8 +90,8 @@ def record_acts(
     """Record consecutive acts through ``commit``, which makes them durable together with what they are about.
 
     Sequence numbers follow the head of the chain without gaps; where somebody else was faster, the acts are built
-    again after theirs; the same act of the same actor at the same nanosecond counts once. Where the clock stands before the last entry, the event carries that entry's time and its own
-    reading as ``ts_recorded_ns``.
+    again after theirs. The same act of the same actor at the same nanosecond counts once. Where the clock stands
+    before the last entry, the event carries that entry's time and its own reading as ``ts_recorded_ns``.
 
     Raises
     ------
