@@ -50,19 +50,19 @@ class FirmHistory:
                 yield from _once(self._of_chain(chain, parts.get(chain, ()), wanted))
 
     def hashes(self, chain_id: str) -> list[str]:
-        """Entry hashes of a whole chain, from its first entry that is still there.
+        """Entry hashes of a whole chain, from entry 1.
 
         Raises
         ------
         CheckFailed
-            A hole in the chain.
+            A hole in the chain, or a beginning that is gone.
         """
         waiting = [] if self._write_ahead is None else self._write_ahead.hashes(chain_id)
         found = dict(waiting)
         for piece in self._parts(*_address(chain_id)):
             found |= self._hashes(piece)
         numbers = sorted(found)
-        for before, after in pairwise(numbers):
+        for before, after in pairwise((0, *numbers)):
             if after != before + 1:
                 raise CheckFailed(f"chain {chain_id}: entry {after} follows entry {before}")
         return [found[seq] for seq in numbers]

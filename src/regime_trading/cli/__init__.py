@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from regime_trading import __version__
+from regime_trading.cli.audit import audit_app
 from regime_trading.cli.common import Debug, out, print_json, reporting
 from regime_trading.cli.config import config_app
 from regime_trading.cli.data import data_app
@@ -29,6 +30,7 @@ app.command()(run)
 app.command()(backtest)
 app.command()(tape)
 app.command()(detect)
+app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
 app.add_typer(pm_app, name="pm")

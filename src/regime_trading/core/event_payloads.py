@@ -28,7 +28,7 @@ DirectionName = Literal["loosens", "tightens", "neutral"]
 class Part(BaseModel):
     """Immutable; unknown keys and other types than the declared ones are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Payload(Part):

@@ -335,5 +335,5 @@ class RecordHistory(Protocol):
         ...
 
     def hashes(self, chain_id: str) -> list[str]:
-        """Entry hashes of a whole chain in sequence, from its first entry that is still there."""
+        """Entry hashes of a whole chain in sequence, from entry 1; a hole raises ``CheckFailed``."""
         ...

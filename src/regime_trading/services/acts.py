@@ -144,8 +144,12 @@ def _event(acts: Acts, place: Place, run_id: str, seq: int, at_ns: int, now_ns: 
 
 
 def _last_ns(audit: AuditLog, chain: str, seq: int) -> int:
-    """Time of the last entry; the earliest instant where it is no longer among the write-ahead rows."""
-    last = audit.entries(chain, seq - 1) if seq else ()
+    """Time of the last entry; the earliest instant where it has gone into the sealed record (the log itself still
+    refuses a time before it)."""
+    try:
+        last = audit.entries(chain, seq - 1) if seq else ()
+    except BadInput:
+        return EARLIEST_NS
     return last[-1].event.ts_event_ns if last else EARLIEST_NS
 
 

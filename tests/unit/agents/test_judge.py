@@ -13,7 +13,7 @@ from regime_trading.adapters.config_files import load_configuration
 from regime_trading.agents.execution import execution
 from regime_trading.agents.judge import judge
 from regime_trading.core.audit import chain_of
-from regime_trading.core.events import read_event
+from regime_trading.core.event_schema import read_event
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import (
     AuditEvent,

@@ -16,12 +16,12 @@ from regime_trading.core.audit import EventHeader, event_body
 from regime_trading.core.canonical import canonical_json
 from regime_trading.core.errors import BadInput
 from regime_trading.core.event_payloads import PAYLOADS, Payload
+from regime_trading.core.event_schema import read_event
 from regime_trading.core.events import (
     SEVERITY,
     checked_payload,
     payload_of,
     rationale_of,
-    read_event,
 )
 from regime_trading.core.schemas import ActorType, EventType
 from regime_trading.services.schemas import model_names, model_schema

@@ -29,7 +29,7 @@ from regime_trading.core.audit import verify_chain
 from regime_trading.core.config_status import BrokenFirm
 from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
 from regime_trading.core.event_payloads import Beat, KeyAct, OrderSent
-from regime_trading.core.events import read_event
+from regime_trading.core.event_schema import read_event
 from regime_trading.core.recorded import Selection
 from regime_trading.core.schemas import ActorType
 from regime_trading.core.settings import InvalidConfig

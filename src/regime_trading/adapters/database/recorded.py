@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Engine, and_, not_, select
+import zstandard
+from sqlalchemy import Connection, Engine, and_, bindparam, func, not_, select
 
 from regime_trading.adapters.database.engine import reading
 from regime_trading.adapters.database.tables import WAL
 from regime_trading.core.audit import require_firm
 from regime_trading.core.recorded import WRITE_AHEAD, Recorded, Selection
 
+_ZSTD = b"\x28\xb5\x2f\xfd"
 Spans = Sequence[tuple[int, int]]
 
 
@@ -30,9 +32,8 @@ class SqlRecorded:
 
     def chains(self) -> tuple[str, ...]:
         """Chains that have rows here, sorted."""
-        query = select(WAL.c.chain_id).where(WAL.c.firm_id == self._firm_id).distinct()
         with reading(self._engine) as connection:
-            return tuple(sorted(connection.execute(query).scalars()))
+            return tuple(name for name in _chains(connection) if name.split("/")[-2] == self._firm_id)
 
     def entries(self, chain_id: str, wanted: Selection, sealed: Spans) -> Iterator[Recorded]:
         """Rows of a chain that fit and lie outside the ``sealed`` spans of sequence numbers, in sequence."""
@@ -50,9 +51,10 @@ class SqlRecorded:
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         mentions = wanted.mentions.encode()
-        for seq, ts_ns, kind, body, before, own in rows:
+        for seq, ts_ns, kind, stored, before, own in rows:
+            body = _plain(stored)
             if mentions in body and (not wanted.run_id or _of_run(body, wanted.run_id)):
-                yield Recorded(chain_id, seq, ts_ns, kind, "", bytes(body), before, own, WRITE_AHEAD)
+                yield Recorded(chain_id, seq, ts_ns, kind, "", body, before, own, WRITE_AHEAD)
 
     def hashes(self, chain_id: str) -> list[tuple[int, str]]:
         """Sequence number and entry hash of the rows of a chain, in sequence."""
@@ -63,6 +65,26 @@ class SqlRecorded:
         )
         with reading(self._engine) as connection:
             return [(seq, own) for seq, own in connection.execute(query)]
+
+
+def recorded_firms(engine: Engine) -> tuple[str, ...]:
+    """Firms that have write-ahead rows, sorted."""
+    with reading(engine) as connection:
+        return tuple(sorted({name.split("/")[-2] for name in _chains(connection)}))
+
+
+def _chains(connection: Connection) -> Iterator[str]:
+    """Every chain, from one to the next along the primary key: the rows themselves are not read."""
+    query = select(func.min(WAL.c.chain_id)).where(WAL.c.chain_id > bindparam("last"))
+    last = ""
+    while (found := connection.execute(query, {"last": last}).scalar_one()) is not None:
+        yield (last := found)
+
+
+def _plain(stored: bytes) -> bytes:
+    """Body of a row, packed or not: canonical JSON never begins as a zstd frame does."""
+    data = bytes(stored)
+    return zstandard.decompress(data) if data.startswith(_ZSTD) else data
 
 
 def _of_run(body: bytes, run_id: str) -> bool:
