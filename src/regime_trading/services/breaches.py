@@ -12,6 +12,7 @@ from regime_trading.core.schemas import EventType, RuleOutcome
 
 RULE_HELD = "the rule held again"
 ATTEMPT_OVER = "the attempt ended"
+_OUTCOME = b'"outcome":"'
 _BROKEN = frozenset({RuleOutcome.BOUND.value, RuleOutcome.UNKNOWN.value})
 
 
@@ -99,14 +100,24 @@ def _opened(entry: Recorded, said: dict[str, Any]) -> Breach:
 
 def _settle(book: dict[str, Breach], entry: Recorded) -> None:
     """End the breaches of rules that hold at this decision and hold nobody by a latch."""
-    waiting = [rule_id for rule_id, breach in book.items() if not breach.held]
-    if not waiting:
-        return
-    said = {rule["rule_id"]: rule["outcome"] for rule in entry.fields().get("rules", ())}
-    for rule_id in waiting:
-        if rule_id in said and said[rule_id] not in _BROKEN:
+    for rule_id in [rule_id for rule_id, breach in book.items() if not breach.held]:
+        if outcome_in(entry.body, rule_id) not in (None, *_BROKEN):
             breach = book.pop(rule_id)
             breach.ended_ns, breach.ended_by = entry.ts_event_ns, breach.ended_by or RULE_HELD
+
+
+def outcome_in(body: bytes, rule_id: str) -> str | None:
+    """What one rule said in the canonical bytes of a decision; None where it said nothing.
+
+    Read off the bytes, because a decision has the words of every rule: keys are sorted, so ``outcome`` is before
+    ``rule_id`` in each row, and within a text no quote is without its backslash.
+    """
+    start = body.find(b'"rules":[')
+    at = body.find(b'"rule_id":"%s"' % rule_id.encode(), start)
+    if start < 0 or at < 0:
+        return None
+    first = body.rfind(_OUTCOME, start, at) + len(_OUTCOME)
+    return body[first : body.index(b'"', first)].decode()
 
 
 def _release(book: dict[str, Breach], entry: Recorded) -> None:
