@@ -39,6 +39,7 @@ class Breach:
         """The row of the register."""
         ended = self.ended_ns
         return {
+            "first_ns": self.first_ns,
             "started": instant_text(self.first_ns),
             "ended": None if ended is None else instant_text(ended),
             "duration_s": None if ended is None else (ended - self.first_ns) // 1_000_000_000,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -94,13 +94,12 @@ _DAY_NS = 86_400_000_000_000
 Query = Callable[[RecordHistory, Scope], Register]
 
 
-def _register(name: str, columns: str, rows: Sequence[Row]) -> Register:
+def _register(name: str, columns: str, rows: Iterable[Row]) -> Register:
     names = tuple(columns.split())
-    ordered = sorted(rows, key=lambda row: tuple(str(row.get(n) or "") for n in (names[0], *_KEYS)))
+    ordered = sorted(
+        rows, key=lambda row: (row["first_ns"], row.get("account", ""), row["chain"], row["seq"])
+    )
     return Register(name, names, tuple({n: row.get(n) for n in names} for row in ordered))
-
-
-_KEYS = ("account", "chain", "seq")
 
 
 def place_of(entry: Recorded) -> Row:
@@ -144,6 +143,7 @@ def limit_changes(history: RecordHistory, scope: Scope) -> Register:
             continue
         common = {
             "at": instant_text(entry.ts_event_ns),
+            "first_ns": entry.ts_event_ns,
             "account": said["account"],
             "by": said["actor"]["id"],
             "before_config": said["before_hash"],
@@ -170,7 +170,8 @@ def overrides(history: RecordHistory, scope: Scope) -> Register:
             }
             rows.append(
                 {key: said[key] for key in ("override_id", "account", "path", "value", "reason", "exact")}
-                | {"at": instant_text(entry.ts_event_ns), "by": said["actor"]["id"]}
+                | {"at": instant_text(entry.ts_event_ns), "first_ns": entry.ts_event_ns}
+                | {"by": said["actor"]["id"]}
                 | times
                 | place_of(entry)
             )
@@ -233,6 +234,7 @@ def kills(history: RecordHistory, scope: Scope) -> Register:
                 {key: said[key] for key in ("level", "scope", "drill", "cancelled_orders", "reason")}
                 | {
                     "at": instant_text(asked),
+                    "first_ns": asked,
                     "effective_s": _seconds(asked, said["effective_at_ns"]),
                     "flat_s": _seconds(asked, said["flat_at_ns"]),
                     "by": said["actor"]["id"],
