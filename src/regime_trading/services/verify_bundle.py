@@ -121,11 +121,10 @@ def check_note(files, about):
 
 def key_of(vkey):
     """Name, key id and raw key of a line of a .pub file."""
-    label, _, coded = vkey.strip().rpartition("+")
+    name, told, coded = vkey.strip().split("+", 2)
     key = base64.b64decode(coded, validate=True)
-    name = label.rpartition("+")[0]
     own = hashlib.sha256(name.encode() + b"\n" + key).digest()[:4]
-    require(label == f"{name}+{own.hex()}" and key[:1] == b"\x01", f"{label}: not an Ed25519 key")
+    require(told == own.hex() and len(key) == 33 and key[:1] == b"\x01", f"{name}+{told}: not an Ed25519 key")
     return name, own, key[1:]
 
 
