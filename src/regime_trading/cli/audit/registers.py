@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,7 +87,7 @@ def _show(found: Register, firm_id: str) -> None:
     if not rows:
         out.print(f"Nothing in the register of {found.name} of {escape(firm_id)}.")
         return
-    out.print(table_of(_SHOWN[found.name].split(), rows))
+    out.print(table_of(_SHOWN[found.name].split(), rows), width=WIDTH)
     total = len(found.rows)
     if total > len(rows):
         told = (
@@ -191,8 +192,6 @@ def limits(
 
 
 def _plain(value: Any) -> str:
-    import json
-
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -215,4 +214,5 @@ def _show_limits(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     table = Table("limit", "value", "decided by", "where", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*(escape(str(row[key])) for key in ("path", "value", "decided_by", "where")))
-    out.print(table if rows else "Every limit is the platform's default (--all shows them).")
+    shown = table if rows else "Every limit is the platform's default (--all shows them)."
+    out.print(shown, width=WIDTH)
