@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,10 @@ from regime_trading.adapters.database import (
     open_database,
     sqlite_url,
 )
+from regime_trading.adapters.database.recorded import SqlRecorded
 from regime_trading.adapters.database.tables import WAL
+from regime_trading.adapters.journal.recorded import SealedHistory
+from regime_trading.adapters.record_history import FirmHistory
 from regime_trading.bootstrap.acts import make_acts
 from regime_trading.bootstrap.registers import Record, Words
 from regime_trading.core import event_payloads as p
@@ -36,7 +39,7 @@ from regime_trading.core.audit import chain_of, event_of
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.instants import instant_text
-from regime_trading.core.recorded import Selection
+from regime_trading.core.recorded import Recorded, Selection
 from regime_trading.core.rules import RULE_BY_ID, Guard
 from regime_trading.core.schemas import ActorType, AuditEvent, EventType
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
@@ -446,3 +449,27 @@ def test_days_and_instants(text_: str, end: bool, told: str) -> None:
 def test_other_words_are_no_instant() -> None:
     with pytest.raises(BadInput, match="--from"):
         moment("yesterday", "--from", end=False)
+
+
+class _Sealing(SqlRecorded):
+    """Write-ahead rows that are sealed, and gone, while somebody reads them."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.engine, firm_id="north")
+        self._store = store
+
+    def entries(self, chain_id: str, wanted: Selection, sealed: Any) -> Iterator[Recorded]:
+        rows = list(super().entries(chain_id, wanted, sealed))
+        if rows:
+            seal(self._store.folder, NORTH[0][:9])
+            with self._store.engine.begin() as connection:
+                connection.execute(delete(WAL))
+        return iter(rows)
+
+
+def test_rows_that_are_sealed_in_between_are_there_once(store: Store) -> None:
+    SqlAuditLog(store.engine, firm_id="north").append(NORTH[0][:9])
+    files = SealedHistory(LocalArtifacts(store.folder), firm_id="north")
+    history = FirmHistory(files, _Sealing(store))
+    assert [entry.seq for entry in history.entries(Selection())] == list(range(1, 10))
+    assert [entry.place[:6] for entry in history.entries(Selection())] == ["audit/"] * 9
