@@ -273,7 +273,6 @@ def test_erasure_takes_the_name_and_leaves_the_chain(acts: Acts, engine: Engine,
     erased = [actor for actor in actors.all() if actor.pseudonym == who]
     assert (erased[0].erased, erased[0].name, erased[0].subject) == (True, "", "")
     assert told(acts)[0]["actor"]["id"] == who
-    engine.dispose()
     stored = b"".join(file.read_bytes() for file in (tmp_path / "state").iterdir())
     assert who.encode() in stored and key not in stored, "the key is overwritten, not only unlinked"
     again = SqlActors(engine, firm_id="firm")
