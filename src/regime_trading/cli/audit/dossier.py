@@ -85,7 +85,9 @@ def _targets(targets: list[dict[str, Any]]) -> Table:
 def _line(entry: dict[str, Any]) -> str:
     if entry["event_type"] != "FILL":
         order = f" {entry['client_order_id']}" if "client_order_id" in entry else ""
-        return f"{entry['event_type']}{order}: {entry['rationale']} by {entry['actor']['id']}"
+        return (
+            f"{entry['event_type']}{order}: {entry['rationale'].removesuffix('.')} ({entry['actor']['id']})"
+        )
     rows = zip(*(entry[key] for key in ("symbol", "qty", "price", "fee")), strict=True)
     return "; ".join(f"{float(q):+g} {s} at {float(p):g}, fee {float(f):g}" for s, q, p, f in rows)
 

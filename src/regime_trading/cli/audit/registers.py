@@ -83,7 +83,7 @@ REGISTER_COMMANDS = {name: _command(name) for name in _HELP}
 
 
 def _show(found: Register, firm_id: str) -> None:
-    rows = found.rows[-MOST_ROWS:]
+    rows = [_worded(row) for row in found.rows[-MOST_ROWS:]]
     if not rows:
         out.print(f"Nothing in the register of {found.name} of {escape(firm_id)}.")
         return
@@ -96,6 +96,13 @@ def _show(found: Register, firm_id: str) -> None:
     else:
         told = f"{total} row{'' if total == 1 else 's'}; --csv and --json have every column."
     out.print(told, soft_wrap=True)
+
+
+def _worded(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An account that was new, or whose files came back, says so where a key would stand."""
+    if row.get("path") == "" and row.get("codes"):
+        return {**row, "path": row["codes"].replace("_", " ").lower()}
+    return row
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
@@ -197,14 +204,14 @@ def _plain(value: Any) -> str:
 
 def _show_limits(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     place = told["accepted_in"]
-    of_run = f", run {told['run']}" if told["run"] else ""
+    at, accepted = (f"{told[key][:19]}Z".replace("ZZ", "Z") for key in ("at", "accepted_at"))
+    out.print(f"{told['account']} at {at}: configuration {told['config_hash'][:16]}, verified.")
     out.print(
-        f"{told['account']} at {told['at']}{of_run}: configuration {told['config_hash'][:16]}, verified."
-    )
-    out.print(
-        f"Accepted {told['accepted_at']}, entry {place['seq']} of {place['chain']} ({place['place']}).",
+        f"Accepted {accepted}, entry {place['seq']} of {place['chain']} ({place['place']}).",
         soft_wrap=True,
     )
+    if told["run"]:
+        out.print(f"The hash is the one that run {told['run']} was decided under.")
     for one in told["overrides"]:
         out.print(
             escape(f"Override {one['override_id']}: {one['path']} {_plain(one['value'])}, {one['reason']}")
