@@ -415,11 +415,20 @@ class Beat(Payload):
 
 
 class Degraded(Payload):
-    """A store of the record failed or came back; ``spooled`` names what waits elsewhere meanwhile."""
+    """A decision that was made while a store of the record was down: only what reduces could leave. ``spooled`` names
+    what waited elsewhere meanwhile; ``orders`` and ``entries`` are what would have been recorded."""
 
     kind: ClassVar[EventType] = EventType.DEGRADED
     store: Name
     spooled: Strings
+    why: str
+    decided_at_ns: NsText
+    decision_id: Hash
+    outcome: Literal["approve", "resize", "block", "reduce_only", "flatten", "lock"]
+    trading_state_before: StateName
+    trading_state_after: StateName
+    orders: Strings
+    entries: tuple[dict[str, JsonValue], ...]
 
 
 PAYLOADS: tuple[type[Payload], ...] = (

@@ -177,5 +177,5 @@ _SENTENCES: Mapping[type[Payload], Callable[[Any], str]] = {
     p.KeyAct: lambda k: f"Key {_short(k.key_hash)} {k.action}.",
     p.Purged: lambda x: f"Entries purged under root {_short(x.root)}.",
     p.Beat: lambda b: f"{b.component} is alive.",
-    p.Degraded: lambda d: f"Store {d.store} is degraded; {len(d.spooled)} entries wait in the spool.",
+    p.Degraded: lambda d: f"Decided while store {d.store} was down: {d.outcome}, only what reduces.",
 }

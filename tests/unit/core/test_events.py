@@ -92,7 +92,18 @@ SAMPLES: tuple[Payload, ...] = (
     p.KeyAct(action="rotated", key_hash=H),
     p.Purged(range={"seq_from": 1, "seq_to": 9}, root=H),
     p.Beat(component="engine"),
-    p.Degraded(store="sqlite", spooled=("dry_run/r/f/a 1-9",)),
+    p.Degraded(
+        store="audit",
+        spooled=(H,),
+        why="disk full",
+        decided_at_ns="5",
+        decision_id=H,
+        outcome="block",
+        trading_state_before="NORMAL",
+        trading_state_after="REDUCE_ONLY",
+        orders=(),
+        entries=({"event_type": "DECISION"},),
+    ),
 )  # fmt: skip
 
 
@@ -176,7 +187,7 @@ def test_samples_and_severities_are_complete() -> None:
 @pytest.mark.parametrize("payload", SAMPLES, ids=lambda x: type(x).__name__)
 def test_no_text_of_a_person_is_in_a_sentence(payload: Payload) -> None:
     said = "mary@example.org"
-    for name in ("reason", "answer", "message", "created_by"):
+    for name in ("reason", "answer", "message", "created_by", "why"):
         if name in type(payload).model_fields:
             payload = payload.model_copy(update={name: said})
     assert said not in rationale_of(payload)
