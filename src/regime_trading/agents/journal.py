@@ -7,7 +7,7 @@ from typing import Any
 
 from regime_trading.agents.decision import Decided, decide_run, identities
 from regime_trading.agents.deps import Deps
-from regime_trading.core.audit import chain_of, link
+from regime_trading.core.audit import chain_of, event_id, link
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import CheckFailed
@@ -60,7 +60,17 @@ def _commit(state: PipelineState, deps: Deps, decided: Decided, row: int) -> Dec
     for block in decided.rl.blocks(row):
         if len(block.columns["seq"]):
             deps.sealer.seal_rl(block)
-    return DecisionReceipt(account=decision.account, decision_id=decision.decision_id, receipt=receipt)
+    return DecisionReceipt(
+        account=decision.account,
+        decision_id=decision.decision_id,
+        receipt=receipt,
+        event_id=_decision_event(decided.events[row]),
+    )
+
+
+def _decision_event(events: tuple[AuditEvent, ...]) -> str:
+    (made,) = (event for event in events if event.event_type == EventType.DECISION)
+    return event_id(chain_of(made), made.seq)
 
 
 def _is_pending(state: PipelineState, account: str) -> bool:

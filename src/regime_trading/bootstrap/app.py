@@ -31,6 +31,7 @@ from regime_trading.adapters.proposal_file import read_proposal, read_proposals
 from regime_trading.agents.deps import Deps
 from regime_trading.agents.graph import PIPELINE, build
 from regime_trading.bootstrap import artifacts_folder, database_url, load, load_valid, state_file
+from regime_trading.bootstrap.acts import make_acts
 from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
@@ -221,6 +222,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         configuration.broken,
         lambda firm: SqlLastGood(engine, firm_id=firm),
         now_ns=SystemClock().now_ns(),
+        acts=make_acts(engine, store, version),
     )
     kept = tuple(
         s.profile for s in standings.values() if s.status is ConfigStatus.STALE and s.profile is not None

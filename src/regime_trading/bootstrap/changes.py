@@ -20,6 +20,7 @@ from regime_trading.bootstrap import (
     load,
     load_from,
 )
+from regime_trading.bootstrap.acts import make_acts
 from regime_trading.bootstrap.app import ignore_solver
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.overrides import SessionOverride, ends_ns, live_overrides, session_boundary
@@ -91,10 +92,11 @@ def override_value(
         No such account, or a request that cannot be accepted.
     """
     (profile,) = choose_accounts(load(config).profiles, (account,))
-    engine = open_database(database_url(artifacts_folder(artifacts)))
+    folder = LocalArtifacts(artifacts_folder(artifacts))
+    engine = open_database(database_url(folder.root))
     try:
-        store = SqlOverrides(engine, firm_id=profile.firm_id)
-        return _told(make_override(profile, ask, store, now_ns=_instant(as_of)), profile)
+        store, acts = SqlOverrides(engine, firm_id=profile.firm_id), make_acts(engine, folder, code_version())
+        return _told(make_override(profile, ask, store, now_ns=_instant(as_of), acts=acts), profile)
     finally:
         engine.dispose()
 

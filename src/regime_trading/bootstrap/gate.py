@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from regime_trading.core.errors import StoreDown
 from regime_trading.core.ports import AuditLog, LastGoodConfigs, Ledger
 from regime_trading.core.schemas import Mode
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
+from regime_trading.services.acts import Acts
 from regime_trading.services.configurations import take_over
 from regime_trading.services.pm import GateConfig, GateStore
 from regime_trading.services.sealing import BackgroundSealing, Sealing
@@ -53,10 +54,14 @@ def open_gate(
         if not stored:
             yield _config(configuration, _own_standings(configuration)), None
             return
-        store, last_good = _store(artifacts_folder(artifacts), stack)
+        store, last_good, acts = _store(
+            artifacts_folder(artifacts), stack, configuration.settings.audit.witness
+        )
         now_ns = SystemClock().now_ns()
         try:
-            standings = take_over(configuration.profiles, configuration.broken, last_good, now_ns=now_ns)
+            standings = take_over(
+                configuration.profiles, configuration.broken, last_good, now_ns=now_ns, acts=acts()
+            )
         except StoreDown as down:
             store.alarm(f"the store is down: {down}; accounts of refused configurations are not decided")
             standings = _own_standings(configuration)
@@ -85,7 +90,9 @@ def _own_standings(configuration: Configuration) -> dict[str, Standing]:
     return found
 
 
-def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str], LastGoodConfigs]]:
+def _store(
+    artifacts: Path, stack: ExitStack, witnesses: Sequence[str] = ()
+) -> tuple[GateStore, Callable[[str], LastGoodConfigs], Callable[[], Acts]]:
     from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.database import (
         Engine,
@@ -97,6 +104,7 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
     )
     from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
     from regime_trading.adapters.journal.spool import FirmSpool
+    from regime_trading.bootstrap.acts import make_acts
 
     @cache
     def engine() -> Engine:
@@ -121,7 +129,13 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
 
     files = LocalArtifacts(artifacts)
     alarm = logging.getLogger("regime_trading").critical
-    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(files)), alarm)
+
+    def signed(firm: str, _: object) -> None:
+        from regime_trading.bootstrap.proof import open_proof
+
+        open_proof(files, witnesses, alarm).sign(firm)
+
+    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(files), on_sealed=signed), alarm)
     with suppress(StoreDown):
         engine()  # first, so that it is closed last
     stack.callback(sealing.close)
@@ -135,4 +149,8 @@ def _store(artifacts: Path, stack: ExitStack) -> tuple[GateStore, Callable[[str]
         alarm=alarm,
         sealing=sealing,
     )
-    return store, lambda firm: SqlLastGood(engine(), firm_id=firm)
+    return (
+        store,
+        lambda firm: SqlLastGood(engine(), firm_id=firm),
+        lambda: make_acts(engine(), files, code_version()),
+    )

@@ -5,24 +5,34 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.clock import SystemClock
+from regime_trading.adapters.database import open_database
 from regime_trading.adapters.journal.reader import FolderFiles, SealedRecord
 from regime_trading.adapters.keys import KeyFolder, publish, read_public_keys
 from regime_trading.adapters.locks import exclusive
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.bootstrap import (
     artifacts_folder,
+    database_url,
+    has_database,
     key_passphrase,
     keys_folder,
     load,
     state_file,
     witness_places,
 )
+from regime_trading.bootstrap.acts import make_acts
+from regime_trading.bootstrap.version import code_version
 from regime_trading.core.audit import require_firm
+from regime_trading.core.canonical import sha256_hex
 from regime_trading.core.errors import BadInput
+from regime_trading.core.event_payloads import KeyAct
+from regime_trading.core.notes import PublicKey
+from regime_trading.core.settings import InvalidConfig
+from regime_trading.services.acts import Act, place_of_firm, record_act
 from regime_trading.services.proof import Proof, ProofDeps
 from regime_trading.services.verify import Verified, verify
 
@@ -68,7 +78,8 @@ def create_keys(firm: str | None, artifacts: Path | None, config: Path | None) -
     BadInput
         The firm named has one already, or no key can be made.
     """
-    keys = _keys(artifacts_folder(artifacts))
+    store = LocalArtifacts(artifacts_folder(artifacts))
+    keys = _keys(store.root)
     firms = [require_firm(firm)] if firm else sorted({profile.firm_id for profile in load(config).profiles})
     made = []
     for name in firms:
@@ -81,6 +92,7 @@ def create_keys(firm: str | None, artifacts: Path | None, config: Path | None) -
             )
         if not held:
             public = keys.create(name).public
+            _told(store, name, "created", public)
             made.append({"firm": name, "key": public.label, "public": public.vkey, "folder": keys.name})
     return made
 
@@ -95,9 +107,10 @@ def rotate_key(firm: str, keep: bool, artifacts: Path | None, config: Path | Non
     """
     store = LocalArtifacts(artifacts_folder(artifacts))
     keys = _keys(store.root)
-    proof = open_proof(store, _configured(config), to_stderr)
+    proof = open_proof(store, configured_witnesses(config), to_stderr)
     old = proof.state(require_firm(firm))
     public = proof.rotate(firm, keep=keep)
+    _told(store, firm, "rotated", public)
     last = proof.state(firm)
     return {
         "firm": firm,
@@ -152,9 +165,23 @@ def verify_record(
     )
 
 
-def _configured(config: Path | None) -> tuple[str, ...]:
-    """Witnesses of the settings, where there are settings."""
+def configured_witnesses(config: Path | None) -> tuple[str, ...]:
+    """Witnesses of the settings, where there are settings; those that cannot be read are refused."""
     try:
         return load(config).settings.audit.witness
+    except InvalidConfig:
+        raise
     except BadInput:
         return ()
+
+
+def _told(store: LocalArtifacts, firm: str, action: Literal["created", "rotated"], key: PublicKey) -> None:
+    """Record what was done with a key, where there is a store to record it in."""
+    if not has_database(store.root):
+        return
+    engine = open_database(database_url(store.root))
+    try:
+        act = Act(KeyAct(action=action, key_hash=sha256_hex(key.raw), key_name=key.label))
+        record_act(make_acts(engine, store, code_version()), place_of_firm(firm), act)
+    finally:
+        engine.dispose()

@@ -9,7 +9,7 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database.recorded import WalDecisions, open_to_read
 from regime_trading.adapters.journal import ParquetInputs
 from regime_trading.adapters.journal.recorded import SealedDecisions
-from regime_trading.bootstrap import DATABASE, artifacts_folder
+from regime_trading.bootstrap import artifacts_folder, database_url, has_database
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.errors import BadInput
 from regime_trading.core.ports import RecordedDecisions
@@ -32,9 +32,8 @@ def replay_folder(path: Path | None, request: ReplayRequest, progress: Progress 
     store = LocalArtifacts(folder)
     recorded: list[RecordedDecisions] = [SealedDecisions(store)]
     with ExitStack() as stack:
-        database = folder / "state" / DATABASE
-        if database.is_file():
-            engine = open_to_read(database)
+        if has_database(folder):
+            engine = open_to_read(database_url(folder))
             stack.callback(engine.dispose)
             recorded.append(WalDecisions(engine))
         deps = ReplayDeps(tuple(recorded), ParquetInputs(store), code_version())

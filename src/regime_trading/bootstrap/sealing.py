@@ -8,12 +8,13 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, firms_with_entries, open_database
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.bootstrap import DATABASE, artifacts_folder, database_url, has_database
+from regime_trading.bootstrap.proof import configured_witnesses, open_proof, to_stderr
 from regime_trading.core.errors import BadInput
-from regime_trading.services.sealing import OnSealed, Sealed, Sealing
+from regime_trading.services.sealing import Sealed, Sealing
 
 
-def seal_everything(artifacts: Path | None, on_sealed: OnSealed | None = None) -> tuple[Sealed, ...]:
-    """Seal and compact whatever waits, of every firm, once.
+def seal_everything(artifacts: Path | None, config: Path | None = None) -> tuple[Sealed, ...]:
+    """Seal and compact whatever waits, of every firm, once, and sign it.
 
     Raises
     ------
@@ -25,12 +26,14 @@ def seal_everything(artifacts: Path | None, on_sealed: OnSealed | None = None) -
     folder = artifacts_folder(artifacts)
     if not has_database(folder):
         raise BadInput(expected=f"a folder with state/{DATABASE}", found="none", where=str(folder))
+    store = LocalArtifacts(folder)
+    proof = open_proof(store, configured_witnesses(config), to_stderr)
     engine = open_database(database_url(folder))
     try:
         sealing = Sealing(
             lambda firm: SqlAuditLog(engine, firm_id=firm),
-            ParquetSealer(LocalArtifacts(folder)),
-            on_sealed=on_sealed,
+            ParquetSealer(store),
+            on_sealed=lambda firm, _: proof.sign(firm),
         )
         return sealing.seal_all(firms_with_entries(engine))
     finally:

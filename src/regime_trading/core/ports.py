@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from regime_trading.core.actors import ActorName
 from regime_trading.core.audit import Backlog, ChainCheck, ChainEntry, Dataset, SealedHead, SealedPart
 from regime_trading.core.bars import IntradayGrid
 from regime_trading.core.checkpoint import SealedEntries
@@ -17,6 +18,7 @@ from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.record_files import Rows, RunManifest
+from regime_trading.core.recorded import Recorded, Selection
 from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
@@ -376,9 +378,14 @@ class ArtifactStore(Protocol):
 class Overrides(Protocol):
     """Session overrides of one firm. Added, never changed, never removed: they end by themselves."""
 
-    def add(self, override: SessionOverride, check: Callable[[tuple[SessionOverride, ...]], None]) -> None:
+    def add(
+        self,
+        override: SessionOverride,
+        check: Callable[[tuple[SessionOverride, ...]], None],
+        events: Sequence[AuditEvent] = (),
+    ) -> None:
         """Store an override durably; ``check`` sees what is stored of the account, within the same transaction, and
-        refuses by raising. The same override again changes nothing."""
+        refuses by raising. ``events`` tell of it, in the same transaction. The same override again changes nothing."""
         ...
 
     def of(self, account: str) -> tuple[SessionOverride, ...]:
@@ -389,8 +396,15 @@ class Overrides(Protocol):
 class LastGoodConfigs(Protocol):
     """The last accepted configuration of each account of one firm."""
 
-    def accept(self, profiles: Sequence[TraderProfile], now_ns: int) -> None:
-        """Remember configurations that were just accepted, all or none; an account has one."""
+    def accept(
+        self, profiles: Sequence[TraderProfile], now_ns: int, events: Sequence[AuditEvent] = ()
+    ) -> None:
+        """Remember configurations that were just accepted, all or none; an account has one. ``events`` tell of it, in
+        the same transaction."""
+        ...
+
+    def hashes(self) -> Mapping[str, str]:
+        """Hash of the last accepted configuration of each account, whether it still verifies or not."""
         ...
 
     def get(self, account: str) -> LastGood | None:
@@ -481,4 +495,43 @@ class Witness(Protocol):
 
     def held(self, firm_id: str) -> tuple[bytes, ...]:
         """Every checkpoint it holds of a firm, in order."""
+        ...
+
+
+class Actors(Protocol):
+    """Whose the pseudonyms of one firm are."""
+
+    def pseudonym(self, subject: str, now_ns: int, *, name: str = "", email: str = "") -> str:
+        """Pseudonym of a subject, made where it has none."""
+        ...
+
+    def all(self) -> tuple[ActorName, ...]:
+        """Every actor, oldest first, with the names of those that were not erased."""
+        ...
+
+    def fingerprint(self, pseudonym: str) -> str:
+        """SHA-256 of the encrypted name, which stays after erasure."""
+        ...
+
+    def erase(self, pseudonym: str, now_ns: int, events: Sequence[AuditEvent]) -> None:
+        """Make a name irrecoverable, together with the entry that says so."""
+        ...
+
+
+class RecordHistory(Protocol):
+    """Everything that is recorded of one firm, sealed or not yet, each entry once."""
+
+    def entries(self, wanted: Selection) -> Iterator[Recorded]:
+        """Entries that fit, chain by chain in the order of their names, in sequence.
+
+        Raises ``CheckFailed`` where an entry does not follow from its hashes, or two different ones claim one place.
+        """
+        ...
+
+    def chains(self) -> tuple[str, ...]:
+        """Names of all chains of the firm, sorted."""
+        ...
+
+    def hashes(self, chain_id: str) -> list[str]:
+        """Entry hashes of a whole chain in sequence, from entry 1; a hole raises ``CheckFailed``."""
         ...

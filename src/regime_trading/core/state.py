@@ -198,19 +198,21 @@ class Approval(Frozen):
 
 
 class DecisionReceipt(Frozen):
-    """A decision and the proof that its record is durable."""
+    """A decision and the proof that its record is durable; ``event_id`` is that of its DECISION entry."""
 
     account: AccountName
     decision_id: str
     receipt: Receipt
+    event_id: str = ""
 
 
 class Acceptance(Frozen):
-    """Orders of one account that the broker took for the next bar."""
+    """Orders of one account that the broker took for the next bar; ``receipt`` is that of the entries that say so."""
 
     account: AccountName
     order_ids: tuple[str, ...]
     reason: str = ""
+    receipt: Receipt | None = None
 
 
 class Report(Frozen):

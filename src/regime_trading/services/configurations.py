@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue, ValidationError
 
+from regime_trading.core.actors import plain_text
 from regime_trading.core.config_status import BrokenFirm, Standing, standing
 from regime_trading.core.errors import BadInput
 from regime_trading.core.overrides import (
@@ -20,6 +21,8 @@ from regime_trading.core.overrides import (
 from regime_trading.core.ports import LastGoodConfigs, Overrides
 from regime_trading.core.risk_layers import expected_found
 from regime_trading.core.trader_profile import TraderProfile, check_override, with_overrides
+from regime_trading.services.acts import Acts, place_of_firm, record_acts
+from regime_trading.services.config_acts import accept, override_act, record_refusal
 
 LOCAL = "service:local"
 _TTL = re.compile(r"([1-9]\d{0,5})([smh])")
@@ -33,8 +36,12 @@ def take_over(
     *,
     now_ns: int,
     starting: bool = True,
+    acts: Acts | None = None,
 ) -> dict[str, Standing]:
     """How every account stands after the files were read; what was accepted is remembered.
+
+    What is accepted for the first time or with a change, and what is refused, gets into the record of its firm before
+    this returns, each refusal once until something is accepted again.
 
     Parameters
     ----------
@@ -48,11 +55,20 @@ def take_over(
         The present, UTC nanoseconds.
     starting : bool
         The process has just started; False for a reload.
+    acts : Acts, optional
+        What it is recorded through; None = not at all.
+
+    Raises
+    ------
+    NotDurable
+        It could not be remembered or recorded.
     """
     found = {p.account: standing(p.account, p, None, (), now_ns=now_ns, starting=starting) for p in profiles}
     for firm in sorted({p.firm_id for p in profiles}):
-        store(firm).accept([p for p in profiles if p.firm_id == firm], now_ns)
+        accept(firm, [p for p in profiles if p.firm_id == firm], store(firm), now_ns, acts)
     for one in broken:
+        if acts is not None:
+            record_refusal(one, acts)
         known = store(one.firm_id) if re.fullmatch(r"[a-z0-9-]{1,40}", one.firm_id) else None
         earlier = () if known is None else known.accounts()
         for account in dict.fromkeys((*one.accounts, *earlier)):
@@ -76,16 +92,27 @@ class OverrideAsk:
 
 
 def make_override(
-    profile: TraderProfile, ask: OverrideAsk, store: Overrides, *, now_ns: int, actor: str = LOCAL
+    profile: TraderProfile,
+    ask: OverrideAsk,
+    store: Overrides,
+    *,
+    now_ns: int,
+    actor: str = LOCAL,
+    acts: Acts | None = None,
 ) -> SessionOverride:
     """Store a session override that tightens what is in force, earlier overrides included.
+
+    Its entry in the record of the firm is durable in the same transaction (``acts`` None = none is written).
 
     Raises
     ------
     InvalidConfig
         It is looser than what is in force (both layers are named), or names no risk parameter.
     BadInput
-        No reason, a time to live that is none or longer than 24 hours, or too many live overrides.
+        No reason or one that may not stay for ever, a time to live that is none or longer than 24 hours, or too many
+        live overrides.
+    NotDurable
+        It could not be stored or recorded; it is not in force.
     """
     override = _override(profile, ask, now_ns, actor)
 
@@ -94,7 +121,16 @@ def make_override(
         require_room(live, profile.account)
         check_override(with_overrides(profile, stored, now_ns), override)
 
-    store.add(override, check)
+    if acts is None:
+        store.add(override, check)
+    else:
+        act = override_act(override, profile)
+        record_acts(
+            acts,
+            place_of_firm(profile.firm_id),
+            (act,),
+            lambda events: store.add(override, check, events),
+        )
     return override
 
 
@@ -104,7 +140,7 @@ def _override(profile: TraderProfile, ask: OverrideAsk, now_ns: int, actor: str)
             account=profile.account,
             path=ask.path,
             value=_value(ask.value),
-            reason=ask.reason.strip(),
+            reason=plain_text(ask.reason, "--reason"),
             created_by=actor,
             created_at_ns=now_ns,
             expires_at_ns=now_ns + ttl_ns(ask.ttl),

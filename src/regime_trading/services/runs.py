@@ -238,10 +238,11 @@ class RunService:
         for ref in state.report.files:
             if (found := sha256_hex(self.store.read_bytes(ref.path))) != ref.sha256:
                 raise CheckFailed(f"{ref.path}: expected SHA-256 {ref.sha256}, found {found}")
+        last = {sent.account: sent.receipt for sent in state.executions or () if sent.receipt is not None}
         for receipt in state.receipts:
             who = (state.request.run_id, *receipt.account.split("/"))
             for dataset in datasets:
-                head = receipt.receipt if dataset == "audit" else None
+                head = last.get(receipt.account, receipt.receipt) if dataset == "audit" else None
                 check = self.sealer.verify_sealed(*who, dataset, head=head)
                 if not check.ok:
                     raise CheckFailed(f"{dataset} of {receipt.account}: {check.reason} at {check.first_bad}")

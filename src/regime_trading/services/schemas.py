@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from regime_trading.core import requests, schemas, settings, state, trader_profile, traders
+from regime_trading.core import event_schema, requests, schemas, settings, state, trader_profile, traders
 from regime_trading.core.errors import BadInput
 
 _MODELS: tuple[type[BaseModel], ...] = (
+    event_schema.PMAuditEvent,
     requests.MarketSnapshot,
     requests.PMRequest,
     schemas.AccountState,

@@ -12,8 +12,19 @@ import pytest
 from regime_trading.adapters.config_files import load_configuration
 from regime_trading.agents.execution import execution
 from regime_trading.agents.judge import judge
+from regime_trading.core.audit import chain_of
+from regime_trading.core.event_schema import read_event
 from regime_trading.core.rules import RULE_IDS
-from regime_trading.core.schemas import Order, PMDecision, Proposal, Receipt, RuleResult, Target
+from regime_trading.core.schemas import (
+    AuditEvent,
+    Fill,
+    Order,
+    PMDecision,
+    Proposal,
+    Receipt,
+    RuleResult,
+    Target,
+)
 from regime_trading.core.state import Approval, DecisionReceipt, PipelineState, ProfileRef, RunRequest
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -193,11 +204,47 @@ def test_gross_net_and_count_are_checked() -> None:
 
 
 class Broker:
-    def __init__(self) -> None:
+    def __init__(self, filled: tuple[str, ...] = ()) -> None:
         self.sent: list[tuple[str, int]] = []
+        self.filled = filled
 
     def submit(self, account: str, orders: tuple[Order, ...], receipt: Receipt) -> None:
         self.sent.append((account, len(orders)))
+
+    def fills(self, account: str, until_ns: int) -> list[Fill]:
+        return [Fill(name, "AAA", 1.0, 2.0, 0.0, until_ns) for name in self.filled]
+
+
+class Record:
+    """Write-ahead record and sealer in one: what was made durable, and what was sealed behind which entry."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+        self.sealed: list[tuple[str, str, int]] = []
+
+    def append(self, events: list[AuditEvent]) -> tuple[Receipt, ...]:
+        self.events += events
+        return (Receipt(chain_of(events[-1]), events[-1].seq, "b" * 64),)
+
+    def seal_audit(self, chain: str, prev_hash: str, events: list[AuditEvent]) -> None:
+        assert events == self.events, "durable before it is sealed"
+        self.sealed.append((chain, prev_hash, len(events)))
+
+    def told(self) -> list[dict[str, Any]]:
+        return [read_event(event.body).model_dump(mode="json") for event in self.events]
+
+
+CHAIN = f"dry_run/run-1/{PROFILE.account}"
+
+
+def deps_with(broker: Broker, record: Record, waiting: tuple[Order, ...] = ()) -> Any:
+    stored = (None, None, waiting) if waiting else None
+    return SimpleNamespace(
+        broker=lambda account, source: broker,
+        ledger=lambda firm, mode: SimpleNamespace(load=lambda account, before_ns: stored),
+        audit=lambda firm: record,
+        sealer=record,
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,9 +263,8 @@ class Broker:
 def test_only_valid_agreed_and_recorded_orders_leave(
     action: str, status: str | None, receipt_of: str | None, reason: str
 ) -> None:
-    broker = Broker()
-    deps: Any = SimpleNamespace(broker=lambda account, source: broker)
-    receipt = Receipt(chain_id="c", seq=1, entry_hash=H)
+    broker, record = Broker(), Record()
+    receipt = Receipt(chain_id=CHAIN, seq=1, entry_hash=H)
     run = state(
         GOOD,
         verdict={"action": action},
@@ -227,7 +273,63 @@ def test_only_valid_agreed_and_recorded_orders_leave(
         if receipt_of is None
         else (DecisionReceipt(account=PROFILE.account, decision_id=receipt_of, receipt=receipt),),
     )
-    (accepted,) = execution(run, deps)["executions"]
+    (accepted,) = execution(run, deps_with(broker, record))["executions"]
     assert accepted.reason == reason
     assert broker.sent == ([] if reason else [(PROFILE.account, 2)])
     assert accepted.order_ids == (() if reason else ("d-001", "d-002"))
+    assert accepted.receipt == (None if reason else Receipt(CHAIN, 3, "b" * 64))
+    assert record.sealed == ([] if reason else [(CHAIN, H, 2)])
+    assert [entry["client_order_id"] for entry in record.told()] == list(accepted.order_ids)
+
+
+def agreed(**fields: Any) -> PipelineState:
+    receipt = Receipt(chain_id=CHAIN, seq=4, entry_hash=H)
+    return state(
+        GOOD,
+        **{
+            "verdict": {"action": "ok"},
+            "approval": (Approval(account=PROFILE.account, status="not_required"),),
+            "receipts": (
+                DecisionReceipt(account=PROFILE.account, decision_id="d", receipt=receipt, event_id="e-4"),
+            ),
+            **fields,
+        },
+    )
+
+
+def test_every_order_is_in_the_record_with_its_cause() -> None:
+    record = Record()
+    execution(agreed(), deps_with(Broker(), record))
+    first, second = record.told()
+    assert (first["event_type"], first["seq"], first["ts_event_ns"]) == ("ORDER_SENT", 5, str(T))
+    assert (first["correlation_id"], first["causation_id"], first["decision_id"]) == ("d", "e-4", "d")
+    assert (first["intent"], first["symbol"], first["qty"]) == ("exit", "AAA", "-1000")
+    assert first["rationale"] == "exit -1000 AAA taken by the broker."
+    assert (second["seq"], second["rationale"]) == (6, "entry +400 BBB taken by the broker.")
+    assert first["config_hash"] == PROFILE.config_hash
+
+
+def test_orders_that_were_not_filled_end_in_the_record() -> None:
+    waiting = (
+        order(1, "AAA", "exit", "-5", "w-1"),
+        order(2, "BBB", "entry", "7", "w-2-1"),
+        order(2, "BBB", "entry", "8", "w-2-2").model_copy(update={"slice": 2}),
+    )
+    record = Record()
+    (accepted,) = execution(agreed(), deps_with(Broker(filled=("w-1",)), record, waiting))["executions"]
+    told = [(entry["client_order_id"], entry["event_type"], entry.get("qty_open")) for entry in record.told()]
+    assert told == [
+        ("w-2-1", "ORDER_CANCELLED", "7"),
+        ("w-2-2", "ORDER_CANCELLED", "8"),
+        ("d-001", "ORDER_SENT", None),
+        ("d-002", "ORDER_SENT", None),
+    ]
+    assert accepted.receipt is not None and accepted.receipt.seq == 8
+
+
+def test_a_held_run_says_nothing_of_orders() -> None:
+    record = Record()
+    execution(
+        agreed(verdict={"action": "HOLD"}), deps_with(Broker(), record, (order(1, "AAA", "exit", "-5"),))
+    )
+    assert record.events == []

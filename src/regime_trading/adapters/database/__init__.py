@@ -2,6 +2,7 @@
 
 from sqlalchemy import Engine
 
+from regime_trading.adapters.database.actors import SqlActors
 from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
@@ -11,6 +12,7 @@ from regime_trading.adapters.database.runs import SqlRuns
 
 __all__ = [
     "Engine",
+    "SqlActors",
     "SqlAuditLog",
     "SqlLastGood",
     "SqlLedger",

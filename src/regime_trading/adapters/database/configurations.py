@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from sqlalchemy import Engine, delete, select
 
+from regime_trading.adapters.database.audit_log import append_chain
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.tables import LAST_GOOD_CONFIGS
-from regime_trading.core.audit import require_firm
+from regime_trading.core.audit import chain_of, require_firm
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.errors import BadInput
+from regime_trading.core.schemas import AuditEvent
 from regime_trading.core.trader_profile import TraderProfile
 
 
@@ -29,15 +31,19 @@ class SqlLastGood:
     def __init__(self, engine: Engine, *, firm_id: str) -> None:
         self._engine, self._firm_id = engine, require_firm(firm_id)
 
-    def accept(self, profiles: Sequence[TraderProfile], now_ns: int) -> None:
+    def accept(
+        self, profiles: Sequence[TraderProfile], now_ns: int, events: Sequence[AuditEvent] = ()
+    ) -> None:
         """Remember configurations that were just accepted, all or none; an account has one.
+
+        ``events`` are consecutive entries of one chain of the firm that tell of it, in the same transaction.
 
         Raises
         ------
         BadInput
             An account of another firm, or a configuration with session overrides in it.
         NotDurable
-            A database that cannot write.
+            A database that cannot write, or entries whose place is taken. Nothing was remembered.
         """
         for profile in profiles:
             if profile.firm_id != self._firm_id:
@@ -64,6 +70,8 @@ class SqlLastGood:
             )
             if rows:
                 connection.execute(table.insert(), rows)
+            if events:
+                append_chain(connection, self._firm_id, chain_of(events[0]), events)
 
     def get(self, account: str) -> LastGood | None:
         """The last accepted configuration of an account; None where there is none, or where it does not verify.
@@ -84,6 +92,13 @@ class SqlLastGood:
             return None
         same = (profile.account, profile.config_hash) == (account, row.config_hash)
         return LastGood(profile, row.accepted_ns) if same else None
+
+    def hashes(self) -> dict[str, str]:
+        """Hash of the last accepted configuration of each account, whether it still verifies or not."""
+        table = LAST_GOOD_CONFIGS
+        query = select(table.c.account, table.c.config_hash).where(table.c.firm_id == self._firm_id)
+        with reading(self._engine) as connection:
+            return {row.account: row.config_hash for row in connection.execute(query)}
 
     def accounts(self) -> tuple[str, ...]:
         """Accounts that were accepted before, sorted."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, select
 
+from regime_trading.adapters.database.audit_log import append_chain
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.tables import SESSION_OVERRIDES
-from regime_trading.core.audit import require_firm
+from regime_trading.core.audit import chain_of, require_firm
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.overrides import SessionOverride
+from regime_trading.core.schemas import AuditEvent
 
 Check = Callable[[tuple[SessionOverride, ...]], None]
 
@@ -30,21 +32,24 @@ class SqlOverrides:
     def __init__(self, engine: Engine, *, firm_id: str) -> None:
         self._engine, self._firm_id = engine, require_firm(firm_id)
 
-    def add(self, override: SessionOverride, check: Check) -> None:
-        """Store an override durably; nothing happens where it is there already.
+    def add(self, override: SessionOverride, check: Check, events: Sequence[AuditEvent] = ()) -> None:
+        """Store an override durably, with the entries that tell of it in the same transaction; nothing happens where
+        it is there already.
 
         Parameters
         ----------
         override : SessionOverride
         check : callable
             Sees what is stored of the account, within the same transaction, and refuses by raising.
+        events : sequence of AuditEvent
+            Consecutive entries of one chain of the firm.
 
         Raises
         ------
         BadInput
             An account of another firm, or what ``check`` raises.
         NotDurable
-            A database that cannot write.
+            A database that cannot write, or entries whose place is taken. Nothing was stored.
         """
         self._require_own(override.account)
         with writing(self._engine) as connection:
@@ -61,6 +66,8 @@ class SqlOverrides:
                 "body": override.model_dump_json(),
             }
             connection.execute(SESSION_OVERRIDES.insert(), row)
+            if events:
+                append_chain(connection, self._firm_id, chain_of(events[0]), events)
 
     def of(self, account: str) -> tuple[SessionOverride, ...]:
         """Every override that was ever made of an account, oldest first.

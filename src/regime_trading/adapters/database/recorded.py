@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, select
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 from regime_trading.adapters.database.engine import reading
 from regime_trading.adapters.database.tables import WAL
@@ -17,9 +17,12 @@ from regime_trading.core.schemas import AuditEvent, EventType, Mode
 _DECISION = WAL.c.event_type == EventType.DECISION.value
 
 
-def open_to_read(path: Path) -> Engine:
-    """Engine on an SQLite file that nothing can be written through, not even a migration."""
-    file = path.absolute().as_uri()
+def open_to_read(url: str) -> Engine:
+    """Engine on a database that nothing can be written through, not even a migration."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, execution_options={"postgresql_readonly": True})
+    file = Path(str(parsed.database)).absolute().as_uri()
     return create_engine(URL.create("sqlite", database=file, query={"mode": "ro", "uri": "true"}))
 
 

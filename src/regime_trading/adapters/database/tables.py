@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -150,4 +151,20 @@ LAST_GOOD_CONFIGS = Table(
     Column("config_hash", _HASH, nullable=False),
     Column("profile", Text, nullable=False),
     comment="The configuration of each account that was accepted last.",
+)
+
+ACTORS = Table(
+    "actors",
+    METADATA,
+    Column("firm_id", _ID, primary_key=True),
+    Column("pseudonym", _ID, primary_key=True),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("erased_ns", BigInteger),
+    Column("subject_hash", _HASH, comment="finds a subject again; null once erased"),
+    Column("key", LargeBinary, comment="of this row alone; null once erased: nothing can read the name then"),
+    Column(
+        "sealed_name", LargeBinary, nullable=False, comment="nonce and AES-256-GCM of subject, name, e-mail"
+    ),
+    UniqueConstraint("firm_id", "subject_hash"),
+    comment="Whose the pseudonyms in the record are. Names are nowhere else.",
 )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from regime_trading.cli.common import Artifacts, Debug, Json, out, print_json, reporting
+from regime_trading.cli.common import Artifacts, Config, Debug, Json, out, print_json, reporting
 
 
-def seal(artifacts: Artifacts = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Seal the entries of shadow, live and administration that wait, and merge small files."""
+def seal(
+    artifacts: Artifacts = None, config: Config = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Seal the entries of shadow, live and administration that wait, merge small files, and sign what is new."""
     with reporting(as_json, debug):
         from regime_trading.bootstrap.sealing import seal_everything
 
-        done = seal_everything(artifacts)
+        done = seal_everything(artifacts, config)
         if as_json:
             print_json(
                 {
