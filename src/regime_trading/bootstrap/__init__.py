@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,21 @@ DATABASE = "regime.db"
 def artifacts_folder(given: Path | None) -> Path:
     """``given``, else ``REGIME_ARTIFACTS``, else ``./artifacts``."""
     return given or Path(os.environ.get("REGIME_ARTIFACTS") or "artifacts")
+
+
+@contextmanager
+def minari_datasets_in(folder: Path) -> Iterator[None]:
+    """Minari keeps its datasets in ``folder`` for a while, and nowhere in the user's home."""
+    name = "MINARI_DATASETS_PATH"
+    before = os.environ.get(name)
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def state_file(artifacts: Path, name: str) -> Path:

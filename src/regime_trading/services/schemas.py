@@ -7,12 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from regime_trading.core import requests, schemas, settings, state, trader_profile, traders
+from regime_trading.core import requests, rl, schemas, settings, state, trader_profile, traders
 from regime_trading.core.errors import BadInput
 
 _MODELS: tuple[type[BaseModel], ...] = (
     requests.MarketSnapshot,
     requests.PMRequest,
+    rl.PMAction,
+    rl.PMState,
+    rl.PMTransition,
     schemas.AccountState,
     schemas.ConstraintSnapshot,
     schemas.DataHealth,
