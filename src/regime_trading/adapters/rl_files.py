@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,19 +128,21 @@ def write_minari(
             rewards=list(episode.rewards),
             terminations=list(episode.terminated),
             truncations=list(episode.truncated),
-            infos=dict(episode.infos),
+            infos={key: values.tolist() for key, values in episode.infos.items()},
         )
         for n, episode in enumerate(episodes)
     ]
-    minari.create_dataset_from_buffers(
-        name,
-        buffers,
-        observation_space=spaces.Dict(boxes),
-        action_space=spaces.Box(-limit, limit, first.actions.shape[1:], np.float64),
-        algorithm_name="pm-deterministic",
-        author="regime-trading",
-        code_permalink=f"regime-trading {code_version}",
-        description="Decisions of the portfolio manager: states, final weights, net returns.",
-        data_format="arrow",
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a record has no environment that could be named
+        minari.create_dataset_from_buffers(
+            name,
+            buffers,
+            observation_space=spaces.Dict(boxes),
+            action_space=spaces.Box(-limit, limit, first.actions.shape[1:], np.float64),
+            algorithm_name="pm-deterministic",
+            author="regime-trading",
+            code_permalink=f"regime-trading {code_version}",
+            description="Decisions of the portfolio manager: states, final weights, net returns.",
+            data_format="arrow",
+        )
     (folder / CONTENTS).write_bytes(orjson.dumps(contents, option=orjson.OPT_INDENT_2))

@@ -96,7 +96,7 @@ def tier_column(tier: str, what: Literal["label", "confidence", "risk_state"]) -
 
 
 def _floors() -> tuple[Feature, ...]:
-    none = "the rule has no floor for this account, or it is not known"
+    none = "no such floor, or it is not known"
     return tuple(
         feature
         for rule_id in FLOORS
@@ -106,7 +106,7 @@ def _floors() -> tuple[Feature, ...]:
                 f"Equity above the floor at which {rule_id} acts; negative below it.",
             ),
             _portfolio(
-                floor_column(rule_id, "share"), "fraction of equity", f"{none}, or equity ≤ 0", _MARK,
+                floor_column(rule_id, "share"), "fraction of equity", f"{none}; equity ≤ 0", _MARK,
                 f"The same for {rule_id} as a share of equity.",
             ),
         )
@@ -154,7 +154,7 @@ FEATURES: tuple[Feature, ...] = (
         "sigma_book", "fraction a year", _NO_WEIGHT, _MARK, "Volatility of the book held now.", "3"
     ),
     _portfolio(
-        "herfindahl", "1/N to 1", f"{_NO_WEIGHT}; in version 4 also of a flat book", _MARK,
+        "herfindahl", "1/N to 1", "the book is flat (version 3: 0), or a weight is not known", _MARK,
         "Sum of squared weights over squared gross.", "3",
     ),
     _portfolio(

@@ -116,7 +116,7 @@ def _portfolio(rows: AccountRows) -> dict[str, F8]:
     equity = numbers["equity"]
     gross = np.abs(weight).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        used = rows.loss / rows.limit
+        used = np.where(np.isfinite(rows.limit), rows.loss / rows.limit, np.nan)
         room = equity[:, None] - rows.floors
         positive = np.where(equity > 0, equity, np.nan)
         herfindahl = np.where(gross > 0, np.square(weight).sum(axis=1) / np.square(gross), np.nan)

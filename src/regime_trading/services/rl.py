@@ -171,11 +171,11 @@ def _moves(moves: pl.DataFrame, state: pl.DataFrame, decided: dict[int, Any]) ->
     """Every decision but the last open one has its transition, and each leads to the next decision."""
     seqs = sorted(decided)
     there = moves["seq"].to_list() if moves.height else []
-    missing = sorted(set(seqs) - set(there))
+    holes = sorted(set(seqs[:-1]) - set(there))
     if set(there) - set(seqs) or len(set(there)) != len(there):
         yield "transition: rows that belong to no decision, or twice to one"
-    if missing and missing != seqs[-1:]:
-        yield f"transition: {len(missing)} decisions without one, the first is entry {missing[0]}"
+    if holes:
+        yield f"transition: {len(holes)} decisions without one, the first is entry {holes[0]}"
     if not moves.height or not state.height:
         return
     following = dict(pairwise(seqs))

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
+import orjson
 import polars as pl
 
 from regime_trading.core.audit import Dataset, chain_id
@@ -103,7 +104,7 @@ class RLDataset:
         base, record = ("audit", "") if dataset == "audit" else ("rl_dataset", f"record={dataset}/")
         pattern = f"{base}/_manifest/schema=1/{record}firm=*/account=*/run=*.json"
         names = [path.relative_to(self.store.root).as_posix() for path in self.store.root.glob(pattern)]
-        return tuple(sorted(self._run(name, dataset) for name in names))
+        return tuple(sorted(self._run(name) for name in names))
 
     def chosen(self, selection: Selection) -> tuple[RLRun, ...]:
         """Runs of a selection.
@@ -148,14 +149,13 @@ class RLDataset:
             _require_own(frame, run, record)
         return pl.concat([upgraded(frame, record) for frame in frames], how="diagonal")
 
-    def _run(self, name: str, dataset: Dataset) -> RLRun:
+    def _run(self, name: str) -> RLRun:
         parts = dict(part.split("=", 1) for part in PurePosixPath(name).with_suffix("").parts if "=" in part)
         who = (parts["firm"], parts["account"], parts["run"])
-        sealed = self.sealer.sealed(who[2], who[0], who[1], dataset) or ()
-        columns = pl.read_parquet(
-            BytesIO(self.store.read_bytes(sealed[0].path)), columns=["env"], n_rows=1, hive_partitioning=False
-        )
-        return RLRun(*who, env=str(columns["env"][0]))
+        try:
+            return RLRun(*who, env=str(orjson.loads(self.store.read_bytes(name))["env"]))
+        except (ValueError, KeyError, TypeError) as err:
+            raise CheckFailed(f"{name}: not the manifest of a run: {err}") from err
 
 
 def _require_own(frame: pl.DataFrame, run: RLRun, record: Record) -> None:

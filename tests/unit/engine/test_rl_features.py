@@ -23,6 +23,7 @@ from regime_trading.core.rl_features import (
     floor_column,
     mask_column,
 )
+from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import RLBlock
 from regime_trading.core.traders import Lifecycle
 from regime_trading.engine.backtest import HistoryInputs, HistoryResult, run_history
@@ -123,6 +124,13 @@ def expected(of: HistoryInputs, cycles: list[Cycle], t: int, a: int) -> dict[str
         act = float(at[rule_id].act[a])
         row[floor_column(rule_id, "money")] = equity - act if math.isfinite(act) else math.nan
         row[floor_column(rule_id, "share")] = (equity - act) / equity if math.isfinite(act) else math.nan
+    used = {}
+    for rule_id in ("LD-01", "LD-03", "LD-13"):
+        r = RULE_IDS.index(rule_id)
+        limit = float(d.rule_limit[a, r])
+        used[rule_id] = float(d.rule_value[a, r]) / limit if math.isfinite(limit) else math.nan
+    today = [used[rule_id] for rule_id in ("LD-01", "LD-13") if not math.isnan(used[rule_id])]
+    row |= {"static_loss_share": used["LD-03"], "loss_today_share": max(today, default=math.nan)}
     sigma = m.sigma.tolist()
     entry, qty = books.broker.avg_price[a].tolist(), books.qty[a].tolist()
     wide = {
