@@ -163,9 +163,9 @@ class RLRows:
         return np.stack([portfolio, np.full(n, about, dtype=np.int64), asset, seen], axis=1)
 
     def _require_known(self, t: int, ts_ns: int) -> None:
-        late = np.argwhere(self.known_ns[t] > ts_ns)
-        if len(late):
-            a, b = (int(i) for i in late[0])
+        late = self.known_ns[t] > ts_ns
+        if late.any():
+            a, b = (int(i) for i in np.argwhere(late)[0])
             raise CheckFailed(
                 f"RL state of {self.identities[a].name}: expected the {BLOCKS[b]} block to be known at the decision, "
                 f"{ts_ns}, found something stamped {int(self.known_ns[t, a, b])} ns"
