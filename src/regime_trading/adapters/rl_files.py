@@ -114,7 +114,7 @@ def write_minari(
 
     first = episodes[0]
     limit = np.finfo(np.float64).max
-    boxes = {
+    boxes: dict[str, spaces.Space[Any]] = {
         key: spaces.Box(0, 1, v.shape[1:], np.uint8)
         if v.dtype == np.uint8
         else spaces.Box(-limit, limit, v.shape[1:], np.float64)
@@ -144,5 +144,6 @@ def write_minari(
             code_permalink=f"regime-trading {code_version}",
             description="Decisions of the portfolio manager: states, final weights, net returns.",
             data_format="arrow",
+            jpeg_encoding=False,  # a mask is no picture
         )
     (folder / CONTENTS).write_bytes(orjson.dumps(contents, option=orjson.OPT_INDENT_2))

@@ -128,8 +128,8 @@ class PMTransition(RLRow):
     next_seq: Count
     horizon_bars: Count
     done: bool
-    done_reason: str
-    censored: bool
+    done_reason: str | None  #: null, as is ``censored``, in rows of version 3
+    censored: bool | None
     gap: bool
     rewards: Rewards
 

@@ -25,6 +25,7 @@ from regime_trading.engine.record import Identity
 from regime_trading.engine.rl_columns import (
     LOSS_RULES,
     AccountRows,
+    SharedRows,
     feature_columns,
     masks,
     shared_rows,
@@ -87,6 +88,7 @@ class RLRows:
         self.floors = np.full((n_bars, n, len(FLOORS)), np.nan)
         self.known_ns = np.full((n_bars, n, len(BLOCKS)), UNSTAMPED, dtype=np.int64)
         self.ends: dict[tuple[int, int], tuple[str, float, float, float]] = {}
+        self._shared: tuple[int, SharedRows] | None = None
 
     def add(
         self, cycle: Cycle, seq: Sequence[int], attempt: I8, flow: F8, proposal_ns: I8 | None = None
@@ -145,8 +147,14 @@ class RLRows:
             floors=self.floors[:n, account],
             known_ns=self.known_ns[:n, account],
             ends={t: end for (t, a), end in self.ends.items() if a == account},
-            shared=shared_rows(self.market, self.context, self.first, n),
+            shared=self._beside(),
         )
+
+    def _beside(self) -> SharedRows:
+        """The market beside the bars noted so far, made once for all accounts."""
+        if self._shared is None or self._shared[0] != self.bars:
+            self._shared = (self.bars, shared_rows(self.market, self.context, self.first, self.bars))
+        return self._shared[1]
 
     # --- noting ---------------------------------------------------------------------------------------------
 

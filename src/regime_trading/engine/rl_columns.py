@@ -28,7 +28,8 @@ _LOSS = {rule_id: i for i, rule_id in enumerate(LOSS_RULES)}
 
 @dataclass(frozen=True, slots=True)
 class SharedRows:
-    """The market beside the decided bars, [T] and [T, N]; ``path_ns`` are the times of all bars up to the last."""
+    """The market beside the decided bars, [T] and [T, N], the same for every account; ``path_ns`` are the times of all
+    bars up to the last, ``values`` the market's features."""
 
     ts_ns: I8
     session: I8
@@ -83,7 +84,7 @@ def shared_rows(market: MarketPath, context: MarketContext, first: int, n: int) 
         price=market.close[cut],
         sigma=market.sigma[cut],
         adv=market.adv[cut],
-        values=own | told,
+        values={name: finite(values) for name, values in (own | told).items()},
         matrix=np.ascontiguousarray(market.correlations.matrix),
         matrix_at=at.astype(np.int64),
     )
@@ -91,8 +92,9 @@ def shared_rows(market: MarketPath, context: MarketContext, first: int, n: int) 
 
 def feature_columns(rows: AccountRows) -> dict[str, F8]:
     """Every feature of the table, float64 [T] or [T, N], finite or NaN."""
-    found = dict(rows.shared.values) | _portfolio(rows) | _assets(rows) | _constraint(rows)
-    return {f.name: finite(found[f.name]) for f in FEATURES}
+    own = _portfolio(rows) | _assets(rows) | _constraint(rows)
+    found = dict(rows.shared.values) | {name: finite(values) for name, values in own.items()}
+    return {f.name: found[f.name] for f in FEATURES}
 
 
 def masks(values: Mapping[str, F8]) -> dict[str, I8]:

@@ -90,13 +90,27 @@ def check(dataset: RLDataset, run_id: str | None = None) -> RLCheck:
     return RLCheck(tuple(_checked(dataset, run) for run in chosen), tuple(sorted(set(uncovered))))
 
 
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What the check needs of a DECISION entry."""
+
+    event_id: str
+    env: str
+    held: bool
+
+
+def _entry(body: bytes) -> _Decision:
+    entry = orjson.loads(body)
+    return _Decision(entry["event_id"], entry["env"], HELD in entry["reason_codes"])
+
+
 def _decides(dataset: RLDataset, run: RLRun) -> bool:
-    return any(HELD not in orjson.loads(body)["reason_codes"] for _, body in decisions_of(dataset, run))
+    return any(not _entry(body).held for _, body in decisions_of(dataset, run))
 
 
 def _checked(dataset: RLDataset, run: RLRun) -> ChainRows:
-    told = [(seq, orjson.loads(body)) for seq, body in decisions_of(dataset, run)]
-    decided = {seq: entry for seq, entry in told if HELD not in entry["reason_codes"]}
+    told = {seq: _entry(body) for seq, body in decisions_of(dataset, run)}
+    decided = {seq: entry for seq, entry in told.items() if not entry.held}
     faults, frames = list[str](), dict[str, pl.DataFrame]()
     for record in _RECORDS:
         try:
@@ -127,7 +141,7 @@ def _checked(dataset: RLDataset, run: RLRun) -> ChainRows:
     )
 
 
-def _joins(record: str, frame: pl.DataFrame, decided: dict[int, Any]) -> Iterator[str]:
+def _joins(record: str, frame: pl.DataFrame, decided: dict[int, _Decision]) -> Iterator[str]:
     """Rows and decisions must be the same, one to one, by sequence number, id and environment."""
     seqs = frame["seq"].to_list() if frame.height else []
     if seqs != sorted(decided):
@@ -139,12 +153,12 @@ def _joins(record: str, frame: pl.DataFrame, decided: dict[int, Any]) -> Iterato
         return
     if not seqs:
         return
-    env = {entry["env"] for entry in decided.values()}
+    env = {entry.env for entry in decided.values()}
     if env != set(frame["env"].unique().to_list()):
         yield f"{record}: environment {frame['env'][0]}, the record says {', '.join(sorted(env))}"
     for seq, own in zip(seqs, frame["state_id"].to_list(), strict=True):
-        if own is not None and own != decided[seq]["event_id"]:
-            yield f"{record}: entry {seq} has id {own}, the record says {decided[seq]['event_id']}"
+        if own is not None and own != decided[seq].event_id:
+            yield f"{record}: entry {seq} has id {own}, the record says {decided[seq].event_id}"
             return
 
 
@@ -167,7 +181,7 @@ def _known(state: pl.DataFrame) -> Iterator[str]:
             yield f"state: {column} of entry {seqs[wrong[0][0]]} does not say what is known"
 
 
-def _moves(moves: pl.DataFrame, state: pl.DataFrame, decided: dict[int, Any]) -> Iterator[str]:
+def _moves(moves: pl.DataFrame, state: pl.DataFrame, decided: dict[int, _Decision]) -> Iterator[str]:
     """Every decision but the last open one has its transition, and each leads to the next decision."""
     seqs = sorted(decided)
     there = moves["seq"].to_list() if moves.height else []

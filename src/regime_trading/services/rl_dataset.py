@@ -203,10 +203,7 @@ def _upgraded_state(frame: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns([*codes, *known])
     lacking = [f for f in FEATURES if f.name not in frame.columns]
     frame = frame.with_columns(
-        [
-            (nothing if f.per == "asset" else pl.lit(None, dtype=pl.Float64)).alias(f.name)  # type: ignore[union-attr]
-            for f in lacking
-        ]
+        [(nothing if f.per == "asset" else pl.lit(None, dtype=pl.Float64)).alias(f.name) for f in lacking]
     )
     masks = []
     for block, per in MASKS:

@@ -47,7 +47,7 @@ def joined(dataset: RLDataset, run: RLRun) -> pl.DataFrame:
     CheckFailed
         States, actions and transitions that do not join one to one.
     """
-    state, action, moves = (dataset.table(run, record) for record in ("state", "action", "transition"))  # type: ignore[arg-type]
+    state, action, moves = (dataset.table(run, record) for record in ("state", "action", "transition"))
     if state["seq"].to_list() != (action["seq"].to_list() if action.height else []):
         raise CheckFailed(
             f"{run.chain}: {state.height} states, {action.height} actions; see `regime rl check`"

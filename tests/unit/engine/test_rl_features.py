@@ -84,7 +84,9 @@ def played(of: HistoryInputs) -> tuple[HistoryResult, list[Cycle]]:
     return result, cycles
 
 
-@pytest.fixture(scope="module", params=[3, 4])
+@pytest.fixture(
+    scope="module", params=[3, 4, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(5, 25))]
+)
 def both(request: pytest.FixtureRequest) -> tuple[HistoryInputs, HistoryResult, list[Cycle]]:
     of = rough(request.param)
     return of, *played(of)

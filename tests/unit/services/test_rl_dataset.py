@@ -255,6 +255,10 @@ def test_files_of_version_3_are_read_with_what_they_lack_unknown() -> None:
         assert mask_column(block, per) in state.columns
     row = state.with_columns(pl.col("ts_event").cast(pl.Int64).alias("ts_event_ns")).row(20, named=True)
     assert state_of(row).state_id is None
+    for record, made in (("action", action_of), ("transition", transition_of)):
+        frame = upgraded(pl.read_parquet(OLD / f"v3-{record}.parquet", hive_partitioning=False), record)  # type: ignore[arg-type]
+        frame = frame.with_columns(pl.col("ts_event").cast(pl.Int64).alias("ts_event_ns"))
+        assert [made(row).action_id for row in frame.iter_rows(named=True)] == [None] * frame.height
     with pytest.raises(BadInput, match="feature set"):
         upgraded(state.with_columns(pl.lit("99").alias("feature_set_version")), "state")
 
@@ -353,6 +357,9 @@ def test_minari_reads_the_episodes_back(
         assert np.array_equal(episode.actions, numbers_of(own, "final_w", wide=True), equal_nan=True)
         assert np.array_equal(episode.observations["row"][:n, at], own["unit_drawdown"].to_numpy())
         assert np.isfinite(episode.observations["asset"]).all()
+        age = numbers_of(own, "age_bars", wide=True)
+        known = episode.observations["asset_known"][:n, :, contents["asset"].index("age_bars")]
+        assert np.array_equal(known == 1, ~np.isnan(age)) and set(np.unique(known)) <= {0, 1}
         ended = bool(own["done"][-1])
         assert episode.terminations[-1] == ended and episode.truncations[-1] != ended
         assert not episode.terminations[:-1].any() and not episode.truncations[:-1].any()
