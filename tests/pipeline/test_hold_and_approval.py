@@ -15,6 +15,7 @@ from regime_trading.adapters.checkpoint import open_checkpoints
 from regime_trading.agents.graph import PIPELINE, build
 from regime_trading.bootstrap import load
 from regime_trading.bootstrap.app import App, open_app, wire
+from regime_trading.bootstrap.rl import check_dataset
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.schemas import Mode
 from regime_trading.core.state import Check, Judgement, PipelineState
@@ -65,6 +66,10 @@ def test_a_held_run_is_recorded_and_changes_nothing(tmp_path: Path) -> None:
         assert runs.run(ASK).state == state  # verified and re-used
         page = tmp_path / "runs" / state.request.run_id / "report.md"
         assert "HOLD" in page.read_text()
+        found = check_dataset(tmp_path, None)
+        assert found.ok and not found.chains and not found.uncovered, (
+            "nothing was decided: no state, and none is missed"
+        )
 
 
 def test_orders_wait_for_people_and_are_not_filled_meanwhile(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from regime_trading.agents.graph import PIPELINE
 from regime_trading.bootstrap import load
 from regime_trading.bootstrap.app import open_app
 from regime_trading.bootstrap.proof import verify_record
+from regime_trading.bootstrap.rl import check_dataset
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.state import PipelineState
 from regime_trading.services.runs import Ask, parse_time
@@ -114,6 +115,13 @@ def files(artifacts: Path) -> dict[str, bytes]:
         for path in sorted((artifacts / folder).rglob("*"))
         if path.is_file() and not {"_checkpoints", "_keys"} & set(path.parts)
     }
+
+
+def test_the_run_leaves_a_state_an_action_and_an_open_end(unbroken: tuple[Path, PipelineState]) -> None:
+    found = check_dataset(unbroken[0], None)
+    assert found.ok and not found.uncovered, found.answer()
+    assert len(found.chains) == len(load(ROOT / "config").profiles)
+    assert {(c.decisions, c.transitions, c.open) for c in found.chains} == {(1, 0, 1)}
 
 
 def test_the_same_ask_verifies_and_re_uses_the_run(unbroken: tuple[Path, PipelineState]) -> None:

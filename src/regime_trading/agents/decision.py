@@ -27,7 +27,7 @@ from regime_trading.core.state import PipelineState
 from regime_trading.core.trader_profile import TraderProfile, effective_bytes
 from regime_trading.core.trading_day import trading_day_ids
 from regime_trading.engine.attempts import attempt_terms
-from regime_trading.engine.backtest import BasketPath, HistoryInputs, tick_at
+from regime_trading.engine.backtest import BasketPath, HistoryInputs, proposal_times, tick_at
 from regime_trading.engine.carry import Stored, carried_from, decision_of, portfolio_of, state_of
 from regime_trading.engine.cycle import Carried, Tick, step
 from regime_trading.engine.desk import annual_bars, make_desk, market_path, research_params
@@ -37,6 +37,7 @@ from regime_trading.engine.market import MarketPath, TapePath
 from regime_trading.engine.proposals import correlation_rows, correlations
 from regime_trading.engine.record import Chain, Identity, decision_hashes, market_hash, write_cycle
 from regime_trading.engine.rl import RLRows
+from regime_trading.engine.rl_context import context_of
 from regime_trading.engine.tape_history import guard_inputs
 from regime_trading.engine.universe import USER, source_key
 from regime_trading.guards.snapshot import NO_BOOK, NO_TAPE
@@ -137,8 +138,8 @@ def decide_run(state: PipelineState, deps: Deps) -> Decided:
         write_cycle(chain, cycle, row, hashes[row], [r for r in cycle.released if r.account == row])
         for row, chain in enumerate(chains)
     ]
-    rl = RLRows(who, symbols, 1)
-    rl.add(cycle, seq, np.ones(len(who), dtype=np.int64))
+    rl = RLRows(who, inputs.desk, market, bar, 1, inputs.context)
+    rl.add(cycle, seq, np.ones(len(who), dtype=np.int64), tick.flow, proposal_times(inputs, bar))
     ts_ns, session = int(market.ts_ns[bar]), int(market.session[bar])
     before = [None if item is None else item.state for item in stored]
     return Decided(
@@ -214,6 +215,13 @@ def _inputs(state: PipelineState, deps: Deps, profiles: Sequence[TraderProfile])
         identities=identities(state),
         first=last,
         last=last,
+        context=context_of(
+            market,
+            features,
+            regimes,
+            tape={item.symbol: {last: item} for item in state.tape.features},
+            tiers=state.regime.market.tiers,
+        ),
     )
 
 
@@ -245,6 +253,7 @@ def _baskets(
             rows=np.array([_row(market, proposal.as_of_ns)], dtype=np.int64),
             weights=_aligned(proposal, market.symbols)[None, :],
             share=np.array([share[proposal.proposal_id] for share in shares]),
+            made_ns=np.array([proposal.as_of_ns], dtype=np.int64),
         )
         for proposal in state.proposals
     )

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,21 @@ def witness_places(configured: Sequence[str], artifacts: Path) -> tuple[str, ...
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     mine = sha256(str(artifacts.resolve()).encode()).hexdigest()[:12]
     return (str(home / "regime-trading" / "witness" / mine),)
+
+
+@contextmanager
+def minari_datasets_in(folder: Path) -> Iterator[None]:
+    """Minari keeps its datasets in ``folder`` for a while, and nowhere in the user's home."""
+    name = "MINARI_DATASETS_PATH"
+    before = os.environ.get(name)
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def state_file(artifacts: Path, name: str) -> Path:

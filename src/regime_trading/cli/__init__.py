@@ -17,6 +17,7 @@ from regime_trading.cli.config import config_app
 from regime_trading.cli.data import data_app
 from regime_trading.cli.market import detect, tape
 from regime_trading.cli.pm import pm_app
+from regime_trading.cli.rl import rl_app
 from regime_trading.cli.runs import backtest, run
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
 app.add_typer(pm_app, name="pm")
-app.add_typer(audit_app, name="audit")
+app.add_typer(rl_app, name="rl")
 
 
 @app.callback(invoke_without_command=True)

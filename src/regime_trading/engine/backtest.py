@@ -36,6 +36,7 @@ from regime_trading.engine.record import (
     write_fills,
 )
 from regime_trading.engine.rl import RLRows
+from regime_trading.engine.rl_context import UNSTAMPED, MarketContext
 from regime_trading.guards.snapshot import View
 from regime_trading.guards.verdict import BOUND, NOT_EVALUABLE, OFF, UNKNOWN
 
@@ -49,18 +50,21 @@ class BasketPath:
     """Proposals of one basket over time, aligned to the market's symbols.
 
     ``rows`` int64 [K]: the bars at which they are made; ``weights`` float64 [K, N], nanoweights of the basket's
-    share; ``share`` float64 [A]: what each account gives the basket.
+    share; ``share`` float64 [A]: what each account gives the basket; ``made_ns`` int64 [K]: when each was made,
+    at the time of its bar where None.
     """
 
     name: str
     rows: I8
     weights: F8
     share: F8
+    made_ns: I8 | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryInputs:
-    """Everything a history needs. ``day_ids`` and ``flows`` are [T, A]; bars ``first`` … ``last`` are decided."""
+    """Everything a history needs. ``day_ids`` and ``flows`` are [T, A]; bars ``first`` … ``last`` are decided;
+    ``context`` is what states of the RL dataset tell of the market beyond what the guards see."""
 
     desk: Desk
     market: MarketPath
@@ -71,6 +75,7 @@ class HistoryInputs:
     identities: tuple[Identity, ...]
     first: int
     last: int
+    context: MarketContext | None = None
 
     @property
     def n_bars(self) -> int:
@@ -174,11 +179,9 @@ def run_history(
     clock = replace(clock, first_bar=clock.first_bar + inputs.first)
     chains = [Chain(identity) for identity in inputs.identities]
     trace = _Trace.empty(n_bars, desk.size)
-    rl = RLRows(inputs.identities, inputs.market.symbols, n_bars)
+    rl = RLRows(inputs.identities, desk, inputs.market, inputs.first, n_bars, inputs.context)
     attempts: list[AttemptResult] = []
     latches = _LatchBook()
-    before = desk.initial_capital.copy()
-    continuing = np.ones(desk.size, dtype=np.bool_)
 
     for row in range(n_bars):
         bar = inputs.first + row
@@ -195,9 +198,8 @@ def run_history(
             write_cycle(chain, cycle, a, hashes[a], [r for r in cycle.released if r.account == a])
             for a, chain in enumerate(chains)
         ]
-        rl.add(cycle, seq, clock.number)
+        rl.add(cycle, seq, clock.number, tick.flow, proposal_times(inputs, bar))
         _fill_trace(trace, row, cycle, tick, clock.number, inputs.market.unit)
-        rl.reward(before, cycle.marks.equity, tick.flow, trace.fees[row], trace.traded[row], continuing)
         latches.update(bar, cycle, carried)
 
         fresh = np.zeros(desk.size, dtype=np.bool_)
@@ -207,10 +209,10 @@ def run_history(
         if over:
             closing, carried = _settle(inputs, carried, tick, over)
             result = carried.positions.cash
-            trace.fees[row] += closing.fee.sum(axis=1)
-            trace.traded[row] += (np.abs(closing.qty) * closing.price * inputs.market.unit[None, :]).sum(
-                axis=1
-            )
+            fee = closing.fee.sum(axis=1)
+            traded = (np.abs(closing.qty) * closing.price * inputs.market.unit[None, :]).sum(axis=1)
+            trace.fees[row] += fee
+            trace.traded[row] += traded
             for a, name, rule_id in over:
                 fresh[a] = True
                 pnl = float(result[a] - desk.initial_capital[a])
@@ -221,13 +223,13 @@ def run_history(
                 symbols, ts_ns = inputs.market.symbols, tick.market.ts_ns
                 write_fills(chains[a], closing, a, symbols, ts_ns, "that close the book of the attempt")
                 _write_attempt_end(chains[a], tick, attempts[-1])
-                rl.finish(a, (result[a] - cycle.marks.equity[a]) / cycle.marks.equity[a])
+                equity = float(cycle.marks.equity[a])
+                last = (float(x) / equity for x in (result[a] - equity, fee[a], traded[a]))
+                rl.finish(a, f"{name} by {rule_id}" if rule_id else name, *last)
                 latches.close(a, bar)
                 trace.equity[row, a] = result[a]
             carried = restart(carried, fresh)
             clock = next_attempts(clock, fresh, bar + 1)
-        before = np.where(fresh, desk.initial_capital, cycle.marks.equity)
-        continuing = ~fresh
 
         if (row + 1) % block_bars == 0 or row + 1 == n_bars:
             for a, chain in enumerate(chains):
@@ -272,6 +274,17 @@ def tick_at(inputs: HistoryInputs, bar: int) -> Tick:
         mentioned=np.ones((n_accounts, n), dtype=np.bool_),
         proposal_age_bars=age,
     )
+
+
+def proposal_times(inputs: HistoryInputs, bar: int) -> I8:
+    """When the newest proposal that each account follows at ``bar`` was made, int64 [A] UTC nanoseconds."""
+    latest = np.full(inputs.desk.size, UNSTAMPED, dtype=np.int64)
+    for basket in inputs.baskets:
+        k = int(np.searchsorted(basket.rows, bar, side="right")) - 1
+        if k >= 0:
+            made = inputs.market.ts_ns[basket.rows[k]] if basket.made_ns is None else basket.made_ns[k]
+            latest = np.where(basket.share > 0, np.maximum(latest, int(made)), latest)
+    return latest
 
 
 def _fill_trace(trace: _Trace, row: int, cycle: Cycle, tick: Tick, attempt: I8, unit: F8) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from regime_trading.core.audit import EventHeader, audit_event
 from regime_trading.core.canonical import array_hash, content_hash, sha256_hex
 from regime_trading.core.numbers import I8
+from regime_trading.core.rl_features import FEATURE_SET_VERSION
 from regime_trading.core.rules import (
     LATCHING_RULES,
     NANO_RULES,
@@ -30,7 +31,6 @@ from regime_trading.guards.chain import OUTCOMES, Decisions
 from regime_trading.guards.snapshot import Market, States, View
 from regime_trading.guards.verdict import BOUND, UNKNOWN
 
-FEATURE_SET_VERSION = "3"
 SCHEDULER = "engine"
 NOT_CURRENT = " The configuration in force is not current."
 _ENDED = {Release.TIMED: "its time is up", Release.NEXT_SESSION: "a new trading day began"}

@@ -1,142 +1,226 @@
 """RL rows of a history: state, action and transition of every decision, as columns (``risk.md`` 4.1).
 
+The loop only notes what the decision saw and did; features follow from these notes for all bars at once
+(``engine.rl_columns``). Everything in a state was known at its decision: :meth:`RLRows.add` refuses what was not.
 A transition is written when the next state is known; the last decision of a history stays open. Rewards are
-components, so that a new definition needs no new run. Everything in a state is known at its decision.
+components, so that a new definition needs no new run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from regime_trading.core.numbers import F8, NANO
-from regime_trading.core.rules import RULE_IDS
+from regime_trading.core.audit import chain_id, event_id
+from regime_trading.core.errors import CheckFailed
+from regime_trading.core.numbers import F8, I8, NANO
+from regime_trading.core.rl_features import BLOCKS, FEATURE_SET_VERSION, FLOORS, known_column
 from regime_trading.core.schemas import RLBlock
-from regime_trading.engine.cycle import Cycle
-from regime_trading.engine.record import FEATURE_SET_VERSION, Identity
+from regime_trading.engine.cycle import Cycle, Desk
+from regime_trading.engine.market import MarketPath
+from regime_trading.engine.record import Identity
+from regime_trading.engine.rl_columns import (
+    LOSS_RULES,
+    AccountRows,
+    SharedRows,
+    feature_columns,
+    masks,
+    shared_rows,
+    transition_columns,
+)
+from regime_trading.engine.rl_context import UNSTAMPED, MarketContext, context_of
 from regime_trading.guards.attribution import WORDS
+from regime_trading.guards.floors import floors
+from regime_trading.guards.snapshot import NO_LATCH, States
 
 POLICY = "pm-deterministic"
-_LD = {rule_id: RULE_IDS.index(rule_id) for rule_id in ("LD-01", "LD-02", "LD-03", "LD-13")}
-
-SCALARS: tuple[str, ...] = (
-    "equity",
-    "drawdown",
-    "loss_today_share",
-    "static_loss_share",
-    "gross",
-    "net",
-    "sigma_book",
-    "sigma_proposed",
-    "herfindahl",
-    "regime_label",
-    "regime_confidence",
-    "trading_state",
-    "throttle",
-    "budget_factor",
-    "proposal_age_bars",
-    "year_sin",
-    "year_cos",
-    "to_event_days",
-)
-VECTORS: tuple[str, ...] = (
-    "weight",
-    "proposed_w",
-    "sigma",
-    "adv_share",
-    "spread_bps",
-    "book",
-    "tape_grade",
-    "lo",
-    "hi",
-    "asset_factor",
-    "final_w",
-    "multiplier",
-)
-_ACTION = frozenset({"final_w", "multiplier"})
+END_OF_DATA = "end_of_data"
+#: What is noted of every decision, by the shape of a row.
+NUMBERS: tuple[str, ...] = (
+    "equity", "balance", "drawdown", "unit_drawdown", "sigma_book", "sigma_proposed", "throttle", "budget_factor",
+    "proposal_age_bars", "traded", "fee", "flow",
+)  # fmt: skip
+COUNTS: tuple[str, ...] = (
+    "seq", "attempt", "trading_state", "authority", "open_latches", "latch_bits", "latched", "last_trade_ns",
+)  # fmt: skip
+BY_ASSET: tuple[str, ...] = (
+    "weight", "proposed_w", "final_w", "lo", "hi", "asset_factor", "qty", "avg_price",
+)  # fmt: skip
+FLAGS: tuple[str, ...] = ("frozen", "bound")
 
 
 class RLRows:
-    """Rows of all accounts, filled bar by bar into arrays made once.
+    """Rows of all accounts, noted bar by bar in arrays made once.
 
     Parameters
     ----------
     identities : sequence of Identity
-    n_bars, n_assets : int
+    desk : Desk
+    market : MarketPath
+    first, n_bars : int
+        Row of the first decided bar, and how many follow.
+    context : MarketContext, optional
+        Of the same bars; without it, regimes, breadth and tape are not known.
     """
 
-    def __init__(self, identities: Sequence[Identity], symbols: tuple[str, ...], n_bars: int) -> None:
-        n = len(identities)
-        self.identities, self.symbols = identities, symbols
-        self.bars = 0
-        self.ts_ns = np.zeros(n_bars, dtype=np.int64)
-        self.seq = np.zeros((n_bars, n), dtype=np.int64)
-        self.attempt = np.zeros((n_bars, n), dtype=np.int64)
-        self.binding = np.zeros((n_bars, n, WORDS), dtype=np.int64)
-        self.done = np.zeros((n_bars, n), dtype=np.bool_)
-        self.scalars = {name: np.full((n_bars, n), np.nan) for name in SCALARS}
-        self.vectors = {name: np.full((n_bars, n, len(symbols)), np.nan) for name in VECTORS}
-        self.rewards = {
-            name: np.full((n_bars, n), np.nan) for name in ("pnl_net", "cost", "turnover", "flow")
-        }
-
-    def add(self, cycle: Cycle, seq: Sequence[int], attempt: npt.NDArray[np.int64]) -> None:
-        """One bar's states and actions."""
-        t, market, d = self.bars, cycle.view.market, cycle.decisions
-        self.bars += 1
-        self.ts_ns[t] = market.ts_ns
-        self.seq[t] = seq
-        self.attempt[t] = attempt
-        self.binding[t] = np.bitwise_or.reduce(d.limiting, axis=1)
-        for name, value in _scalars(cycle).items():
-            self.scalars[name][t] = value
-        for name, value in _vectors(cycle).items():
-            self.vectors[name][t] = value
-
-    def reward(
-        self, equity_before: F8, equity: F8, flow: F8, fee: F8, traded: F8, marked: npt.NDArray[np.bool_]
+    def __init__(
+        self,
+        identities: Sequence[Identity],
+        desk: Desk,
+        market: MarketPath,
+        first: int,
+        n_bars: int,
+        context: MarketContext | None = None,
     ) -> None:
-        """What followed the previous bar's decision: components as fractions of the equity it was made on.
+        n, wide = len(identities), (n_bars, len(identities), len(market.symbols))
+        self.identities, self.desk, self.market, self.first = identities, desk, market, first
+        self.context = context_of(market) if context is None else context
+        self.bars = 0
+        self.numbers = {name: np.full((n_bars, n), np.nan) for name in NUMBERS}
+        self.counts = {name: np.zeros((n_bars, n), dtype=np.int64) for name in COUNTS}
+        self.assets = {name: np.full(wide, np.nan) for name in BY_ASSET}
+        self.flags = {name: np.zeros(wide, dtype=np.bool_) for name in FLAGS}
+        self.binding = np.zeros((n_bars, n, WORDS), dtype=np.int64)
+        self.losses = np.full((2, n_bars, n, len(LOSS_RULES)), np.nan)
+        self.floors = np.full((n_bars, n, len(FLOORS)), np.nan)
+        self.known_ns = np.full((n_bars, n, len(BLOCKS)), UNSTAMPED, dtype=np.int64)
+        self.ends: dict[tuple[int, int], tuple[str, float, float, float]] = {}
+        self._shared: tuple[int, SharedRows] | None = None
 
-        ``marked`` = accounts whose previous transition is complete; the others restarted in between.
+    def add(
+        self, cycle: Cycle, seq: Sequence[int], attempt: I8, flow: F8, proposal_ns: I8 | None = None
+    ) -> None:
+        """One bar's states and actions.
+
+        Parameters
+        ----------
+        cycle : Cycle
+        seq : sequence of int
+            Sequence number of each account's DECISION.
+        attempt, flow : int64, float64 [A]
+        proposal_ns : int64 [A], optional
+            When the newest proposal behind each account's was made.
+
+        Raises
+        ------
+        CheckFailed
+            Something in a state is stamped later than the decision.
         """
-        t = self.bars - 2
-        if t < 0:
-            return
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for name, money in (
-                ("pnl_net", equity - equity_before - flow),
-                ("cost", fee),
-                ("turnover", traded),
-                ("flow", flow),
-            ):
-                share = np.where(equity_before > 0, money / equity_before, np.nan)
-                self.rewards[name][t] = np.where(marked, share, self.rewards[name][t])
+        t, market = self.bars, cycle.view.market
+        self.known_ns[t] = self._stamps(cycle, proposal_ns)
+        self._require_known(t, market.ts_ns)
+        self.bars += 1
+        self._note(t, cycle, flow)
+        self.counts["seq"][t], self.counts["attempt"][t] = seq, attempt
 
-    def finish(self, account: int, pnl_share: float) -> None:
-        """The current decision of ``account`` ends its episode with ``pnl_share``."""
-        t = self.bars - 1
-        self.done[t, account] = True
-        for name in self.rewards:
-            self.rewards[name][t, account] = pnl_share if name == "pnl_net" else 0.0
+    def finish(self, account: int, reason: str, pnl: float, cost: float, turnover: float) -> None:
+        """The current decision of ``account`` ends its episode, with these last components as shares of equity."""
+        self.ends[self.bars - 1, account] = (reason, pnl, cost, turnover)
 
     def blocks(self, account: int) -> list[RLBlock]:
         """State, action and transition blocks of one account."""
+        rows = self.rows(account)
         return [
-            self._block("state", account, self.bars, self._state_columns(account)),
-            self._block("action", account, self.bars, self._action_columns(account)),
-            self._transitions(account),
+            self._block("state", rows, self._state_columns(rows)),
+            self._block("action", rows, self._action_columns(rows)),
+            self._transitions(rows),
         ]
 
-    def _block(self, record: Any, account: int, rows: int, columns: dict[str, Any]) -> RLBlock:
-        who = self.identities[account]
-        head: dict[str, Any] = {
-            "seq": self.seq[:rows, account],
-            "ts_event_ns": self.ts_ns[:rows],
-        }
+    def rows(self, account: int) -> AccountRows:
+        """What was noted of one account, and of the market beside it."""
+        n, who = self.bars, self.identities[account]
+        chain = chain_id(who.env, who.run_id, who.firm_id, who.account_id)
+        counts = {name: values[:n, account] for name, values in self.counts.items()}
+        return AccountRows(
+            identity=who,
+            ids=[event_id(chain, seq) for seq in counts["seq"].tolist()],
+            numbers={name: values[:n, account] for name, values in self.numbers.items()},
+            counts=counts,
+            assets={name: values[:n, account] for name, values in self.assets.items()},
+            flags={name: values[:n, account] for name, values in self.flags.items()},
+            binding=self.binding[:n, account],
+            loss=self.losses[0, :n, account],
+            limit=self.losses[1, :n, account],
+            floors=self.floors[:n, account],
+            known_ns=self.known_ns[:n, account],
+            ends={t: end for (t, a), end in self.ends.items() if a == account},
+            shared=self._beside(),
+        )
+
+    def _beside(self) -> SharedRows:
+        """The market beside the bars noted so far, made once for all accounts."""
+        if self._shared is None or self._shared[0] != self.bars:
+            self._shared = (self.bars, shared_rows(self.market, self.context, self.first, self.bars))
+        return self._shared[1]
+
+    # --- noting ---------------------------------------------------------------------------------------------
+
+    def _stamps(self, cycle: Cycle, proposal_ns: I8 | None) -> I8:
+        """Latest time stamp of what each block used, int64 [A, blocks]."""
+        market, at = cycle.view.market, self.first + self.bars
+        n = len(self.identities)
+        proposal = np.full(n, UNSTAMPED, dtype=np.int64) if proposal_ns is None else proposal_ns
+        state = np.maximum(remembered_ns(cycle.view.states), int(self.market.ts_ns[at]))
+        about = max(int(self.market.ts_ns[at]), int(self.context.market_ns[at]))
+        portfolio = np.maximum(state, proposal)
+        asset = np.maximum(portfolio, int(self.context.asset_ns[at]))
+        seen = np.maximum(np.maximum(asset, about), market.ts_ns)
+        return np.stack([portfolio, np.full(n, about, dtype=np.int64), asset, seen], axis=1)
+
+    def _require_known(self, t: int, ts_ns: int) -> None:
+        late = self.known_ns[t] > ts_ns
+        if late.any():
+            a, b = (int(i) for i in np.argwhere(late)[0])
+            raise CheckFailed(
+                f"RL state of {self.identities[a].name}: expected the {BLOCKS[b]} block to be known at the decision, "
+                f"{ts_ns}, found something stamped {int(self.known_ns[t, a, b])} ns"
+            )
+
+    def _note(self, t: int, cycle: Cycle, flow: F8) -> None:
+        d, books, states, p = cycle.decisions, cycle.view.books, cycle.view.states, cycle.decisions.projection
+        held = states.latch_kind > NO_LATCH
+        unknown = np.isnan(d.current).any(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            below = 1.0 - books.equity / states.units / states.unit_hwm
+        notional = np.abs(cycle.fills.qty) * cycle.fills.price * self.market.unit
+        numbers = {
+            "equity": books.equity, "balance": books.balance, "drawdown": d.rule_value[:, LOSS_RULES["LD-02"]],
+            "unit_drawdown": below, "sigma_book": np.where(unknown, np.nan, d.sigma_book),
+            "sigma_proposed": p.sigma_tilde, "throttle": p.throttle, "budget_factor": p.k,
+            "proposal_age_bars": books.proposal_age_bars, "traded": notional.sum(axis=1),
+            "fee": cycle.fills.fee.sum(axis=1), "flow": flow,
+        }  # fmt: skip
+        counts = {
+            "trading_state": d.mode, "authority": d.authority, "open_latches": held.sum(axis=1),
+            "latch_bits": (held << np.arange(held.shape[1], dtype=np.int64)).sum(axis=1), "latched": d.latched,
+            "last_trade_ns": states.last_trade_ns,
+        }  # fmt: skip
+        assets = {
+            "weight": d.current / NANO, "proposed_w": d.proposed / NANO, "final_w": p.target / NANO,
+            "lo": p.lo / NANO, "hi": p.hi / NANO, "asset_factor": p.scale, "qty": books.qty,
+            "avg_price": books.broker.avg_price,
+        }  # fmt: skip
+        noted = ((self.numbers, numbers), (self.counts, counts), (self.assets, assets))
+        for into, values in noted:
+            for name, value in values.items():
+                into[name][t] = value
+        self.flags["frozen"][t], self.flags["bound"][t] = p.frozen, (d.limiting != 0).any(axis=2)
+        self.binding[t] = np.bitwise_or.reduce(d.limiting, axis=1)
+        columns = list(LOSS_RULES.values())
+        self.losses[0, t], self.losses[1, t] = d.rule_value[:, columns], d.rule_limit[:, columns]
+        at = floors(cycle.view, self.desk.knobs)
+        self.floors[t] = np.stack([at[rule_id].act for rule_id in FLOORS], axis=1)
+
+    # --- columns --------------------------------------------------------------------------------------------
+
+    def _block(
+        self, record: Literal["state", "action", "transition"], rows: AccountRows, columns: dict[str, Any]
+    ) -> RLBlock:
+        who = rows.identity
+        head = {"seq": rows.counts["seq"], "ts_event_ns": rows.shared.ts_ns}
         return RLBlock(
             record=record,
             firm_id=who.firm_id,
@@ -147,101 +231,58 @@ class RLRows:
             columns=head | columns,
         )
 
-    def _state_columns(self, account: int) -> dict[str, Any]:
-        n = self.bars
-        columns: dict[str, Any] = {
-            "ts_known_ns": self.ts_ns[:n],
-            "attempt": self.attempt[:n, account],
-            "symbols": [",".join(self.symbols)] * n,
-            "binding_rules": self.binding[:n, account],
-        }
-        columns |= {name: values[:n, account] for name, values in self.scalars.items()}
-        columns |= {name: self.vectors[name][:n, account] for name in VECTORS if name not in _ACTION}
-        return columns
-
-    def _action_columns(self, account: int) -> dict[str, Any]:
-        n = self.bars
+    def _state_columns(self, rows: AccountRows) -> dict[str, Any]:
+        values = feature_columns(rows)
+        known = {known_column(block): rows.known_ns[:, b] for b, block in enumerate(BLOCKS)}
         return {
-            "proposed_w": self.vectors["proposed_w"][:n, account],
-            "final_w": self.vectors["final_w"][:n, account],
-            "multiplier": self.vectors["multiplier"][:n, account],
-            "action_lo": self.vectors["lo"][:n, account],
-            "action_hi": self.vectors["hi"][:n, account],
-            "trading_state": self.scalars["trading_state"][:n, account],
+            "state_id": rows.ids,
+            "ts_known_ns": rows.known_ns.max(axis=1),
+            **known,
+            "attempt": rows.counts["attempt"],
+            "symbols": [",".join(self.market.symbols)] * len(rows.ids),
+            "binding_rules": rows.binding,
+            "latch_bits": rows.counts["latch_bits"],
+            **values,
+            **masks(values),
+        }
+
+    def _action_columns(self, rows: AccountRows) -> dict[str, Any]:
+        n, proposed, final = len(rows.ids), rows.assets["proposed_w"], rows.assets["final_w"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            multiplier = np.where(proposed != 0, final / proposed, np.nan)
+        return {
+            "action_id": rows.ids,
+            "state_id": rows.ids,
+            "proposed_w": proposed,
+            "final_w": final,
+            "multiplier": multiplier,
+            "action_lo": rows.assets["lo"],
+            "action_hi": rows.assets["hi"],
+            "trading_state": rows.counts["trading_state"].astype(np.float64),
+            "authority": rows.counts["authority"].astype(np.float64),
             "behaviour_policy_id": [POLICY] * n,
             "propensity": np.ones(n),
+            "override_by": [None] * n,
         }
 
-    def _transitions(self, account: int) -> RLBlock:
+    def _transitions(self, rows: AccountRows) -> RLBlock:
         """Every decision whose next state is known, or that ended its episode; the open one is left out."""
-        n = self.bars
-        done = self.done[:n, account]
-        known = np.arange(n) < n - 1
-        rows = np.flatnonzero(known | done)
-        following = np.append(self.seq[1:n, account], 0)
-        head = {
-            "next_seq": np.where(done, 0, following)[rows],
-            "horizon_bars": np.ones(len(rows), dtype=np.int64),
-            "done": done[rows],
-            "gap": np.zeros(len(rows), dtype=np.bool_),
-        }
-        rewards = {f"reward_{name}": values[:n, account][rows] for name, values in self.rewards.items()}
-        block = self._block("transition", account, n, {})
-        block.columns.update(
-            seq=self.seq[:n, account][rows], ts_event_ns=self.ts_ns[:n][rows], **head, **rewards
-        )
+        at, columns = transition_columns(rows, END_OF_DATA)
+        block = self._block("transition", rows, {})
+        block.columns.update(seq=rows.counts["seq"][at], ts_event_ns=rows.shared.ts_ns[at], **columns)
         return block
 
 
-def _scalars(cycle: Cycle) -> dict[str, Any]:
-    d, market, books = cycle.decisions, cycle.view.market, cycle.view.books
-    current = np.nan_to_num(d.current, nan=0.0) / NANO
-    gross = np.abs(current).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        herfindahl = np.where(gross > 0, np.square(current).sum(axis=1) / np.square(gross), 0.0)
-        share = d.rule_value / d.rule_limit
-    year = 2.0 * np.pi * (market.date.timetuple().tm_yday - 1) / 365.25
-    nearest = float(np.min(market.to_event_s, initial=np.inf)) / 86_400.0
-    return {
-        "equity": books.equity,
-        "drawdown": d.rule_value[:, _LD["LD-02"]],
-        "loss_today_share": np.fmax(share[:, _LD["LD-01"]], share[:, _LD["LD-13"]]),
-        "static_loss_share": share[:, _LD["LD-03"]],
-        "gross": gross,
-        "net": current.sum(axis=1),
-        "sigma_book": d.sigma_book,
-        "sigma_proposed": d.projection.sigma_tilde,
-        "herfindahl": herfindahl,
-        "regime_label": float(market.label),
-        "regime_confidence": market.confidence,
-        "trading_state": d.mode.astype(np.float64),
-        "throttle": d.projection.throttle,
-        "budget_factor": d.projection.k,
-        "proposal_age_bars": books.proposal_age_bars,
-        "year_sin": np.sin(year),
-        "year_cos": np.cos(year),
-        "to_event_days": nearest if np.isfinite(nearest) else np.nan,
-    }
-
-
-def _vectors(cycle: Cycle) -> dict[str, Any]:
-    d, market, books = cycle.decisions, cycle.view.market, cycle.view.books
-    proposed, final = d.proposed / NANO, d.projection.target / NANO
-    held = np.abs(np.nan_to_num(d.current, nan=0.0)) / NANO * books.equity[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        multiplier = np.where(proposed != 0, final / proposed, np.nan)
-        adv_share = held / market.adv[None, :]
-    return {
-        "weight": d.current / NANO,
-        "proposed_w": proposed,
-        "sigma": market.sigma[None, :],
-        "adv_share": adv_share,
-        "spread_bps": market.spread_bps[None, :],
-        "book": market.book[None, :],
-        "tape_grade": market.tape_grade[None, :],
-        "lo": d.projection.lo / NANO,
-        "hi": d.projection.hi / NANO,
-        "asset_factor": d.projection.scale,
-        "final_w": final,
-        "multiplier": multiplier,
-    }
+def remembered_ns(states: States) -> npt.NDArray[np.int64]:
+    """Latest time stamp in the memory of each account, int64 [A]: trades, exits, samples of equity, latches."""
+    held = np.where(states.latch_kind > NO_LATCH, states.latch_since_ns, UNSTAMPED)
+    latest: I8 = np.maximum.reduce(
+        [
+            states.last_trade_ns,
+            states.recent_ns.max(axis=1, initial=UNSTAMPED),
+            states.loss_exit_ns.max(axis=1, initial=UNSTAMPED),
+            states.flat_ns.max(axis=1, initial=UNSTAMPED),
+            held.max(axis=1, initial=UNSTAMPED),
+        ]
+    )
+    return latest

@@ -5,13 +5,14 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
 
 from regime_trading.core.audit import Dataset, chain_id
+from regime_trading.core.bars import SECOND_NS
 from regime_trading.core.canonical import GENESIS, chain_hashes, content_hash
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import BadInput, CheckFailed
@@ -26,7 +27,14 @@ from regime_trading.core.ports import (
     TapeSource,
 )
 from regime_trading.core.rules import RULE_IDS
-from regime_trading.core.schemas import AuditEvent, DataHealth, Mode, PriceWindow, ProposalRows
+from regime_trading.core.schemas import (
+    AuditEvent,
+    DataHealth,
+    MicrostructureFeatures,
+    Mode,
+    PriceWindow,
+    ProposalRows,
+)
 from regime_trading.core.settings import Settings
 from regime_trading.core.trader_profile import TraderProfile, effective_bytes, require_baskets
 from regime_trading.core.trading_day import trading_day_ids
@@ -35,6 +43,7 @@ from regime_trading.engine.backtest import BasketPath, HistoryInputs, HistoryRes
 from regime_trading.engine.desk import annual_bars, heard, make_desk, market_path
 from regime_trading.engine.inputs import InputBuffer
 from regime_trading.engine.record import Identity
+from regime_trading.engine.rl_context import context_of
 from regime_trading.engine.tape_history import Readings, tape_caps, tape_path, tape_readings, tapes_hash
 from regime_trading.engine.tape_reading import TapeReading
 from regime_trading.engine.universe import (
@@ -307,7 +316,24 @@ def history_inputs(
         ),
         first=plan.first,
         last=plan.last,
+        context=context_of(
+            market,
+            found.features,
+            found.regimes,
+            tape={symbol: _said(rows) for symbol, rows in readings.items()},
+            own_tiers=_own_tiers(settings, plan.bar_ns),
+        ),
     )
+
+
+def _said(rows: Mapping[int, TapeReading]) -> dict[int, MicrostructureFeatures]:
+    return {row: reading.features for row, reading in rows.items()}
+
+
+def _own_tiers(settings: Settings, bar_ns: int) -> tuple[str, ...]:
+    """Tiers whose bar is as long as the source's: the market's own regime, at every bar of a history."""
+    lengths = settings.market_intelligence.tiers.seconds()
+    return tuple(name for name, seconds in lengths.items() if seconds * SECOND_NS == bar_ns)
 
 
 def _tapes(plan: Plan) -> dict[str, TapeSource]:
@@ -332,7 +358,8 @@ def _user_basket(rows: ProposalRows, plan: Plan) -> BasketPath:
     weights = rows.weights[inside][::-1][last]
     wide = np.zeros((len(bars), len(plan.universe.symbols)))
     wide[:, [plan.universe.symbols.index(s) for s in rows.symbols]] = weights
-    return BasketPath(USER, bars.astype(np.int64), wide, np.ones(len(plan.profiles)))
+    made_ns = np.ascontiguousarray(rows.ts_ns[inside][::-1][last])
+    return BasketPath(USER, bars.astype(np.int64), wide, np.ones(len(plan.profiles)), made_ns)
 
 
 def _day_ids(plan: Plan) -> I8:

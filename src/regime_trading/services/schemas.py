@@ -7,13 +7,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from regime_trading.core import event_schema, requests, schemas, settings, state, trader_profile, traders
+from regime_trading.core import event_schema, requests, rl, schemas, settings, state, trader_profile, traders
 from regime_trading.core.errors import BadInput
 
 _MODELS: tuple[type[BaseModel], ...] = (
     event_schema.PMAuditEvent,
     requests.MarketSnapshot,
     requests.PMRequest,
+    rl.PMAction,
+    rl.PMState,
+    rl.PMTransition,
     schemas.AccountState,
     schemas.ConstraintSnapshot,
     schemas.DataHealth,

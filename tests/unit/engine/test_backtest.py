@@ -284,5 +284,5 @@ def test_every_decision_has_one_state_one_action_and_all_but_the_last_a_transiti
 def test_rewards_add_up_to_the_change_of_equity() -> None:
     result, _ = record(history(market(prices(70, 4, 10)), [rules()], costs=FillCosts(1.0, 2.0, 10.0)))
     _, _, transition = result.rl.blocks(0)
-    equity = result.rl.scalars["equity"][:, 0]
+    equity = result.rl.numbers["equity"][:, 0]
     assert np.allclose(transition.columns["reward_pnl_net"], equity[1:] / equity[:-1] - 1.0)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tests.history_samples import history, market, prices, rules
 
+from regime_trading.core.rl_features import FEATURES
 from regime_trading.core.traders import Lifecycle
 from regime_trading.engine.backtest import HistoryInputs, HistoryResult, run_history
 from regime_trading.engine.fills import FillCosts
-from regime_trading.engine.rl import SCALARS, VECTORS
 
 COSTS = FillCosts(1.0, 2.0, 10.0)
 LIFE = Lifecycle(profit_target_pct="0.08", min_trading_days=2, max_sessions=25)
@@ -37,9 +37,10 @@ def test_shapes_names_and_scales(made: HistoryResult) -> None:
     assert [b.record for b in (state, action, transition)] == ["state", "action", "transition"]
     assert {len(column) for column in state.columns.values()} == {90}
     assert {len(column) for column in transition.columns.values()} == {89}
-    assert set(SCALARS) <= set(state.columns) and "final_w" not in state.columns
-    for name in VECTORS:
-        assert made.rl.vectors[name].shape == (90, 2, 4)
+    assert {f.name for f in FEATURES} <= set(state.columns) and "final_w" not in state.columns
+    for feature in FEATURES:
+        shape = (90,) if feature.per == "row" else (90, 4)
+        assert state.columns[feature.name].shape == shape, feature.name
     assert np.nanmax(np.abs(state.columns["weight"])) <= 1.5, "weights are plain fractions"
     assert state.columns["symbols"][0] == "S00,S01,S02,S03"
 
@@ -53,8 +54,8 @@ def test_a_state_knows_what_the_decision_knew_of_the_tape() -> None:
     rough = replace(of, market=replace(of.market, spread_bps=spread, book=book, tape_grade=grade))
     state, action, _ = run(rough).rl.blocks(0)
     assert np.array_equal(state.columns["spread_bps"], spread)
-    assert np.array_equal(state.columns["book"], book)
-    assert np.array_equal(state.columns["tape_grade"], grade)
+    for name, codes in (("book", book), ("tape_grade", grade)):
+        assert np.array_equal(state.columns[name], np.where(codes < 0, np.nan, codes), equal_nan=True)
     assert not {"spread_bps", "book", "tape_grade"} & set(action.columns)
 
 
@@ -111,6 +112,8 @@ def test_an_episode_ends_with_its_attempt_and_no_reward_crosses_into_the_next() 
     found = transition.columns
     assert np.flatnonzero(found["done"]).tolist() == ends
     assert (found["next_seq"][found["done"]] == 0).all() and (found["next_seq"][~found["done"]] > 0).all()
+    assert [bool(reason) for reason in found["done_reason"]] == (found["done"] | found["censored"]).tolist()
+    assert {found["done_reason"][i] for i in ends} == {"passed", "expired"}
     assert np.diff(state.columns["attempt"])[ends].tolist() == [1, 1]
     assert (np.abs(found["reward_pnl_net"][found["done"]]) < 0.01).all(), "closing costs, not fresh capital"
     assert np.isfinite(found["reward_pnl_net"]).all()

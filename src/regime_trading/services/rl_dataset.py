@@ -1,0 +1,233 @@
+"""Reading the RL dataset: which runs are sealed, and their rows in the columns of this version.
+
+A file of an older feature set stays readable: what it lacks is null and 0 in the mask, never 0 itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Literal
+
+import numpy as np
+import orjson
+import polars as pl
+
+from regime_trading.core.audit import Dataset, chain_id
+from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.ports import ArtifactStore, RecordSealer
+from regime_trading.core.rl import REWARDS
+from regime_trading.core.rl_features import (
+    BLOCKS,
+    FEATURE_SET_VERSION,
+    FEATURES,
+    MASKS,
+    READABLE_VERSIONS,
+    Feature,
+    bits,
+    features,
+    known_column,
+    mask_column,
+)
+from regime_trading.core.schemas import Mode
+
+Record = Literal["state", "action", "transition"]
+WHO = ("firm_id", "account_id", "run_id", "env", "feature_set_version")
+_NUMBERS = pl.List(pl.Float64)
+#: Columns that version 4 added beside features and masks: their types.
+_ADDED: dict[Record, dict[str, pl.DataType]] = {
+    "state": {"state_id": pl.String(), "latch_bits": pl.Int64()},
+    "action": {
+        "action_id": pl.String(), "state_id": pl.String(), "authority": pl.Float64(), "override_by": pl.String()
+    },
+    "transition": {
+        "state_id": pl.String(), "action_id": pl.String(), "next_state_id": pl.String(), "done_reason": pl.String(),
+        "censored": pl.Boolean(), **{f"reward_{name}": pl.Float64() for name in REWARDS},
+    },
+}  # fmt: skip
+#: Codes that version 3 wrote as −1 where nothing was known.
+_MINUS_ONE = ("book", "tape_grade")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RLRun:
+    """One run of one account, and the environment it was recorded in."""
+
+    firm_id: str
+    account_id: str
+    run_id: str
+    env: str
+
+    @property
+    def account(self) -> str:
+        return f"{self.firm_id}/{self.account_id}"
+
+    @property
+    def chain(self) -> str:
+        return chain_id(self.env, self.run_id, self.firm_id, self.account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows are meant. One environment only: they are never mixed."""
+
+    env: str = Mode.DRY_RUN.value
+    run_id: str | None = None
+    account: str | None = None
+
+    def takes(self, run: RLRun) -> bool:
+        """Whether a run is meant."""
+        return (
+            run.env == self.env
+            and self.run_id in (None, run.run_id)
+            and self.account in (None, run.account, run.account_id)
+        )
+
+
+class RLDataset:
+    """Sealed RL rows of an artifacts folder.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+    sealer : RecordSealer
+        Says which files count.
+    """
+
+    def __init__(self, store: ArtifactStore, sealer: RecordSealer) -> None:
+        self.store, self.sealer = store, sealer
+
+    def runs(self, dataset: Dataset = "state") -> tuple[RLRun, ...]:
+        """Every run with sealed rows of ``dataset``, sorted."""
+        base, record = ("audit", "") if dataset == "audit" else ("rl_dataset", f"record={dataset}/")
+        pattern = f"{base}/_manifest/schema=1/{record}firm=*/account=*/run=*.json"
+        names = [path.relative_to(self.store.root).as_posix() for path in self.store.root.glob(pattern)]
+        return tuple(sorted(self._run(name) for name in names))
+
+    def chosen(self, selection: Selection) -> tuple[RLRun, ...]:
+        """Runs of a selection.
+
+        Raises
+        ------
+        BadInput
+            None of them, with what is there; or one account name of several firms.
+        """
+        known = self.runs()
+        found = tuple(run for run in known if selection.takes(run))
+        if not found:
+            there = sorted({f"{run.env} {run.run_id} {run.account}" for run in known})
+            asked = (
+                f"env {selection.env}, run {selection.run_id or 'any'}, account {selection.account or 'any'}"
+            )
+            raise BadInput(
+                expected="rows of " + asked, found="; ".join(there[:5]) or "none at all", where="RL dataset"
+            )
+        firms = {run.firm_id for run in found if selection.account == run.account_id}
+        if len(firms) > 1:
+            raise BadInput(expected="firm/account", found=str(selection.account), where="--account")
+        return found
+
+    def table(self, run: RLRun, record: Record) -> pl.DataFrame:
+        """Rows of one run by ``seq``, in the columns of this version; no rows where none are sealed.
+
+        Raises
+        ------
+        CheckFailed
+            Rows of somebody else, or of another environment, in the run's files.
+        BadInput
+            A feature set that is not known.
+        """
+        parts = self.sealer.sealed(run.run_id, run.firm_id, run.account_id, record) or ()
+        frames = [
+            pl.read_parquet(BytesIO(self.store.read_bytes(p.path)), hive_partitioning=False) for p in parts
+        ]
+        if not frames:
+            return pl.DataFrame()
+        for frame in frames:
+            _require_own(frame, run, record)
+        return pl.concat([upgraded(frame, record) for frame in frames], how="diagonal")
+
+    def _run(self, name: str) -> RLRun:
+        parts = dict(part.split("=", 1) for part in PurePosixPath(name).with_suffix("").parts if "=" in part)
+        who = (parts["firm"], parts["account"], parts["run"])
+        try:
+            return RLRun(*who, env=str(orjson.loads(self.store.read_bytes(name))["env"]))
+        except (ValueError, KeyError, TypeError) as err:
+            raise CheckFailed(f"{name}: not the manifest of a run: {err}") from err
+
+
+def _require_own(frame: pl.DataFrame, run: RLRun, record: Record) -> None:
+    own = {"firm_id": run.firm_id, "account_id": run.account_id, "run_id": run.run_id, "env": run.env}
+    for name, value in own.items():
+        found = frame[name].unique().to_list()
+        if found != [value]:
+            raise CheckFailed(f"{run.chain}, {record}: expected {name} {value} alone, found {found}")
+
+
+def upgraded(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
+    """Rows of one file in the columns of this version: what its version lacks is null, and 0 in the masks.
+
+    Raises
+    ------
+    BadInput
+        A feature set that is not known, or several in one file.
+    """
+    versions = frame["feature_set_version"].unique().to_list()
+    if len(versions) != 1 or versions[0] not in READABLE_VERSIONS:
+        raise BadInput(
+            expected=f"one feature set of {', '.join(READABLE_VERSIONS)}",
+            found=", ".join(map(str, versions)),
+            where=record,
+        )
+    if versions[0] == FEATURE_SET_VERSION:
+        return frame
+    added = [
+        pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in _ADDED[record].items()
+        if name not in frame.columns
+    ]
+    frame = frame.with_columns(added)
+    return _upgraded_state(frame) if record == "state" else frame
+
+
+def _upgraded_state(frame: pl.DataFrame) -> pl.DataFrame:
+    width = frame["weight"].list.len()[0]
+    nothing = pl.Series([[None] * width] * frame.height, dtype=_NUMBERS)
+    codes = [
+        pl.col(name).list.eval(pl.when(pl.element() >= 0).then(pl.element())).alias(name)
+        for name in _MINUS_ONE
+    ]
+    known = [pl.col("ts_known_ns").alias(known_column(block)) for block in BLOCKS]
+    frame = frame.with_columns([*codes, *known])
+    lacking = [f for f in FEATURES if f.name not in frame.columns]
+    frame = frame.with_columns(
+        [(nothing if f.per == "asset" else pl.lit(None, dtype=pl.Float64)).alias(f.name) for f in lacking]
+    )
+    masks = []
+    for block, per in MASKS:
+        found = bits([values_of(frame, f) for f in features(block, per)])
+        masks.append(pl.Series(mask_column(block, per), found.tolist()))
+    return frame.with_columns(masks)
+
+
+def values_of(frame: pl.DataFrame, feature: Feature) -> np.ndarray:
+    """Numbers of a feature, float64 [T] or [T, N]; null is NaN."""
+    return numbers_of(frame, feature.name, wide=feature.per == "asset")
+
+
+def numbers_of(frame: pl.DataFrame, name: str, *, wide: bool) -> np.ndarray:
+    """A column as float64 [T], or [T, N] of a list column; null is NaN."""
+    column = frame[name].explode() if wide else frame[name]
+    flat = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return flat.reshape(frame.height, -1) if wide else flat
+
+
+def decisions_of(dataset: RLDataset, run: RLRun) -> Iterator[tuple[int, bytes]]:
+    """Sequence number and body of every sealed DECISION of a run, in order."""
+    for part in dataset.sealer.sealed(run.run_id, run.firm_id, run.account_id, "audit") or ():
+        data = BytesIO(dataset.store.read_bytes(part.path))
+        rows = pl.read_parquet(data, columns=["seq", "event_type", "body"], hive_partitioning=False)
+        for seq, body in rows.filter(pl.col("event_type") == "DECISION").select("seq", "body").iter_rows():
+            yield seq, body.encode()
