@@ -146,13 +146,6 @@ def test_a_dry_run_without_usable_keys_finishes_and_says_that_it_is_not_signed(
     assert not list((tmp_path / "artifacts" / "audit").glob("_checkpoints"))
 
 
-def test_a_folder_that_was_deleted_is_not_begun_anew_under_the_same_witness(home: Path) -> None:
-    shutil.rmtree(home / "artifacts")
-    done = call(*RUN, "--artifacts", home / "artifacts")
-    assert done.exit_code == 0
-    assert "NOT signed" in done.stderr and "holds checkpoint 1 of north-pier" in done.stderr
-
-
 # --- keys -------------------------------------------------------------------------------------------------
 
 

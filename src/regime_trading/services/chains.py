@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+import numpy as np
+
 from regime_trading.core.audit import SealedPart, verify_chain
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.checkpoint import ChainHead
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.merkle import Frontier
+from regime_trading.core.numbers import B1
 from regime_trading.core.ports import RecordReader
 from regime_trading.core.record_files import Rows, RunManifest, kind_of
 from regime_trading.tools.audit_rows import plainly_hold
@@ -173,38 +176,41 @@ def _check_batch(
     Rows that hold plainly are known from their columns at once; each other one is asked of
     :func:`regime_trading.core.audit.verify_chain`, which also says what is wrong with it.
     """
-    plain = plainly_hold(rows, run).tolist()
-    own_run = rows.run_id.is_all(run.run_id)
+    sound = (plainly_hold(rows, run) & _in_order(report, rows)).tolist()
     body, view = rows.body.offsets.tolist(), memoryview(rows.body.data)
-    links = zip(rows.seq.tolist(), rows.ts_event_ns.tolist(), rows.prev_hash, rows.entry_hash, strict=True)
-    tree, head = report.tree, bytes.fromhex(report.head)
-    for row, (seq, ts_ns, prev, said) in enumerate(links):
+    tree, head, said = report.tree, bytes.fromhex(report.head), report.head.encode()
+    for row, (prev, own) in enumerate(zip(rows.prev_hash, rows.entry_hash, strict=True)):
         hashed = sha256(b"\x00" + head)
         hashed.update(view[body[row] : body[row + 1]])
         digest = hashed.digest()
-        holds = (
-            plain[row]
-            and seq == tree.size + 1
-            and prev == head.hex().encode()
-            and said == digest.hex().encode()
-            and ts_ns >= report.ts_ns
-        )
-        if not (holds and own_run):
-            reason = "" if holds else _reason(report, rows, row)
-            if not reason and rows.run_id[row] != run.run_id.encode():
-                reason = "entry of another run"
-            if reason:
+        text = digest.hex().encode()
+        if not (sound[row] and prev == said and own == text):
+            report.head, report.ts_ns = said.decode(), _time_before(report, rows, row)
+            if reason := _reason(report, run, rows, row):
                 report.fault = Fault(report.chain, tree.size + 1, part.path, reason)
                 return
-        head, report.head, report.ts_ns = digest, digest.hex(), ts_ns
+        head, said = digest, text
         tree.append(sha256(b"\x00" + digest).digest())
         if due and due[0].head.size == tree.size:
+            report.head = said.decode()
             report.fault = _claim_fault(report, due.pop(0), part)
             if report.fault:
                 return
+    report.head, report.ts_ns = said.decode(), int(rows.ts_event_ns[-1])
 
 
-def _reason(report: ChainReport, rows: Rows, row: int) -> str:
+def _in_order(report: ChainReport, rows: Rows) -> B1:
+    """Rows with the sequence number that is due, and a time not before the row before."""
+    first = report.tree.size + 1
+    before = np.concatenate([[report.ts_ns], rows.ts_event_ns[:-1]])
+    return (rows.seq == np.arange(first, first + len(rows))) & (rows.ts_event_ns >= before)
+
+
+def _time_before(report: ChainReport, rows: Rows, row: int) -> int:
+    return int(rows.ts_event_ns[row - 1]) if row else report.ts_ns
+
+
+def _reason(report: ChainReport, run: RunManifest, rows: Rows, row: int) -> str:
     """Why a row does not hold after what the report has; empty where it does."""
     check = verify_chain(
         [rows.entry(row)],
@@ -213,7 +219,8 @@ def _reason(report: ChainReport, rows: Rows, row: int) -> str:
         prev_hash=report.head,
         not_before_ns=report.ts_ns,
     )
-    return check.reason
+    stranger = rows.run_id[row] != run.run_id.encode()
+    return check.reason or ("entry of another run" if stranger else "")
 
 
 def _claim_fault(report: ChainReport, claim: Claim, part: SealedPart) -> Fault | None:

@@ -146,6 +146,7 @@ class Proof:
                 key, introduced = self._key(firm_id, state)
                 made, state = self._write(firm_id, state, trees, [key], introduced)
             if state is not None:
+                self._deps.publish(firm_id, state.key)
                 self._push(firm_id, state, behind)
             return made
 
@@ -167,7 +168,11 @@ class Proof:
             trees = self._grown(firm_id, state, ())
             new = deps.keys.create(firm_id)
             if state is not None:
-                _, state = self._write(firm_id, state, trees, [old, new], new.public)
+                try:
+                    _, state = self._write(firm_id, state, trees, [old, new], new.public)
+                except BaseException:
+                    deps.keys.retire(firm_id, new.public.key_hash, keep=False)
+                    raise
                 self._push(firm_id, state, behind)
             deps.keys.retire(firm_id, old.public.key_hash, keep=keep)
             return new.public
@@ -287,8 +292,7 @@ class Proof:
         path, note = checkpoint_path(firm_id, made.seq), sign_checkpoint(made, *signers)
         after = extend(state, note, firm_id, path)
         self._deps.store.write_bytes(path, note)
-        for key in {after.key} | ({state.key} if state is not None else set()):
-            self._deps.publish(firm_id, key)
+        self._deps.publish(firm_id, after.key)
         self._states[firm_id] = after
         self._trees |= {chain: one.tree for chain, one in grown.items()}
         return made, after

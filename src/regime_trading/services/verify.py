@@ -14,6 +14,7 @@ from typing import Any
 
 from regime_trading.core.audit import require_firm
 from regime_trading.core.checkpoint import origin
+from regime_trading.core.errors import CheckFailed
 from regime_trading.core.notes import PublicKey
 from regime_trading.core.ports import RecordReader, Witness
 from regime_trading.core.record_files import RunManifest, kind_of
@@ -143,13 +144,23 @@ def _strangers(paths: Sequence[str], runs: dict[str, list[RunManifest]]) -> Iter
             yield Fault("", None, path, "this file does not belong here")
 
 
+def _is_there(reader: RecordReader, path: str) -> bool:
+    """Whether a file can be read, which may have been sealed since the folder was listed."""
+    try:
+        reader.read(path)
+    except CheckFailed:
+        return False
+    return True
+
+
 def _chains(
     reader: RecordReader, paths: set[str], runs: dict[str, list[RunManifest]], logs: dict[str, LogReport]
 ) -> Iterator[ChainReport]:
     claims = {chain: found for log in logs.values() for chain, found in log.claims().items()}
     for chain in sorted(runs.keys() | claims.keys()):
         here, said = runs.get(chain, []), claims.get(chain, [])
-        gone = next((p for run in here for p in run.parts if p.path not in paths), None)
+        unseen = (part for run in here for part in run.parts if part.path not in paths)
+        gone = next((part for part in unseen if not _is_there(reader, part.path)), None)
         if gone is not None:
             report = ChainReport(chain)
             report.gap = Fault(

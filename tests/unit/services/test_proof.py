@@ -11,7 +11,7 @@ from tests.proof_world import World, random_world
 
 from regime_trading.adapters.journal.reader import SealedRecord
 from regime_trading.core.checkpoint import Forked, NotSigned, SealedEntries, checkpoint_path
-from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
 from regime_trading.core.merkle import leaf_hash, root
 from regime_trading.services.proof import MAX_WAIT_NS, MAX_WAITING, is_due
 from regime_trading.services.verify import verify
@@ -123,6 +123,47 @@ def test_a_trusted_key_that_signed_nothing_shows_that_the_line_was_cut(world: Wo
     world.proof.rotate("alpha")
     found = world.verify(files, witness=False)
     assert not found.ok and any("signed nothing here" in gap.reason for gap in found.gaps)
+
+
+def test_a_rotation_that_cannot_be_written_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.proof.checkpoint("alpha", [world.seal(5)])
+    before, (old,) = dict(world.store.files), list(world.keys.held["alpha"])
+
+    def full(relative: str, data: bytes) -> None:
+        raise NotDurable("No space left on device")
+
+    monkeypatch.setattr(world.store, "write_bytes", full)
+    with pytest.raises(NotDurable):
+        world.proof.rotate("alpha")
+    assert world.keys.held["alpha"] == [old] and world.store.files == before
+    monkeypatch.undo()
+    world.proof.rotate("alpha")
+    assert world.verify().ok
+
+
+def test_a_key_that_was_not_published_yet_is_published_the_next_time(world: World) -> None:
+    sealed = world.seal(5)
+    world.proof.checkpoint("alpha", [sealed])
+    path = next(path for path in world.store.files if path.endswith(".pub"))
+    published = world.store.files.pop(path)
+    assert any("not published" in gap.reason for gap in world.verify().gaps)
+    assert world.new_process().checkpoint("alpha", [sealed]) is None
+    assert world.store.files[path] == published and world.verify().ok
+
+
+def test_what_is_sealed_while_the_record_is_verified_is_no_gap(world: World) -> None:
+    """The folder is listed first; a manifest that is read later may name a newer file."""
+    world.seal(5)
+    listed = tuple(world.store.files)
+    world.seal(5)
+
+    class Late(SealedRecord):
+        def paths(self) -> tuple[str, ...]:
+            return listed
+
+    assert verify(Late(world.store.files), now_ns=T_NS).ok
 
 
 def test_a_key_can_be_rotated_before_anything_is_signed(world: World) -> None:
