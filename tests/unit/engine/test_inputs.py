@@ -22,7 +22,7 @@ from regime_trading.engine.record import Identity, decision_hashes, market_hash
 from regime_trading.guards.chain import decide
 from regime_trading.guards.snapshot import View
 
-FEW = settings(examples(), max_examples=LEAST // 6)  # a scene is large, and one tries every column
+FEW = settings(examples(), max_examples=LEAST // 10)  # a scene is large, and one tries every column
 
 
 def named(view: View, firms: tuple[str, ...] = ("north",)) -> View:
