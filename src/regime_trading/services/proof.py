@@ -171,7 +171,8 @@ class Proof:
                 try:
                     _, state = self._write(firm_id, state, trees, [old, new], new.public)
                 except BaseException:
-                    deps.keys.retire(firm_id, new.public.key_hash, keep=False)
+                    if not deps.store.exists(checkpoint_path(firm_id, state.last.seq + 1)):
+                        deps.keys.retire(firm_id, new.public.key_hash, keep=False)  # nobody introduced it
                     raise
                 self._push(firm_id, state, behind)
             deps.keys.retire(firm_id, old.public.key_hash, keep=keep)
@@ -229,7 +230,8 @@ class Proof:
         signed = None if state is None else state.heads.get(sealed.chain_id)
         tree = Frontier() if sealed.first_seq == 1 else self._trees.get(sealed.chain_id, Frontier()).copy()
         known = tree.size - sealed.first_seq + 1
-        if known < 0 or not sealed.entry_hashes:
+        here = signed is not None and (tree.size, tree.root().hex()) == (signed.size, signed.root)
+        if known < 0 or not sealed.entry_hashes or (sealed.first_seq > 1 and not here):
             return None
         leaves = [leaf_hash(bytes.fromhex(hash_)) for hash_ in sealed.entry_hashes[known:]]
         if signed is not None and sealed.first_seq == 1:

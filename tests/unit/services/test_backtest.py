@@ -25,6 +25,7 @@ from regime_trading.adapters.calendars import ExchangeCalendar
 from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.bootstrap import load
+from regime_trading.bootstrap.proof import open_proof, verify_record
 from regime_trading.core.canonical import sha256_hex
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.instants import instant_text
@@ -401,6 +402,25 @@ def test_a_single_bar_is_decided_and_re_used(short: str, tmp_path: Path) -> None
     outcome, _ = ask(short, tmp_path, first_day=day, accounts=("north-pier/core",))
     assert outcome.summary["bars"] == 1 and not outcome.reused
     assert ask(short, tmp_path, first_day=day, accounts=("north-pier/core",))[0].reused
+
+
+@pytest.mark.usefixtures("no_report")
+def test_what_was_sealed_is_signed_once_per_firm(short: str, tmp_path: Path) -> None:
+    bars = open_source(short, calendar="XNYS").window().ts_ns
+    day = dt.datetime.fromtimestamp(int(bars[-9]) // 10**9, dt.UTC).date()
+    request = BacktestRequest(source=short, accounts=ACCOUNTS, first_day=day)
+    deps, told = deps_in(tmp_path), list[str]()
+    outcomes, proofs = [], []
+    for _ in range(2):
+        proof = open_proof(LocalArtifacts(tmp_path), (), told.append)
+        outcomes.append(run_backtest(request, replace(deps, notary=proof)))
+        proofs.append(sorted((tmp_path / "audit" / "_checkpoints").rglob("*.txt")))
+    assert [outcome.reused for outcome in outcomes] == [False, True]
+    assert [path.parent.name for path in proofs[0]] == ["firm=kestrel-lane", "firm=north-pier"]
+    assert proofs[1] == proofs[0]
+    found = verify_record(tmp_path, None, None, ())
+    assert found.ok and not list(found.unsigned()) and len(found.chains) == 2
+    assert not any("NOT signed" in text for text in told)
 
 
 def test_a_report_for_some_accounts_has_those_alone(short: str, tmp_path: Path) -> None:

@@ -143,6 +143,40 @@ def test_a_rotation_that_cannot_be_written_changes_nothing(
     assert world.verify().ok
 
 
+def test_a_key_that_was_introduced_is_never_thrown_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint is there, and then something fails: from here on only the new key can sign."""
+    world.proof.checkpoint("alpha", [world.seal(5)])
+    real = world.store.write_bytes
+
+    def late(relative: str, data: bytes) -> None:
+        real(relative, data)
+        raise NotDurable("Input/output error")
+
+    monkeypatch.setattr(world.store, "write_bytes", late)
+    with pytest.raises(NotDurable):
+        world.proof.rotate("alpha")
+    monkeypatch.undo()
+    world.seal(1)
+    made = world.new_process().checkpoint("alpha")
+    assert made is not None and made.seq == 3
+    assert world.new_process().state("alpha").key == world.keys.held["alpha"][1].public  # type: ignore[union-attr]
+
+
+def test_a_process_that_fell_behind_another_reads_the_chain_again(world: World) -> None:
+    one, other = world.proof, world.new_process()
+    chain = {"run": "d-2026-01-01", "env": "shadow"}
+    one.checkpoint("alpha", [world.seal(3, **chain)])
+    second = world.seal(3, **chain)
+    other.checkpoint("alpha", [second])
+    third = world.seal(2, **chain)
+    hint = replace(third, first_seq=4, entry_hashes=[*second.entry_hashes, *third.entry_hashes])
+    made = one.checkpoint("alpha", [hint])
+    assert made is not None and made.entries == 8
+    assert world.verify().ok
+
+
 def test_a_key_that_was_not_published_yet_is_published_the_next_time(world: World) -> None:
     sealed = world.seal(5)
     world.proof.checkpoint("alpha", [sealed])
