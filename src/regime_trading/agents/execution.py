@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from regime_trading.agents.deps import Deps
+from regime_trading.core.audit import link
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.event_payloads import OrderCancelled, OrderSent
 from regime_trading.core.events import payload_of, rationale_of
 from regime_trading.core.rules import decimal_text
@@ -125,6 +127,9 @@ def _record(
     events = chain.take()
     (proof,) = deps.audit(firm_id).append(events)
     deps.sealer.seal_audit(proof.chain_id, receipt.receipt.entry_hash, events)
+    if deps.notary is not None:
+        own = [entry.entry_hash for entry in link(events, receipt.receipt.entry_hash)]
+        deps.notary.sign(firm_id, [SealedEntries(proof.chain_id, events[0].seq, own)])
     return proof
 
 

@@ -203,6 +203,7 @@ def check(path, digest=None, trusted=None):
         text, root, lines = check_note(files, bundle["checkpoint"] | {"firm": bundle["firm"]})
     counts = [check_chain(files, about, root, bundle) for about in bundle["chains"]]
     signed = check_signatures(files, text, lines, trusted) if lines else []
+    require(signed or not trusted, "nothing here is known to be signed with the key you named")
     entries, covered = (sum(column) for column in zip(*counts)) if counts else (0, 0)  # noqa: B905
     return {
         "digest": found,

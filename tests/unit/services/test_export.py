@@ -194,6 +194,22 @@ def test_with_the_library_it_checks_who_signed(bundle: Bundle, tmp_path: Path) -
     stranger = Signer(origin("north"), Ed25519PrivateKey.from_private_bytes(b"\x08" * 32)).public.vkey
     done = alone(folder, ".", "--key", stranger, isolated=False)
     assert done.returncode == 3 and "no key that is known here" in done.stderr
+    blind = alone(folder, ".", "--key", signer().public.vkey)
+    assert blind.returncode == 3 and "with the key you named" in blind.stderr, "a check that was asked for"
+
+
+def test_a_bundle_stripped_of_its_checkpoint_is_not_that_of_the_key(bundle: Bundle, tmp_path: Path) -> None:
+    files = {n: d for n, d in bundle.files.items() if not n.startswith(("checkpoints/", "keys/"))}
+    about = json.loads(files["bundle.json"])
+    nothing = {"size": 0, "root": None, "index": None, "proof": None}
+    about |= {"checkpoint": None, "chains": [one | nothing for one in about["chains"]]}
+    files["bundle.json"] = json.dumps(about).encode()
+    for name in [n for n in files if n.startswith("entries/")]:
+        files[name] = lines_of([row | {"proof": None} for row in rows_of(files[name])])
+    (tmp_path / "bundle.zip").write_bytes(zip_bytes(resummed(files)))
+    assert check(tmp_path / "bundle.zip")["covered"] == 0
+    with pytest.raises(Refused, match="the key you named"):
+        check(tmp_path / "bundle.zip", trusted=signer().public.vkey)
 
 
 def test_a_bundle_without_a_checkpoint_says_so(tmp_path: Path) -> None:
