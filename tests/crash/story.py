@@ -59,7 +59,7 @@ class Place:
 
     def __init__(self, folder: Path, config: GateConfig, stack: ExitStack) -> None:
         self.folder, self.config = folder, config
-        store, _ = _store(folder, stack)
+        store, *_ = _store(folder, stack)
         self.store: GateStore = replace(store, alarm=lambda _: None, sealing=None)
         self.files = LocalArtifacts(folder)
         self.sealer = ParquetSealer(self.files)

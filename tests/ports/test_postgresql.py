@@ -130,14 +130,19 @@ def test_the_gate_runs_on_it(postgresql: str, tmp_path: Path, monkeypatch: pytes
     with pm.Gate(config, tmp_path / "artifacts") as gate:
         first = gate.decide([tree(("portfolio.cash", "900000")), tree(account=DEFENSIVE)])
         assert gate.decide([tree(("portfolio.cash", "900000")), tree(account=DEFENSIVE)]) == first
-    (done, *_) = seal_everything(tmp_path / "artifacts")
-    assert done.chain_id == chain
+    sealed = {done.chain_id for done in seal_everything(tmp_path / "artifacts")}
+    assert sealed == {
+        chain,
+        "shadow/north-pier/defensive",
+        "admin/north-pier/_firm",
+        "admin/kestrel-lane/_firm",
+    }
     engine = open_database(postgresql)
     log = SqlAuditLog(engine, firm_id="north-pier")
     sealer = ParquetSealer(LocalArtifacts(tmp_path / "artifacts"))
     entries = list(whole_chain(log, sealer, chain))
     assert verify_chain(entries, chain=chain).ok and log.sealed(chain).seq == len(entries) > 2
-    assert not (tmp_path / "artifacts" / "state").exists()
+    assert not (tmp_path / "artifacts" / "state" / "regime.db").exists()
     engine.dispose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,11 @@ def checkpoints(artifacts: Path) -> list[str]:
     return sorted(path.parent.name for path in (artifacts / "audit" / "_checkpoints").rglob("*.txt"))
 
 
-def test_one_checkpoint_per_firm_and_run_and_none_for_the_same_again(record: Path) -> None:
-    assert checkpoints(record / "after-0") == ["firm=north-pier"]
-    assert checkpoints(record / "artifacts") == [f"firm={firm}" for firm in FIRMS]
+def test_decisions_are_signed_before_orders_leave_and_the_orders_after_and_nothing_twice(
+    record: Path,
+) -> None:
+    assert checkpoints(record / "after-0") == ["firm=north-pier"] * 2
+    assert checkpoints(record / "artifacts") == [f"firm={firm}" for firm in FIRMS for _ in range(2)]
     assert sorted(path.suffix for path in (record / "keys").iterdir()) == [".key"] * 2
 
 
@@ -95,7 +98,7 @@ def test_people_are_told_what_holds_and_what_that_does_not_show(home: Path) -> N
         *("audit", "verify", "--path", home / "artifacts", "--keys", home / "artifacts"),
         *("--witness", home / "witness", "--firm", "north-pier"),
     )
-    assert "north-pier: signed and witnessed up to checkpoint 1" in seen.stdout
+    assert "north-pier: signed and witnessed up to checkpoint 2" in seen.stdout
     assert "kestrel" not in seen.stdout and "proves nothing" not in seen.stdout
 
 
@@ -142,7 +145,7 @@ def test_a_dry_run_without_usable_keys_finishes_and_says_that_it_is_not_signed(
     assert done.exit_code == 0 and json.loads(done.stdout)["accounts"]
     assert "The record of north-pier is NOT signed" in done.stderr and str(tmp_path / "none") in done.stderr
     seen = call("audit", "verify", "--path", tmp_path / "artifacts")
-    assert seen.exit_code == 0 and "Not signed at all: 1 entry of dry_run/run-" in seen.stdout
+    assert seen.exit_code == 0 and re.search("Not signed at all: [0-9]+ entries of dry_run/run-", seen.stdout)
     assert not list((tmp_path / "artifacts" / "audit").glob("_checkpoints"))
 
 
@@ -155,14 +158,14 @@ def test_keys_are_listed_rotated_and_the_record_still_holds(home: Path) -> None:
         (firm, "signs", "here") for firm in FIRMS
     ]
     made = told("audit", "keys", "rotate", "--firm", "north-pier", "--artifacts", home / "artifacts")
-    assert made["checkpoint"] == 2 and made["replaces"].endswith(before[1]["key"])
+    assert made["checkpoint"] == 3 and made["replaces"].endswith(before[1]["key"])
     after = told("audit", "keys", "list", "--artifacts", home / "artifacts", "--firm", "north-pier")["keys"]
     assert {(one["use"], one["private"]) for one in after} == {("signed", "not here"), ("signs", "here")}
     answer = told(
         *("audit", "verify", "--path", home / "artifacts", "--keys", home / "artifacts"),
         *("--witness", home / "witness"),
     )
-    assert answer["ok"] and [one["checkpoint"] for one in answer["witnessed_to"]] == [1, 2]
+    assert answer["ok"] and [one["checkpoint"] for one in answer["witnessed_to"]] == [2, 3]
     assert not any("PRIVATE" in path.read_text() for path in (home / "artifacts" / "audit").rglob("*.pub"))
 
 
@@ -203,7 +206,7 @@ def test_the_default_folder_is_the_users_and_made_private(
     assert folder.stat().st_mode & 0o777 == 0o700 and len(list(folder.glob("*.key"))) == 1
     (witness,) = (tmp_path / ".local" / "state" / "regime-trading" / "witness").iterdir()
     seen = call("audit", "verify", "--path", tmp_path / "artifacts", "--witness", witness)
-    assert seen.exit_code == 0 and "witnessed up to checkpoint 1" in seen.stdout
+    assert seen.exit_code == 0 and "witnessed up to checkpoint 2" in seen.stdout
 
 
 def test_tests_keep_out_of_the_users_home() -> None:

@@ -25,15 +25,27 @@ def execution(state: PipelineState, deps: Deps) -> dict[str, Any]:
     """Hand each account's orders to its broker, or say why they stay."""
     assert state.decisions is not None and state.receipts is not None
     receipts = {receipt.account: receipt for receipt in state.receipts}
-    return {
-        "executions": tuple(
-            _send(state, deps, decision, receipts.get(decision.account)) for decision in state.decisions
-        )
-    }
+    sealed: list[SealedEntries] = []
+    done = tuple(
+        _send(state, deps, decision, receipts.get(decision.account), sealed) for decision in state.decisions
+    )
+    _sign(deps, sealed)
+    return {"executions": done}
+
+
+def _sign(deps: Deps, sealed: Sequence[SealedEntries]) -> None:
+    """One checkpoint per firm over what became of the orders of its accounts."""
+    if deps.notary is not None:
+        for firm in sorted({one.chain_id.split("/")[-2] for one in sealed}):
+            deps.notary.sign(firm, [one for one in sealed if one.chain_id.split("/")[-2] == firm])
 
 
 def _send(
-    state: PipelineState, deps: Deps, decision: PMDecision, receipt: DecisionReceipt | None
+    state: PipelineState,
+    deps: Deps,
+    decision: PMDecision,
+    receipt: DecisionReceipt | None,
+    sealed: list[SealedEntries],
 ) -> Acceptance:
     reason = _refusal(state, decision, receipt)
     payloads = (
@@ -49,7 +61,7 @@ def _send(
         account=decision.account,
         order_ids=tuple(order.client_order_id for order in orders),
         reason=reason or ("" if orders else "no orders"),
-        receipt=_record(state, deps, decision, receipt, payloads),
+        receipt=_record(state, deps, decision, receipt, payloads, sealed),
     )
 
 
@@ -101,6 +113,7 @@ def _record(
     decision: PMDecision,
     receipt: DecisionReceipt | None,
     payloads: Sequence[_Order],
+    sealed: list[SealedEntries],
 ) -> Receipt | None:
     """Entries behind those of the decision, durable and sealed; None where there is nothing to tell."""
     if not payloads:
@@ -127,9 +140,8 @@ def _record(
     events = chain.take()
     (proof,) = deps.audit(firm_id).append(events)
     deps.sealer.seal_audit(proof.chain_id, receipt.receipt.entry_hash, events)
-    if deps.notary is not None:
-        own = [entry.entry_hash for entry in link(events, receipt.receipt.entry_hash)]
-        deps.notary.sign(firm_id, [SealedEntries(proof.chain_id, events[0].seq, own)])
+    hashes = [entry.entry_hash for entry in link(events, receipt.receipt.entry_hash)]
+    sealed.append(SealedEntries(proof.chain_id, events[0].seq, hashes))
     return proof
 
 

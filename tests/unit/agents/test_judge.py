@@ -244,6 +244,7 @@ def deps_with(broker: Broker, record: Record, waiting: tuple[Order, ...] = ()) -
         ledger=lambda firm, mode: SimpleNamespace(load=lambda account, before_ns: stored),
         audit=lambda firm: record,
         sealer=record,
+        notary=None,
     )
 
 

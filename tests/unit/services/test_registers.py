@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 import pytest
-import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
@@ -474,14 +473,3 @@ def test_rows_that_are_sealed_in_between_are_there_once(store: Store) -> None:
     history = FirmHistory(files, _Sealing(store))
     assert [entry.seq for entry in history.entries(Selection())] == list(range(1, 10))
     assert [entry.place[:6] for entry in history.entries(Selection())] == ["audit/"] * 9
-
-
-def test_packed_rows_are_unpacked(store: Store) -> None:
-    events = NORTH[0][:9]
-    SqlAuditLog(store.engine, firm_id="north").append(events)
-    with store.engine.begin() as connection:
-        for event in events:
-            packed = zstandard.ZstdCompressor(level=1).compress(event.body)
-            connection.execute(update(WAL).where(WAL.c.seq == event.seq).values(body=packed))
-    found = store.record.history("north").entries(Selection())
-    assert [entry.body for entry in found] == [event.body for event in events]
