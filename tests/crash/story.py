@@ -255,9 +255,10 @@ def _released(place: Place) -> bool:
 
 
 def _bodies(place: Place, kind: EventType) -> Iterator[bytes]:
-    for entry in whole_chain(place.store.audit(FIRM), place.sealer, f"shadow/{CORE}"):
-        if entry.event.event_type == kind:
-            yield entry.event.body
+    for account in (CORE, DEFENSIVE):
+        for entry in whole_chain(place.store.audit(FIRM), place.sealer, f"shadow/{account}"):
+            if entry.event.event_type == kind:
+                yield entry.event.body
 
 
 def _glob(place: Place, whole: dict[str, list[str]]) -> int:
