@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from regime_trading.cli.audit.options import Account, Firm, Run
+from regime_trading.cli.audit.registers import short_number
 from regime_trading.cli.common import Artifacts, Debug, Json, out, print_json, reporting
 
 _SECTIONS = (
@@ -20,7 +21,12 @@ _SECTIONS = (
 
 
 def dossier(
-    name: Annotated[str, typer.Argument(help="An order, or a decision (12 digits of it are enough).")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="ORDER|DECISION", help="An order, or a decision (12 digits of it are enough)."
+        ),
+    ],
     firm: Firm = None,
     account: Account = None,
     run: Run = None,
@@ -54,7 +60,7 @@ def _show(told: dict[str, Any]) -> None:
     out.print(f"\n[bold]Rules[/bold]: {counts or 'none'}")
     for rule in rules["spoke"]:
         codes = f" ({', '.join(rule['reason_codes'])})" if rule["reason_codes"] else ""
-        measured = f"{rule['value'] or '-'} against {rule['limit'] or '-'}"
+        measured = f"{short_number(rule['value'])} against {short_number(rule['limit'])}"
         out.print(escape(f"  {rule['rule_id']} {rule['title']}: {rule['outcome']}, {measured}{codes}"))
     for key, title in _SECTIONS:
         if told[key] or key in ("orders", "fills"):

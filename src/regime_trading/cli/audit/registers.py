@@ -40,7 +40,7 @@ _SHOWN = {
     "overrides": "at account path value ends reason by",
     "approvals": "at account kind request state required agreed",
     "kills": "at level scope drill effective_s flat_s by",
-    "orders": "at account symbol intent qty state ended price",
+    "orders": "at account symbol intent qty state price order",
 }
 
 
@@ -123,11 +123,17 @@ def _cell(name: str, value: Any) -> str:
         return _duration(int(value))
     if name in ("at", "started", "ended", "ends", "in_force_from"):
         return str(value)[:16].replace("T", " ").removesuffix(" 00:00")
-    if name in ("value", "limit", "price") and _NUMBER.fullmatch(str(value)):
-        return format(float(value), ".6g")
+    if name in ("value", "limit", "price"):
+        return short_number(value)
     if name == "account":
         return str(value).split("/")[-1]
     return str(value)
+
+
+def short_number(value: Any) -> str:
+    """A number to six digits; other text as it is, ``-`` where there is none."""
+    text = str(value or "-")
+    return format(float(text), ".6g") if _NUMBER.fullmatch(text) else text
 
 
 def _duration(seconds: int) -> str:
