@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path, PurePosixPath
 
+from regime_trading.adapters.disk import sync
 from regime_trading.core.errors import BadInput, NotDurable
 
 _TEMPORARY = ".tmp-"
@@ -47,7 +48,7 @@ class LocalArtifacts:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            _sync_folder(path.parent)
+            sync(path.parent)
         except OSError as err:
             raise NotDurable(f"{path}: {err.strerror}") from err
         return path
@@ -92,7 +93,7 @@ class LocalArtifacts:
         try:
             if path.is_file():
                 path.unlink()
-                _sync_folder(path.parent)
+                sync(path.parent)
         except OSError as err:
             raise NotDurable(f"{path}: {err.strerror}") from err
 
@@ -121,12 +122,4 @@ def _make_folder(folder: Path) -> None:
         return
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder.parent)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from regime_trading.adapters.disk import sync
 from regime_trading.core.audit import require_firm
 from regime_trading.core.checkpoint import NotSigned, origin
 from regime_trading.core.errors import BadInput
@@ -140,7 +141,7 @@ class KeyFolder:
                 path.rename(path.with_suffix(".retired"))
             else:
                 path.unlink(missing_ok=True)
-            _sync(self._folder)
+            sync(self._folder)
         except OSError as err:
             raise NotSigned(
                 expected="a folder to write in", found=str(err.strerror), where=str(path)
@@ -213,7 +214,7 @@ class KeyFolder:
                 os.link(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync(self._folder)
+            sync(self._folder)
         except OSError as err:
             raise NotSigned(
                 expected="a folder that takes a new key", found=str(err.strerror), where=str(path)
@@ -261,11 +262,3 @@ def _require_private(path: Path, widest: int) -> None:
     if mode & ~widest or found.st_uid != os.geteuid():
         who = "" if found.st_uid == os.geteuid() else f", of user {found.st_uid}"
         raise NotSigned(expected=f"mode {widest:04o} of your own", found=f"{mode:04o}{who}", where=str(path))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import warnings
@@ -15,6 +14,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from regime_trading.adapters.disk import sync
 from regime_trading.core.errors import BadInput, NotDurable
 
 TABLE, CONTENTS = "table.parquet", "contents.json"
@@ -41,9 +41,9 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield filling
         filling.chmod(0o755)
-        _sync(filling)
+        _sync_all(filling)
         filling.rename(target)
-        _sync_folder(target.parent)
+        sync(target.parent)
     except OSError as err:
         shutil.rmtree(filling, ignore_errors=True)
         raise NotDurable(f"{target}: {err.strerror or err}") from err
@@ -52,22 +52,10 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def _sync(folder: Path) -> None:
+def _sync_all(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
+    sync(folder)
 
 
 def write_table(folder: Path, table: pl.DataFrame, contents: Mapping[str, Any]) -> None:

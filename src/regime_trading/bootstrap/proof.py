@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import open_database
+from regime_trading.adapters.disk import locked
 from regime_trading.adapters.journal.reader import FolderFiles, SealedRecord
 from regime_trading.adapters.keys import KeyFolder, publish, read_public_keys
-from regime_trading.adapters.locks import exclusive
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.bootstrap import (
     artifacts_folder,
@@ -28,7 +29,7 @@ from regime_trading.bootstrap.acts import make_acts
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.audit import require_firm
 from regime_trading.core.canonical import sha256_hex
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.event_payloads import KeyAct
 from regime_trading.core.notes import PublicKey
 from regime_trading.core.settings import InvalidConfig
@@ -51,10 +52,28 @@ def open_proof(store: LocalArtifacts, configured: Sequence[str], tell: Callable[
             keys=_keys(store.root),
             publish=lambda firm, key: publish(store, firm, key),
             witnesses=lambda: open_witnesses(places),
-            lock=lambda firm: exclusive(state_file(store.root, f"checkpoint-{require_firm(firm)}.lock")),
+            lock=lambda firm: _turn(store.root, firm),
             tell=tell,
         )
     )
+
+
+@contextmanager
+def _turn(artifacts: Path, firm: str) -> Iterator[None]:
+    """One process makes checkpoints of a firm at a time; another holder is waited for.
+
+    Raises
+    ------
+    NotDurable
+        The lock file cannot be made or locked.
+    """
+    with ExitStack() as stack:
+        try:
+            path = state_file(artifacts, f"checkpoint-{require_firm(firm)}.lock")
+            stack.enter_context(locked(path))
+        except OSError as err:
+            raise NotDurable(f"lock of the checkpoints of {firm}: {err.strerror}") from err
+        yield
 
 
 def to_stderr(text: str) -> None:

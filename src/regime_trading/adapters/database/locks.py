@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
 from regime_trading.adapters.database.engine import reading
+from regime_trading.adapters.disk import locked
 from regime_trading.core.errors import StoreDown
 
 
@@ -40,31 +39,9 @@ def held(engine: Engine, name: str) -> Iterator[bool]:
         return
     database = Path(str(engine.url.database).removeprefix("file:").split("?")[0])
     path = database.with_name(f"{database.name}.{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock")
-    with file_lock(path, wait=False) as mine:
-        yield mine
-
-
-@contextmanager
-def file_lock(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the lock of a file for the block; without ``wait`` False where somebody else holds it.
-
-    Raises
-    ------
-    StoreDown
-        The file cannot be made or locked.
-    """
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError as err:
-        raise StoreDown(f"{path}: {err.strerror}") from err
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            mine = True
-        except BlockingIOError:
-            mine = False
+            mine = stack.enter_context(locked(path, wait=False))
         except OSError as err:
             raise StoreDown(f"{path}: {err.strerror}") from err
         yield mine
-    finally:
-        os.close(descriptor)

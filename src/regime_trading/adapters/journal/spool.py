@@ -7,12 +7,12 @@ left at the end was never acknowledged and is cut off; anything else that does n
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from regime_trading.adapters.disk import locked, sync
 from regime_trading.core.audit import require_firm
 from regime_trading.core.canonical import GENESIS, entry_hash
 from regime_trading.core.errors import CheckFailed, NotDurable
@@ -107,7 +107,7 @@ class FirmSpool:
             try:
                 _write_all(descriptor, bytes(frames), size)
                 os.fsync(descriptor)
-                _sync_folder(self._folder)
+                sync(self._folder)
             except OSError:
                 os.ftruncate(descriptor, size)
                 raise
@@ -142,17 +142,11 @@ class FirmSpool:
         done = self._folder / "settled"
         done.mkdir(exist_ok=True)
         self.path.replace(done / f"firm={self._firm}-{head[:16]}.spool")
-        _sync_folder(done)
-        _sync_folder(self._folder)
+        sync(done)
+        sync(self._folder)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._folder / f"firm={self._firm}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[bool]:
+        return locked(self._folder / f"firm={self._firm}.lock")
 
 
 def _write_all(descriptor: int, data: bytes, at: int) -> None:
@@ -161,11 +155,3 @@ def _write_all(descriptor: int, data: bytes, at: int) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

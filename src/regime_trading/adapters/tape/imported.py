@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from regime_trading.adapters.disk import sync
 from regime_trading.adapters.tape.block import FIELDS, LETTERS
 from regime_trading.adapters.tape.columns import QuoteColumns, TradeColumns
 from regime_trading.adapters.tape.source import Facts, FileTape, Lane, sha256_of
@@ -261,18 +261,10 @@ def _letters(columns: dict[str, Any]) -> dict[str, Any]:
 
 def _place(temporary: Path, path: Path) -> None:
     """Make a file durable under its name."""
-    _sync(temporary)
+    sync(temporary)
     path.parent.mkdir(exist_ok=True)
     temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
 
 
 def _stem(symbol: str) -> str:
