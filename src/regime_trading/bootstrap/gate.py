@@ -131,9 +131,9 @@ def _store(
     alarm = logging.getLogger("regime_trading").critical
 
     def signed(firm: str, _: object) -> None:
-        from regime_trading.bootstrap.proof import open_proof
+        from regime_trading.bootstrap.proof import open_proof, to_stderr
 
-        open_proof(files, witnesses, alarm).sign(firm)
+        open_proof(files, witnesses, to_stderr).sign(firm)
 
     sealing = BackgroundSealing(Sealing(audit, ParquetSealer(files), on_sealed=signed), alarm)
     with suppress(StoreDown):
