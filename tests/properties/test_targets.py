@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,20 @@ def budgets(account: Account, book: np.ndarray) -> np.ndarray:
     return np.array(list(account.measures(whole)), dtype=np.float64).reshape(-1, 2)
 
 
+def frozen_legs(account: Account, book: np.ndarray, frozen: np.ndarray) -> Iterator[float]:
+    """Of every pair limit: the most that frozen legs alone, one or both of them, use of a pair of the book."""
+    for _, threshold, _, exempt in account.meet.pairs:
+        yield max(
+            (
+                abs(frozen[i]) + abs(frozen[j])
+                for i in range(len(book))
+                for j in range(i)
+                if not (exempt[i] or exempt[j]) and account.linked(book[i], book[j], i, j, threshold)
+            ),
+            default=0.0,
+        )
+
+
 def assert_caps_hold(s: Scene) -> None:
     """Every budget at its limit at most, or no further over it than now where what is frozen alone is over it."""
     d, _ = run(s)
@@ -60,6 +75,8 @@ def assert_caps_hold(s: Scene) -> None:
         book, now, frozen = d.projection.target[a], s.view.books.current[a], d.projection.frozen[a]
         used, limit = budgets(account, book).T
         stuck = budgets(account, np.where(frozen, now, 0.0))[:, 0]
+        at = len(account.meet.caps)
+        stuck[at : at + len(account.meet.pairs)] = list(frozen_legs(account, book, np.where(frozen, now, 0.0)))
         sizes = np.arange(len(limit)) < len(account.meet.caps) + len(account.meet.pairs)
         overspent_ = np.where(
             sizes, np.maximum(limit, budgets(account, now)[:, 0]), np.inf

@@ -239,23 +239,23 @@ def test_i13_an_unknown_equity_sells_nothing_that_was_not_asked_for() -> None:
 # --- I15 ----------------------------------------------------------------------------------------------------
 
 
-@given(scenes(without=frozenset({"bad_equity"})), st.integers(-9, 40))
+@given(scenes(without=frozenset({"bad_equity"})), st.integers(-9, 40), st.sampled_from(["shift", "unitized"]))
 @examples()
-def test_i15_a_deposit_is_neither_a_gain_nor_a_loss(s: Scene, tenths: int) -> None:
-    """Units are bought at the unit value before the flow; floors that are money move with it (policy ``shift``)."""
+def test_i15_a_deposit_is_neither_a_gain_nor_a_loss(s: Scene, tenths: int, policy: str) -> None:
+    """Units are bought at the unit value before the flow; a floor from the initial capital moves by the flow
+    (``shift``), or grows with the units and its loss and limit with it (``unitized``)."""
+    s = s.with_rules(LD_03={"flow_policy": policy})
     b, states = s.view.books, s.view.states
     flow = np.round(b.equity * tenths / 10, 2)
+    grown = 1.0 + flow / b.equity
     after = s.with_books(equity=b.equity + flow, balance=b.balance + flow).with_states(
-        units=states.units + flow / (b.equity / states.units),
-        day_flow=states.day_flow + flow,
-        initial_capital=states.initial_capital + flow,
+        units=states.units * grown, day_flow=states.day_flow + flow, flows=states.flows + flow
     )
-    after = after.with_rules(LD_01={"base": "anchor"}, LD_03={"limit_pct": "unlimited"})
-    s = s.with_rules(LD_01={"base": "anchor"}, LD_03={"limit_pct": "unlimited"})
     first, second = run(s)[0], run(after)[0]
     for rule_id in ("LD-01", "LD-02", "LD-03", "LD-13"):
         value, again = first.rule_value[:, AT[rule_id]], second.rule_value[:, AT[rule_id]]
-        assert np.allclose(value, again, rtol=1e-9, atol=1e-6, equal_nan=True)
+        factor = grown if (rule_id, policy) == ("LD-03", "unitized") else 1.0
+        assert np.allclose(value * factor, again, rtol=1e-9, atol=1e-6, equal_nan=True)
         steps = np.abs(value[:, None] - _thresholds(s, rule_id, first)).min(axis=1, initial=np.inf)
         clear = ~(steps <= 1e-6 * np.maximum(np.abs(value), 1e-3))  # not within rounding of a limit
         assert np.array_equal(first.rule_outcome[clear, AT[rule_id]], second.rule_outcome[clear, AT[rule_id]])

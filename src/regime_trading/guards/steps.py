@@ -78,6 +78,7 @@ def plan(
     target_qty = _target_quantity(view, projection, scale)
     exit_qty, entry_qty = _legs(view, target_qty - view.books.qty)
     entry_qty, cancel = _beside_working(view, meet, entry_qty)
+    entry_qty = known_or_zero(scale.lots(entry_qty)) + 0.0  # a partial fill may have left an odd lot
     band = _passive(view, projection, soft, meet)
     skip_exit, skip_entry = _too_small(view, meet, projection, exit_qty, entry_qty, small, band, scale)
     passive = band & skip_exit

@@ -28,7 +28,7 @@ OWN_TRAITS = (
     "shorts", "pairs", "halts", "jumps", "gaps", "nan_proposal", "no_proposal", "unknown_sigma", "thin", "latched",
     "ladder", "losses", "bad_equity", "estimated", "unnamed", "working", "illiquid", "unclassified", "lists", "news",
     "stale", "odd_rho", "coarse_lots", "big_proposal", "switched_off", "tight", "frugal", "regime",
-    "books", "costly",
+    "books", "costly", "odd_lots",
 )  # fmt: skip
 TRAITS = (*OWN_TRAITS, *(trait for world in WORLDS for trait in world.TRAITS))
 
@@ -193,6 +193,7 @@ def _books(r: np.random.Generator, market: Market, a: int, some: Any) -> Books:
     last = market.ref_price
     lot = np.where(market.lot > 0, market.lot, 1.0)
     qty = np.trunc(_weights(r, (a, n), some, r.uniform(0, 1.2)) * capital[:, None] / last / lot) * lot
+    qty = np.where(some("odd_lots", 0.5, (a, n)), qty + np.copysign(np.trunc(0.3 * lot), qty), qty)
     equity = np.where(
         some("losses", 0.6, a), capital * r.choice([0.99, 0.985, 0.982, 0.97, 0.9, 0.8], a), capital
     )

@@ -203,3 +203,33 @@ def test_what_cannot_be_valued_shrinks_in_proportion(side: float) -> None:
         lot=np.full(4, 12.0), fx=np.full(4, np.nan), provided=s.view.market.provided | frozenset({"fx"})
     )
     assert steps(s) == [-side * 52.0, 0.0, 0.0, -side * 100.0]
+
+
+# --- odd lots ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "works", "proposed", "exit_qty", "entry_qty"),
+    [
+        (0.0, 0.0, 0.30, 0.0, 300.0),
+        (0.0, 1.0, 0.30, 0.0, 200.0),
+        (0.0, 100.0, 0.30, 0.0, 200.0),
+        (0.0, 201.0, 0.30, 0.0, 0.0),
+        (50.0, 0.0, 0.30, 0.0, 200.0),
+        (50.0, 60.0, 0.30, 0.0, 100.0),
+        (250.0, 0.0, 0.30, 0.0, 0.0),
+        (350.0, 0.0, 0.30, -50.0, 0.0),
+        (50.0, 0.0, 0.0, -50.0, 0.0),
+        (50.0, 0.0, -0.30, -50.0, -300.0),
+    ],
+)
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_what_opens_is_whole_lots_though_a_partial_fill_left_an_odd_one(
+    held: float, works: float, proposed: float, exit_qty: float, entry_qty: float, side: float
+) -> None:
+    """Lots of 100. An entry is rounded toward zero, never up to an even book; an odd lot may always be closed."""
+    s = book([side * held], [side * proposed]).with_market(lot=np.array([100.0]))
+    d, _ = run(at_work(s, [side * works]))
+    assert d.steps.exit_qty.tolist() == [[side * exit_qty]]
+    assert d.steps.entry_qty.tolist() == [[side * entry_qty]]
+    assert not d.steps.cancel.any()

@@ -263,6 +263,7 @@ class Lattice:
                     entries[i] = 0.0
                 else:
                     entries[i] -= entering[i]
+            entries[i] = self.lots(i, entries[i]) if entries[i] else 0.0
 
         def crumb(i):
             return entries[i] != 0 and (abs(entries[i]) * self.value(i) < least[i] or not self.value(i))
