@@ -76,7 +76,9 @@ def assert_caps_hold(s: Scene) -> None:
         used, limit = budgets(account, book).T
         stuck = budgets(account, np.where(frozen, now, 0.0))[:, 0]
         at = len(account.meet.caps)
-        stuck[at : at + len(account.meet.pairs)] = list(frozen_legs(account, book, np.where(frozen, now, 0.0)))
+        stuck[at : at + len(account.meet.pairs)] = list(
+            frozen_legs(account, book, np.where(frozen, now, 0.0))
+        )
         sizes = np.arange(len(limit)) < len(account.meet.caps) + len(account.meet.pairs)
         overspent_ = np.where(
             sizes, np.maximum(limit, budgets(account, now)[:, 0]), np.inf

@@ -13,6 +13,7 @@ from regime_trading.adapters.config_files import Configuration
 from regime_trading.bootstrap import artifacts_folder, database_url, has_database, load_valid, spool_folder
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.config_status import Standing, standing
 from regime_trading.core.errors import StoreDown
 from regime_trading.core.ports import AuditLog, LastGoodConfigs, Ledger
@@ -21,6 +22,7 @@ from regime_trading.core.trader_profile import TraderProfile, with_overrides
 from regime_trading.services.acts import Acts
 from regime_trading.services.configurations import take_over
 from regime_trading.services.pm import GateConfig, GateStore
+from regime_trading.services.proof import Proof
 from regime_trading.services.sealing import BackgroundSealing, Sealing
 
 
@@ -130,12 +132,16 @@ def _store(
     files = LocalArtifacts(artifacts)
     alarm = logging.getLogger("regime_trading").critical
 
-    def signed(firm: str, _: object) -> None:
+    @cache
+    def proof() -> Proof:
         from regime_trading.bootstrap.proof import open_proof, to_stderr
 
-        open_proof(files, witnesses, to_stderr).sign(firm)
+        return open_proof(files, witnesses, to_stderr)
 
-    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(files), on_sealed=signed), alarm)
+    def sign(firm: str, sealed: tuple[SealedEntries, ...]) -> None:
+        proof().sign(firm, sealed)
+
+    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(files), on_sealed=sign), alarm)
     with suppress(StoreDown):
         engine()  # first, so that it is closed last
     stack.callback(sealing.close)

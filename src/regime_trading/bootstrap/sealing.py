@@ -33,7 +33,7 @@ def seal_everything(artifacts: Path | None, config: Path | None = None) -> tuple
         sealing = Sealing(
             lambda firm: SqlAuditLog(engine, firm_id=firm),
             ParquetSealer(store),
-            on_sealed=lambda firm, _: proof.sign(firm),
+            on_sealed=proof.sign,
         )
         return sealing.seal_all(firms_with_entries(engine))
     finally:

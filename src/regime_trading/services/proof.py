@@ -31,29 +31,6 @@ from regime_trading.core.notes import PublicKey, Signer
 from regime_trading.core.ports import ArtifactStore, Clock, RecordReader, Signers, Witness
 from regime_trading.services.chains import Claim, check_chain, head_of, runs_by_chain
 
-MAX_WAIT_NS = 60_000_000_000
-MAX_WAITING = 1_000
-
-
-def is_due(last_ns: int | None, now_ns: int, waiting: int, *, session_closed: bool = False) -> bool:
-    """Whether a long-running writer should make a checkpoint now.
-
-    Every 60 seconds or 1,000 entries, and at the close of a session, where anything waits at all.
-
-    Parameters
-    ----------
-    last_ns : int or None
-        Time of the last checkpoint, UTC nanoseconds; None where there was none.
-    now_ns : int
-    waiting : int
-        Sealed entries that no checkpoint covers yet.
-    session_closed : bool
-        Whether a session has just closed.
-    """
-    if waiting <= 0:
-        return False
-    return session_closed or waiting >= MAX_WAITING or last_ns is None or now_ns - last_ns >= MAX_WAIT_NS
-
 
 @dataclass(frozen=True, slots=True)
 class ProofDeps:

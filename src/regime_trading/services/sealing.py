@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
 from regime_trading.core.audit import Backlog, ChainEntry, SealedPart
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import AuditLog, RecordSealer
 
 PAGE_ROWS = 10_000  #: entries that are held in memory at once
-HOUR_NS = 3_600_000_000_000
-OnSealed = Callable[[str, tuple[SealedPart, ...]], None]
+MINUTE_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +22,24 @@ class SealPolicy:
     """When a firm's entries are sealed: as soon as so many wait, or the oldest is so old."""
 
     rows: int = 1_000
-    age_ns: int = HOUR_NS
+    age_ns: int = MINUTE_NS
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What one sealing of a chain did: entries that are now in the sealed record only or also, and all parts of the
-    runs they belong to."""
+    """What one sealing of a chain did: entries that are now in the sealed record, and all parts of the runs they belong
+    to."""
 
-    chain_id: str
-    entries: int
+    entries: SealedEntries
     parts: tuple[SealedPart, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of entries."""
+        return len(self.entries.entry_hashes)
+
+
+OnSealed = Callable[[str, tuple[SealedEntries, ...]], None]
 
 
 class Sealing:
@@ -44,7 +52,7 @@ class Sealing:
     sealer : RecordSealer
     policy : SealPolicy
     on_sealed : callable, optional
-        Called with a firm and its parts after each sealing: the place for a checkpoint.
+        Called with a firm and what is now sealed of it after each sealing: the place for a checkpoint.
     """
 
     def __init__(
@@ -56,15 +64,11 @@ class Sealing:
         on_sealed: OnSealed | None = None,
     ) -> None:
         self._audit, self._sealer = audit, sealer
-        self._policy, self._on_sealed = policy or SealPolicy(), on_sealed
+        self.policy, self._on_sealed = policy or SealPolicy(), on_sealed
 
     def seal_due(self, firms: Iterable[str], now_ns: int) -> tuple[Sealed, ...]:
         """Seal the firms whose entries are due at ``now_ns`` (UTC nanoseconds, on the clock of the entries)."""
         return tuple(one for firm in firms for one in self._seal_firm(firm, now_ns))
-
-    def may_be_due(self, passed_ns: int, rows: int) -> bool:
-        """Whether it is time to ask the store, so long after it was asked and after so many entries at least."""
-        return rows >= self._policy.rows or passed_ns >= self._policy.age_ns // 4
 
     def seal_all(self, firms: Iterable[str]) -> tuple[Sealed, ...]:
         """Seal whatever waits, due or not."""
@@ -79,22 +83,23 @@ class Sealing:
                 return ()
             done = tuple(self._seal_chain(audit, one) for one in audit.backlog())
         if done and self._on_sealed is not None:
-            self._on_sealed(firm, tuple(part for one in done for part in one.parts))
+            self._on_sealed(firm, tuple(one.entries for one in done))
         return done
 
     def _due(self, waiting: Sequence[Backlog], now_ns: int) -> bool:
         rows = sum(one.rows for one in waiting)
-        old = any(now_ns - one.oldest_ns >= self._policy.age_ns for one in waiting)
-        return rows >= self._policy.rows or old
+        old = any(now_ns - one.oldest_ns >= self.policy.age_ns for one in waiting)
+        return rows >= self.policy.rows or old
 
     def _seal_chain(self, audit: AuditLog, waiting: Backlog) -> Sealed:
         """Seal run by run, read back, compact, and only then drop: whatever interrupts it, the entries still wait, and
         the next call finishes what was begun, an unfinished merge included."""
-        chain, entries = waiting.chain_id, 0
+        chain, hashes = waiting.chain_id, list[str]()
         _, firm, account = chain.split("/")
         head = audit.sealed(chain)
         (kept,) = audit.entries(chain, head.dropped_seq, limit=1)
-        after, run = head.seq, kept.event.run_id
+        first = after = head.seq
+        run = kept.event.run_id
         parts, growing = list[SealedPart](), tuple[SealedPart, ...]()
         while page := audit.entries(chain, after, limit=PAGE_ROWS):
             for run_id, group in groupby(page, key=lambda entry: entry.event.run_id):
@@ -104,8 +109,9 @@ class Sealing:
                 last = self._seal_group(chain, run_id, list(group))
                 growing = self._sealer.compact(run, firm, account, closed=False)
                 audit.drop_sealed(chain, last.event.seq, last.entry_hash)
-            entries, after = entries + len(page), page[-1].event.seq
-        return Sealed(chain, entries, (*parts, *growing))
+            hashes += [entry.entry_hash for entry in page]
+            after = page[-1].event.seq
+        return Sealed(SealedEntries(chain, first + 1, hashes), (*parts, *growing))
 
     def _seal_group(self, chain: str, run_id: str, group: list[ChainEntry]) -> ChainEntry:
         """Seal consecutive entries of one run and read them back; the last of them."""
@@ -125,6 +131,9 @@ class Sealing:
 class BackgroundSealing:
     """Sealing in a thread of its own, one at a time, so that no decision waits for it.
 
+    Whatever a firm wrote is sealed, and so signed, as soon as ``policy.rows`` decisions were made or ``policy.age_ns``
+    after the first of them, whether or not another follows. What an earlier process left is looked at first.
+
     Parameters
     ----------
     sealing : Sealing
@@ -135,40 +144,48 @@ class BackgroundSealing:
     def __init__(self, sealing: Sealing, alarm: Callable[[str], None]) -> None:
         self._sealing, self._alarm = sealing, alarm
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._asked: dict[str, tuple[int, int]] = {}  # by firm: when the store was asked, decisions since
-        self._wanted: set[str] = set()
+        self._worker = ThreadPoolExecutor(1, "sealing")
+        self._decided: dict[str, int] = {}  #: by firm that was heard of: decisions since it was last sealed
+        self._timers: dict[str, threading.Timer] = {}
 
     def nudge(self, firms: Iterable[str], now_ns: int, decisions: int = 1) -> None:
-        """Seal what is due at ``now_ns`` after so many ``decisions``, unless a sealing is on its way.
-
-        The store is asked at the first call, and again after as many decisions as the policy has rows, or a quarter of
-        its age.
-        """
+        """Tell of ``decisions`` that were written at ``now_ns``, the clock of the entries."""
+        policy = self._sealing.policy
         with self._lock:
             for firm in firms:
-                seen = self._asked.get(firm)
-                self._asked[firm] = (now_ns, decisions) if seen is None else (seen[0], seen[1] + decisions)
-                if seen is None or self._sealing.may_be_due(now_ns - seen[0], seen[1] + decisions):
-                    self._wanted.add(firm)
-            if not self._wanted or (self._thread is not None and self._thread.is_alive()):
-                return
-            wanted = sorted(self._wanted)
-            self._wanted.clear()
-            self._asked.update(dict.fromkeys(wanted, (now_ns, 0)))
-            self._thread = threading.Thread(target=self._run, args=(wanted, now_ns), name="sealing")
-            self._thread.start()
+                if firm not in self._decided:
+                    self._worker.submit(self._run, self._sealing.seal_due, firm, now_ns)
+                self._decided[firm] = self._decided.get(firm, 0) + decisions
+                if self._decided[firm] >= policy.rows:
+                    self._seal(firm)
+                elif firm not in self._timers:
+                    timer = threading.Timer(policy.age_ns / 1e9, self._ring, [firm])
+                    timer.daemon = True
+                    self._timers[firm] = timer
+                    timer.start()
 
     def close(self) -> None:
-        """Wait for a sealing that is on its way."""
+        """Wait for a sealing that is on its way. What is not due yet waits for the next process."""
         with self._lock:
-            thread = self._thread
-        if thread is not None:
-            thread.join()
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
+        self._worker.shutdown()
 
-    def _run(self, firms: list[str], now_ns: int) -> None:
+    def _ring(self, firm: str) -> None:
+        with self._lock:
+            if firm in self._timers:
+                self._seal(firm)
+
+    def _seal(self, firm: str) -> None:
+        if timer := self._timers.pop(firm, None):
+            timer.cancel()
+        self._decided[firm] = 0
+        self._worker.submit(self._run, self._sealing.seal_all, firm)
+
+    def _run(self, seal: Callable[..., tuple[Sealed, ...]], firm: str, *now_ns: int) -> None:
         try:
-            self._sealing.seal_due(firms, now_ns)
+            seal([firm], *now_ns)
         except Exception as error:
             self._alarm(f"sealing failed, the entries stay in the write-ahead store: {error}")
 

@@ -13,7 +13,6 @@ from regime_trading.adapters.journal.reader import SealedRecord
 from regime_trading.core.checkpoint import Forked, NotSigned, SealedEntries, checkpoint_path
 from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
 from regime_trading.core.merkle import leaf_hash, root
-from regime_trading.services.proof import MAX_WAIT_NS, MAX_WAITING, is_due
 from regime_trading.services.verify import verify
 
 CHAIN = "dry_run/run-1/alpha/main"
@@ -309,18 +308,6 @@ def test_a_witness_that_holds_nonsense_is_no_witness(world: World) -> None:
     world.witness.logs["alpha"] = [b"nonsense"]
     with pytest.raises(Forked, match="witness memory"):
         world.proof.checkpoint("alpha", [world.seal(1)])
-
-
-# --- when -------------------------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_is_due_by_time_by_count_and_at_the_close() -> None:
-    late = T_NS + MAX_WAIT_NS
-    assert not is_due(T_NS, late, 0) and not is_due(None, late, 0, session_closed=True)
-    assert is_due(None, T_NS, 1)
-    assert is_due(T_NS, late, 1) and not is_due(T_NS, late - 1, 1)
-    assert is_due(T_NS, T_NS, MAX_WAITING) and not is_due(T_NS, T_NS, MAX_WAITING - 1)
-    assert is_due(T_NS, T_NS, 1, session_closed=True)
 
 
 # --- verification: what is said ---------------------------------------------------------------------------

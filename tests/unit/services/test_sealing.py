@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,16 +11,22 @@ import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.proof_world import MemoryKeys, MemoryWitness, Ticks
 from tests.record_samples import DAY_NS, T0_NS, event, events
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, open_database, sqlite_url
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.journal.compaction import FAN_IN, closing_groups, growing_groups
+from regime_trading.adapters.journal.reader import FolderFiles, SealedRecord
+from regime_trading.adapters.keys import publish
 from regime_trading.core.audit import ADMIN_ENV, FIRM_ACCOUNT, SealedPart, link, verify_chain
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import CheckFailed, NotDurable
 from regime_trading.core.schemas import AuditEvent, EventType, Mode
+from regime_trading.services.proof import Proof, ProofDeps
 from regime_trading.services.sealing import BackgroundSealing, Sealing, SealPolicy, whole_chain
+from regime_trading.services.verify import verify
 
 CHAIN = "shadow/alpha/main"
 RUN = "2024-01-02"
@@ -64,11 +71,13 @@ def test_sealed_and_waiting_together_are_the_whole_chain(world: World) -> None:
     world.write(1, 5)
     assert [e.seq for e in world.whole()] == [1, 2, 3, 4, 5]
     (done,) = world.sealing.seal_all(["alpha"])
-    assert (done.chain_id, done.entries, len(done.parts)) == (CHAIN, 5, 1)
+    hashes = [entry.entry_hash for entry in link(shadow(1, 5))]
+    assert (done.entries, len(done.parts)) == (SealedEntries(CHAIN, 1, hashes), 1)
     world.write(6, 3)
     assert world.whole() == shadow(1, 8) and world.glob() == [1, 2, 3, 4, 5]
     world.write(9, 2, NEXT)
-    world.sealing.seal_all(["alpha"])
+    (done,) = world.sealing.seal_all(["alpha"])
+    assert (done.entries.first_seq, len(done.entries.entry_hashes)) == (6, 5)
     assert world.whole() == shadow(1, 8) + shadow(9, 2, NEXT) and world.glob() == list(range(1, 11))
     assert world.sealer.runs("alpha", "main", "shadow") == (RUN, NEXT)
     for run_id in (RUN, NEXT):
@@ -90,12 +99,14 @@ def test_it_is_due_by_number_or_by_age(tmp_path: Path) -> None:
 def test_acts_of_the_firm_are_sealed_and_dry_runs_are_not(world: World) -> None:
     where = {"env": ADMIN_ENV, "account": FIRM_ACCOUNT, "run_id": "d-2024-01-02"}
     world.log.append([event(1, event_type=EventType.CONFIG_ACCEPTED, **where), event(1, run_id="run-1")])
-    told: list[tuple[str, int]] = []
+    told: list[tuple[str, list[str]]] = []
     sealing = Sealing(
-        lambda _: world.log, world.sealer, on_sealed=lambda f, parts: told.append((f, len(parts)))
+        lambda _: world.log,
+        world.sealer,
+        on_sealed=lambda firm, sealed: told.append((firm, [one.chain_id for one in sealed])),
     )
-    assert [one.chain_id for one in sealing.seal_all(["alpha"])] == ["admin/alpha/_firm"]
-    assert told == [("alpha", 1)]
+    assert [one.entries.chain_id for one in sealing.seal_all(["alpha"])] == ["admin/alpha/_firm"]
+    assert told == [("alpha", ["admin/alpha/_firm"])]
     assert world.sealer.verify_sealed("d-2024-01-02", "alpha", "_firm").ok
     assert world.log.head("dry_run/run-1/alpha/main")[0] == 1
 
@@ -154,6 +165,86 @@ def test_a_store_that_cannot_write_drops_nothing(world: World, monkeypatch: pyte
     background.nudge(["alpha"], T0_NS + 9 * DAY_NS)
     background.close()
     assert said == ["sealing failed, the entries stay in the write-ahead store: no space"]
+
+
+class Heard:
+    """What a background sealing did, waited for rather than slept for."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self._more = threading.Condition()
+
+    def __call__(self, firm: str, sealed: tuple[SealedEntries, ...]) -> None:
+        with self._more:
+            self.sizes += [len(one.entry_hashes) for one in sealed]
+            self._more.notify_all()
+
+    def wait_for(self, sizes: list[int]) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: self.sizes == sizes, timeout=30), self.sizes
+
+
+@pytest.mark.parametrize(
+    ("age_s", "before_s", "sizes"), [(3_600, 0, [4, 3]), (3_600, 3_600, [1, 3, 3]), (0.05, 0, [1, 3, 3])]
+)
+def test_behind_the_answers_by_number_by_age_and_what_was_left(
+    tmp_path: Path, age_s: float, before_s: int, sizes: list[int]
+) -> None:
+    """Of 1 + 3 + 3 + 1 decisions: three are due at once, one when it is old enough, though nobody comes after."""
+    heard = Heard()
+    world = World(tmp_path, policy=SealPolicy(rows=3, age_ns=int(age_s * 1e9)), on_sealed=heard)
+    background = BackgroundSealing(world.sealing, lambda said: pytest.fail(said))
+    world.write(1, 1)
+    waits = before_s == 0 and age_s > 1
+    background.nudge(["alpha"], world.log.backlog()[0].oldest_ns + before_s * 1_000_000_000)
+    if not waits:
+        heard.wait_for([1])
+    world.write(2, 3)
+    background.nudge(["alpha"], T0_NS, 3)
+    heard.wait_for(sizes[: 1 if waits else 2])
+    world.write(5, 3)
+    background.nudge(["alpha"], T0_NS, 3)
+    heard.wait_for(sizes)
+    world.write(8, 1)
+    background.nudge(["alpha"], T0_NS)
+    if age_s < 1:
+        heard.wait_for([*sizes, 1])
+    background.close()
+    assert sum(one.rows for one in world.log.backlog()) == (0 if age_s < 1 else 1)
+    assert [entry.seq for entry in world.whole()] == list(range(1, 9))
+
+
+def test_a_gate_that_signs_what_it_sealed_reads_a_chain_once(world: World) -> None:
+    """Entry hashes go straight to the next checkpoint; only what an earlier process left is read back."""
+    witness, opened = MemoryWitness(), list[int]()
+
+    said: list[str] = []
+
+    def reader() -> SealedRecord:
+        opened.append(1)
+        return SealedRecord(FolderFiles(world.files.root))
+
+    proof = Proof(
+        ProofDeps(
+            store=world.files,
+            reader=reader,
+            clock=Ticks(T0_NS),
+            keys=MemoryKeys(),
+            publish=lambda firm, key: publish(world.files, firm, key),
+            witnesses=lambda: [witness],
+            lock=lambda _: nullcontext(),
+            tell=said.append,
+        )
+    )
+    sealing = Sealing(lambda _: world.log, world.sealer, on_sealed=proof.sign)
+    for seq in range(1, 10, 3):
+        world.write(seq, 3, RUN if seq < 7 else NEXT)
+        sealing.seal_all(["alpha"])
+    state = proof.state("alpha")
+    assert state is not None and state.last.seq == 3 and state.heads[CHAIN].size == 9
+    assert opened == [1]
+    assert verify(reader(), now_ns=T0_NS + DAY_NS, trusted=None, firm_id="alpha", witnesses=[witness]).ok
+    assert len(said) == 1 and "A key was made" in said[0]
 
 
 def test_writers_sealers_and_readers_at_once(world: World) -> None:

@@ -18,11 +18,11 @@ def seal(
         if as_json:
             print_json(
                 {
-                    "entries": sum(one.entries for one in done),
+                    "entries": sum(one.rows for one in done),
                     "chains": [
                         {
-                            "chain_id": one.chain_id,
-                            "entries": one.entries,
+                            "chain_id": one.entries.chain_id,
+                            "entries": one.rows,
                             "parts": [part.path for part in one.parts],
                         }
                         for one in done
@@ -31,6 +31,6 @@ def seal(
             )
             return
         for one in done:
-            out.print(escape(f"{one.chain_id}: {one.entries} entries sealed"), soft_wrap=True)
+            out.print(escape(f"{one.entries.chain_id}: {one.rows} entries sealed"), soft_wrap=True)
         if not done:
             out.print("nothing waits")
