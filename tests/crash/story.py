@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import select
 from tests import record_samples as sample
 from tests.gate_samples import CORE, DEFENSIVE, T, changed, request, shipped
+from tests.whole_chain import whole_chain
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlLedger, open_database, sqlite_url
@@ -32,7 +33,7 @@ from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import EventType, Mode, PMDecision
 from regime_trading.services.degraded import AUDIT_DEGRADED, waiting
 from regime_trading.services.pm import GateConfig, GateStore, decide
-from regime_trading.services.sealing import Sealing, whole_chain
+from regime_trading.services.sealing import Sealing
 
 FIRM, OTHER = "north-pier", "alpha"
 DAY = 86_400

@@ -21,7 +21,8 @@ from regime_trading.engine.carry import decision_of, state_of
 from regime_trading.engine.cycle import Carried, Cycle, Desk, Tick
 from regime_trading.engine.record import DecisionHashes, Identity
 from regime_trading.guards.verdict import NOT_EVALUABLE
-from regime_trading.services.backtest import BacktestRequest, run_backtest
+from regime_trading.services.backtest import run_backtest
+from regime_trading.services.backtest_plan import BacktestRequest
 
 ACCOUNTS = ("north-pier/core", "north-pier/defensive", "kestrel-lane/growth")
 SYMBOLS = ("JNJ", "KO", "PEP", "XOM")

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from regime_trading.bootstrap.app import App, open_app
-from regime_trading.services.backtest import BacktestRequest, run_backtest
+from regime_trading.services.backtest import run_backtest
+from regime_trading.services.backtest_plan import BacktestRequest
 from regime_trading.services.runs import Ask, parse_time
 
 ROOT = Path(__file__).parents[2]

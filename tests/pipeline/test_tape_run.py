@@ -89,7 +89,12 @@ def test_the_report_shows_tape_health(finished) -> None:
 
 def test_a_history_reads_the_same_tape(finished, config: Path, source: Path, tmp_path: Path) -> None:
     """The last bar of a backtest has the same spread, book and grade as the run's."""
-    from regime_trading.services.backtest import BacktestRequest, history_inputs, make_plan, plan_readings
+    from regime_trading.services.backtest_plan import (
+        BacktestRequest,
+        history_inputs,
+        make_plan,
+        plan_readings,
+    )
     from regime_trading.services.study import StudyCache, study
 
     with open_app(artifacts=tmp_path, config=config) as app:

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, event, text
 from tests.gate_samples import CONFIG, DEFENSIVE, tree
 from tests.record_samples import decision_id, events, latch, orders, portfolio, state
 from tests.record_samples import event as audit_event
+from tests.whole_chain import whole_chain
 
 from regime_trading import pm
 from regime_trading.adapters.artifacts import LocalArtifacts
@@ -22,7 +23,6 @@ from regime_trading.core.audit import verify_chain
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable, StoreDown
 from regime_trading.core.schemas import Mode
-from regime_trading.services.sealing import whole_chain
 
 
 def test_a_server_that_would_forget_is_refused(postgresql: str) -> None:
@@ -130,7 +130,7 @@ def test_the_gate_runs_on_it(postgresql: str, tmp_path: Path, monkeypatch: pytes
     with pm.Gate(config, tmp_path / "artifacts") as gate:
         first = gate.decide([tree(("portfolio.cash", "900000")), tree(account=DEFENSIVE)])
         assert gate.decide([tree(("portfolio.cash", "900000")), tree(account=DEFENSIVE)]) == first
-    sealed = {done.chain_id for done in seal_everything(tmp_path / "artifacts")}
+    sealed = {done.entries.chain_id for done in seal_everything(tmp_path / "artifacts")}
     assert sealed == {
         chain,
         "shadow/north-pier/defensive",

@@ -15,6 +15,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from tests.ports.object_store import BucketFiles
 from tests.record_samples import event, events, rl_block
+from tests.whole_chain import whole_chain
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, open_database, sqlite_url
@@ -24,7 +25,7 @@ from regime_trading.core.canonical import GENESIS
 from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
 from regime_trading.core.ports import SealedFiles
 from regime_trading.core.schemas import AuditEvent, Mode, Receipt
-from regime_trading.services.sealing import Sealing, whole_chain
+from regime_trading.services.sealing import Sealing
 
 RUN = ("run-1", "alpha", "main")
 SHADOW = "shadow/alpha/main"

@@ -22,7 +22,8 @@ from tests.unit.services.test_backtest import calendar, deps_in
 from regime_trading.core.settings import Flow
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services import backtest as service
-from regime_trading.services.backtest import BacktestRequest, run_backtest
+from regime_trading.services.backtest import run_backtest
+from regime_trading.services.backtest_plan import BacktestRequest
 
 HOME = Path(__file__).parent
 RUN_ID, CODE_VERSION = "recorded-1", "0.1.0+recorded"

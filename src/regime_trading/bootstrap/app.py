@@ -49,7 +49,8 @@ from regime_trading.services.runs import Ask, Effort, RunService, parse_time
 from regime_trading.services.study import StudyCache, regime_history
 
 if TYPE_CHECKING:
-    from regime_trading.services.backtest import BacktestDeps, ProposalRows
+    from regime_trading.core.schemas import ProposalRows
+    from regime_trading.services.backtest_plan import BacktestDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class App:
 
     def backtest(self) -> BacktestDeps:
         """What the history loop needs."""
-        from regime_trading.services.backtest import BacktestDeps
+        from regime_trading.services.backtest_plan import BacktestDeps
 
         return BacktestDeps(
             settings=self.deps.settings,
@@ -112,7 +113,7 @@ class App:
 
     def proposal_rows(self, path: Path) -> ProposalRows:
         """The user's own proposals over time."""
-        from regime_trading.services.backtest import ProposalRows
+        from regime_trading.core.schemas import ProposalRows
 
         return ProposalRows(*read_proposals(path))
 

@@ -28,7 +28,7 @@ from regime_trading.core.ports import MarketData
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.engine.histories import Progress
 from regime_trading.engine.universe import choose_accounts
-from regime_trading.services.backtest import BacktestDeps
+from regime_trading.services.backtest_plan import BacktestDeps
 from regime_trading.services.config_changes import WhatIf, changes_answer, what_if
 from regime_trading.services.configurations import OverrideAsk, make_override
 from regime_trading.services.market import tape_days

@@ -138,7 +138,8 @@ def backtest(
     """Dry run over history for all accounts at once: audit log, RL dataset, report."""
     with reporting(as_json, debug), opened_app(artifacts, config, as_json) as opened:
         from regime_trading.bootstrap.app import split
-        from regime_trading.services.backtest import BacktestRequest, run_backtest
+        from regime_trading.services.backtest import run_backtest
+        from regime_trading.services.backtest_plan import BacktestRequest
 
         request = BacktestRequest(
             source=source,

@@ -99,6 +99,24 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     return tuple(reversed(beside))
 
 
+def inclusion_proofs(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
+    """Root of a tree of at least one leaf hash, and the inclusion proof of every leaf, in one pass."""
+    proofs: list[list[bytes]] = [[] for _ in leaves]
+
+    def walk(low: int, high: int) -> bytes:
+        if high - low == 1:
+            return leaves[low]
+        middle = low + _split(high - low)
+        left, right = walk(low, middle), walk(middle, high)
+        for proof in proofs[low:middle]:
+            proof.append(right)
+        for proof in proofs[middle:high]:
+            proof.append(left)
+        return node_hash(left, right)
+
+    return walk(0, len(leaves)), proofs
+
+
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
     """Hashes that show that the tree of the first ``old_size`` leaves is the beginning of this one.
 

@@ -46,7 +46,7 @@ from regime_trading.tools.report_model import (
 from regime_trading.tools.report_text import utilisation
 
 if TYPE_CHECKING:
-    from regime_trading.services.backtest import BacktestDeps, Plan
+    from regime_trading.services.backtest_plan import BacktestDeps, Plan
 
 SUBSTITUTE_WORDS = {
     "volume": "declared average daily notional of each instrument (settings.yaml, instruments)",

@@ -19,7 +19,7 @@ from regime_trading.core.schemas import AuditEvent, EventType, Mode
 from regime_trading.core.trader_profile import in_mode
 from regime_trading.engine.backtest import HistoryInputs, HistoryResult, run_history
 from regime_trading.engine.universe import choose_accounts
-from regime_trading.services.backtest import (
+from regime_trading.services.backtest_plan import (
     BacktestDeps,
     BacktestRequest,
     end_of,

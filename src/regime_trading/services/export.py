@@ -20,7 +20,7 @@ from regime_trading.core.checkpoint import (
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.event_payloads import Exported
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS, instant_text
-from regime_trading.core.merkle import leaf_hash, node_hash
+from regime_trading.core.merkle import inclusion_proof, inclusion_proofs, leaf_hash
 from regime_trading.core.ports import ArtifactStore, RecordHistory
 from regime_trading.core.recorded import Recorded, Selection
 from regime_trading.core.schemas import Receipt
@@ -157,7 +157,7 @@ def _proved(
     hashes = history.hashes(chain)[: head.size]
     if len(hashes) < head.size:
         raise CheckFailed(f"chain {chain} has {len(hashes)} entries, {head.size} were signed")
-    top, proofs = proofs_of([leaf_hash(bytes.fromhex(own)) for own in hashes])
+    top, proofs = inclusion_proofs([leaf_hash(bytes.fromhex(own)) for own in hashes])
     if top.hex() != head.root:
         raise CheckFailed(f"chain {chain} is not what checkpoint {state.last.seq} signed")
     ordered = sorted(state.heads)
@@ -165,28 +165,9 @@ def _proved(
         leaf_hash(f"{name} {state.heads[name].size} {state.heads[name].root}".encode()) for name in ordered
     ]
     index = ordered.index(chain)
-    beside = proofs_of(leaves)[1][index]
+    beside = inclusion_proof(leaves, index)
     told = {"size": head.size, "root": head.root, "index": index, "proof": [h.hex() for h in beside]}
     return told, proofs
-
-
-def proofs_of(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
-    """Root of a tree of at least one leaf hash, and the inclusion proof of every leaf (RFC 6962, section 2.1.1), in one
-    pass."""
-    proofs: list[list[bytes]] = [[] for _ in leaves]
-
-    def walk(low: int, high: int) -> bytes:
-        if high - low == 1:
-            return leaves[low]
-        middle = low + (1 << (high - low - 1).bit_length() - 1)
-        left, right = walk(low, middle), walk(middle, high)
-        for proof in proofs[low:middle]:
-            proof.append(right)
-        for proof in proofs[middle:high]:
-            proof.append(left)
-        return node_hash(left, right)
-
-    return walk(0, len(leaves)), proofs
 
 
 def _line(entry: Recorded, proofs: Sequence[Sequence[bytes]]) -> bytes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
 from regime_trading.core.audit import Backlog, ChainEntry, SealedPart
 from regime_trading.core.checkpoint import SealedEntries
-from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.errors import CheckFailed
 from regime_trading.core.ports import AuditLog, RecordSealer
 
 PAGE_ROWS = 10_000  #: entries that are held in memory at once
@@ -188,23 +188,3 @@ class BackgroundSealing:
             seal([firm], *now_ns)
         except Exception as error:
             self._alarm(f"sealing failed, the entries stay in the write-ahead store: {error}")
-
-
-def whole_chain(audit: AuditLog, sealer: RecordSealer, chain: str) -> Iterator[ChainEntry]:
-    """Every entry of a chain of shadow, live or administration once and in order: sealed ones, then those that wait."""
-    env, firm, account = chain.split("/")
-    seen, told = 0, -1
-    while True:
-        for run_id in sealer.runs(firm, account, env):
-            for entry in sealer.entries(run_id, firm, account, after_seq=seen):
-                seen = entry.event.seq
-                yield entry
-        try:
-            waiting = audit.entries(chain, seen)
-        except BadInput:
-            if seen == told:
-                raise
-            told = seen
-            continue  # sealed while we read
-        yield from waiting
-        return

@@ -15,6 +15,7 @@ from regime_trading.core.merkle import (
     Frontier,
     consistency_proof,
     inclusion_proof,
+    inclusion_proofs,
     leaf_hash,
     node_hash,
     root,
@@ -141,6 +142,8 @@ def test_every_proof_of_every_small_tree_is_the_definitions(size: int) -> None:
         proof = inclusion_proof(leaves, index)
         assert list(proof) == path(index, leaves)
         assert verify_inclusion(leaves[index], index, size, proof, top)
+    if size:
+        assert inclusion_proofs(leaves) == (top, [path(index, leaves) for index in range(size)])
     for old in range(size + 1):
         proof = consistency_proof(leaves, old)
         assert list(proof) == (subproof(old, leaves, True) if 0 < old < size else [])

@@ -32,7 +32,8 @@ from regime_trading.core.instants import instant_text
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import Mode, ProposalRows
 from regime_trading.services import backtest as service
-from regime_trading.services.backtest import BacktestDeps, BacktestOutcome, BacktestRequest, run_backtest
+from regime_trading.services.backtest import BacktestOutcome, run_backtest
+from regime_trading.services.backtest_plan import BacktestDeps, BacktestRequest
 from regime_trading.services.liveness import liveness, read_record, source_heard
 from regime_trading.services.market import tape_days
 

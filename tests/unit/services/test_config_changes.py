@@ -18,7 +18,8 @@ from regime_trading.adapters.market_data import open_source
 from regime_trading.core.errors import BadInput
 from regime_trading.core.profile_merge import merge_profiles
 from regime_trading.core.traders import TradersConfig
-from regime_trading.services.backtest import BacktestDeps, BacktestRequest, run_backtest
+from regime_trading.services.backtest import run_backtest
+from regime_trading.services.backtest_plan import BacktestDeps, BacktestRequest
 from regime_trading.services.config_changes import WhatIf, what_if
 from regime_trading.services.market import tape_days
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import Engine
 from tests.register_samples import recorded, seal
 from tests.unit.services.test_registers import Store, T, made
@@ -34,11 +32,11 @@ from regime_trading.core.checkpoint import (
 )
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.event_payloads import Beat
-from regime_trading.core.merkle import inclusion_proof, leaf_hash, root, verify_inclusion
+from regime_trading.core.merkle import leaf_hash, root
 from regime_trading.core.notes import Signer
 from regime_trading.core.schemas import AuditEvent
 from regime_trading.services.acts import Act, place_of_firm, record_act
-from regime_trading.services.export import Bundle, make_bundle, proofs_of
+from regime_trading.services.export import Bundle, make_bundle
 from regime_trading.services.registers import Scope
 from regime_trading.services.verify_bundle import Refused, check, zip_bytes
 
@@ -154,16 +152,6 @@ def test_a_record_that_was_not_signed_so_is_not_exported(tmp_path: Path) -> None
     sign(longer, head_of(recorded()[0][: UNSEALED + 5]))
     with pytest.raises(CheckFailed, match="were signed"):
         bundle_of(longer)
-
-
-@given(st.integers(1, 70))
-def test_proofs_are_those_of_the_standard(n: int) -> None:
-    leaves = [leaf_hash(bytes([i])) for i in range(n)]
-    top, proofs = proofs_of(leaves)
-    assert top == root(leaves)
-    for i, proof in enumerate(proofs):
-        assert tuple(proof) == inclusion_proof(leaves, i)
-        assert verify_inclusion(leaves[i], i, n, proof, top)
 
 
 # --- alone --------------------------------------------------------------------------------------------------

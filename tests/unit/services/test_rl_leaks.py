@@ -16,7 +16,7 @@ from regime_trading.core.errors import CheckFailed
 from regime_trading.core.rl_features import FEATURES
 from regime_trading.engine.backtest import HistoryInputs, run_history
 from regime_trading.engine.rl_context import context_of
-from regime_trading.services.backtest import (
+from regime_trading.services.backtest_plan import (
     BacktestDeps,
     BacktestRequest,
     history_inputs,

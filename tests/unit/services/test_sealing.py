@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.proof_world import MemoryKeys, MemoryWitness, Ticks
 from tests.record_samples import DAY_NS, T0_NS, event, events
+from tests.whole_chain import whole_chain
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, open_database, sqlite_url
@@ -25,7 +26,7 @@ from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import CheckFailed, NotDurable
 from regime_trading.core.schemas import AuditEvent, EventType, Mode
 from regime_trading.services.proof import Proof, ProofDeps
-from regime_trading.services.sealing import BackgroundSealing, Sealing, SealPolicy, whole_chain
+from regime_trading.services.sealing import BackgroundSealing, Sealing, SealPolicy
 from regime_trading.services.verify import verify
 
 CHAIN = "shadow/alpha/main"
