@@ -7,6 +7,7 @@ from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_e
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
 from regime_trading.adapters.database.ledger import SqlLedger
+from regime_trading.adapters.database.messages import SqlMessages
 from regime_trading.adapters.database.overrides import SqlOverrides
 from regime_trading.adapters.database.runs import SqlRuns
 
@@ -16,6 +17,7 @@ __all__ = [
     "SqlAuditLog",
     "SqlLastGood",
     "SqlLedger",
+    "SqlMessages",
     "SqlOverrides",
     "SqlRuns",
     "firms_with_entries",

@@ -1,0 +1,185 @@
+"""What the live channel tells: one frozen model per type of message (``pwa.md`` 8).
+
+A message is written in the transaction of what it tells of and numbered per firm (decision 0021). It is a hint to
+look, with enough to show a row at once: whatever must be exact is asked for by its id. Instants and quantities are
+text, as in the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from regime_trading.core.event_payloads import (
+    Account,
+    Hash,
+    MaybeHash,
+    Name,
+    NsText,
+    NumberText,
+    Part,
+    StateName,
+    Strings,
+    Text,
+)
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Data(Part):
+    """Base of what a message carries; ``type`` is its type on the wire."""
+
+    type: ClassVar[str]
+
+
+class RunStatusData(Data):
+    """A run or another job moved on; ``progress`` is a fraction, null where it cannot be told."""
+
+    type = "run.status"
+    job_id: Name
+    kind: Name
+    status: Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
+    stage: str = ""
+    progress: Fraction | None = None
+    run_id: str = ""
+    detail: Text = ""
+
+
+class RunLogData(Data):
+    """One line of a run's log."""
+
+    type = "run.log"
+    job_id: Name
+    line: Text
+
+
+class ActionData(Data):
+    """A decision was made; ``seq`` and ``chain_id`` are its entry in the record."""
+
+    type = "pm.action"
+    chain_id: Name
+    seq: int
+    decision_id: Name
+    ts_event_ns: NsText
+    outcome: Name
+    trading_state: StateName
+    binding_rules: Strings
+    exits: int
+    entries: int
+    rationale: Text = ""
+
+
+class ConstraintRow(Part):
+    """How much of its limit a rule uses; null where it is not known."""
+
+    rule_id: str
+    value: NumberText | None
+    limit: NumberText | None
+    outcome: str
+
+
+class ConstraintData(Data):
+    """The rules of an account closest to their limits, after a decision."""
+
+    type = "constraint.update"
+    decision_id: Name
+    ts_event_ns: NsText
+    snapshot_hash: Hash
+    closest: tuple[ConstraintRow, ...]
+
+
+class BreachData(Data):
+    """A rule of guards 1 to 3 began not to hold; ``breach_id`` is the same wherever it is told."""
+
+    type = "constraint.breach"
+    breach_id: Name
+    rule_id: Name
+    value: NumberText | None
+    limit: NumberText | None
+    rationale: Text = ""
+
+
+class ProposalData(Data):
+    """A request that people must agree to changed."""
+
+    type = "proposal.update"
+    request_id: Name
+    kind: Name
+    status: Name
+    given: int
+    required: int
+
+
+class ModeData(Data):
+    """The trading state, the mode or the kill level of an account changed."""
+
+    type = "mode.update"
+    mode: Name
+    trading_state: StateName | None
+    kill_level: Annotated[int, Field(ge=0, le=4)]
+    reason: Text = ""
+
+
+class ConfigData(Data):
+    """A configuration was applied, or an engine has loaded it (``config_hash`` of an account)."""
+
+    type = "config.loaded"
+    version: int
+    config_hash: MaybeHash = ""
+    loaded: bool
+
+
+class AuditData(Data):
+    """An entry was added to the record that no other type tells of."""
+
+    type = "audit.append"
+    chain_id: Name
+    seq: int
+    event_type: Name
+    rationale: Text
+
+
+DATA: tuple[type[Data], ...] = (
+    RunStatusData,
+    RunLogData,
+    ActionData,
+    ConstraintData,
+    BreachData,
+    ProposalData,
+    ModeData,
+    ConfigData,
+    AuditData,
+)
+URGENT = frozenset({"constraint.breach", "mode.update"})  #: never thinned out, whatever waits
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be told, before it has a number.
+
+    Parameters
+    ----------
+    ts_ns : int
+        When it happened, UTC nanoseconds.
+    data : Data
+    account : str
+        Full name of the account it is about; empty = the firm: every member of it may see it.
+    """
+
+    ts_ns: int
+    data: Data
+    account: Account = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A message as it is stored; ``body`` is the JSON of its data."""
+
+    firm_id: str
+    seq: int
+    ts_ns: int
+    type: str
+    account: str
+    body: str
