@@ -1,0 +1,207 @@
+"""The application: middleware from the outside in, the routers, and a check that every route asks who may."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette_compress import CompressMiddleware
+
+from regime_trading.api import errors
+from regime_trading.api.deps import Base, permission_of, route_of
+from regime_trading.api.errors import Problem
+from regime_trading.api.security import KnownHosts, SecureHeaders, SmallBodies
+from regime_trading.core.access import Permission
+
+LOG = logging.getLogger("regime_trading.api")
+PREFIX = "/api/v1"
+MAX_BODY = 1 << 20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+Observe = Callable[[str, str, int, float], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the application is made of.
+
+    Parameters
+    ----------
+    base : Base
+    routers : sequence of APIRouter
+        Under ``/api/v1``.
+    others : sequence of APIRouter
+        At the root: the live channel, metrics, the pages.
+    public : frozenset of str
+        ``METHOD path`` of routes that ask for no permission.
+    version : str
+    request_id : callable
+        A new one.
+    observe : callable, optional
+        Told method, route, status and seconds of every request.
+    schemas : callable, optional
+        More schemas for the OpenAPI document (the messages of the live channel).
+    lifespan : callable, optional
+    """
+
+    base: Base
+    routers: Sequence[APIRouter]
+    public: frozenset[str]
+    version: str
+    request_id: Callable[[], str]
+    others: Sequence[APIRouter] = ()
+    observe: Observe | None = None
+    schemas: Callable[[], dict[str, Any]] | None = None
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
+
+
+def create_app(options: Options) -> FastAPI:
+    """The application.
+
+    Raises
+    ------
+    RuntimeError
+        A route that asks for no permission and is not listed as public.
+    """
+    app = FastAPI(
+        title="Regime Trading",
+        version=options.version,
+        summary="Regimes, allocations, every account's own rules, and the record of why each order was allowed.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=options.lifespan,
+        generate_unique_id_function=_operation_id,
+        responses={"default": {"model": Problem, "description": "What went wrong (RFC 9457)"}},
+    )
+    app.state.base = options.base
+    errors.install(app)
+    for router in options.routers:
+        app.include_router(router, prefix=PREFIX)
+    for router in options.others:
+        app.include_router(router)
+    _require_permissions(app, options.public)
+    _document(app, options)
+    app.add_middleware(errors.NoTrace)
+    app.add_middleware(SmallBodies, most=MAX_BODY)
+    app.add_middleware(CompressMiddleware, minimum_size=1_024)
+    app.add_middleware(SecureHeaders, site=options.base.site)
+    app.add_middleware(KnownHosts, site=options.base.site)
+    app.add_middleware(RequestId, new=options.request_id, observe=options.observe)
+    return app
+
+
+def http_routes(app: FastAPI) -> list[RouteContext]:
+    """Every HTTP route that answers with something of ours, whole paths."""
+    return [one for one in iter_route_contexts(app.routes) if isinstance(one.original_route, APIRoute)]
+
+
+def _require_permissions(app: FastAPI, public: frozenset[str]) -> None:
+    """Every route asks for a permission, or is listed as one that does not."""
+    found = {
+        f"{method} {route.path}": permission_of(route)
+        for route in http_routes(app)
+        for method in route.methods or ()
+    }
+    bare = {name for name, permission in found.items() if permission is None}
+    if bare != public:
+        missing, stale = sorted(bare - public), sorted(public - bare)
+        raise RuntimeError(f"routes without a permission: {missing}; listed as public and not so: {stale}")
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name of an operation in generated clients: that of its function."""
+    return route.name
+
+
+def _document(app: FastAPI, options: Options) -> None:
+    """The OpenAPI document, with the live channel's schemas and who may do what."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = made()
+            components = document.setdefault("components", {})
+            components.setdefault("securitySchemes", {}).update(_schemes(options.base))
+            if options.schemas is not None:
+                components.setdefault("schemas", {}).update(options.schemas())
+            for route in http_routes(app):
+                for method in route.methods or ():
+                    if operation := document["paths"].get(route.path, {}).get(method.lower()):
+                        _describe(operation, permission_of(route))
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _schemes(base: Base) -> dict[str, Any]:
+    return {
+        "session": {"type": "apiKey", "in": "cookie", "name": base.site.cookie},
+        "token": {"type": "http", "scheme": "bearer"},
+    }
+
+
+def _describe(operation: dict[str, Any], permission: Permission | None) -> None:
+    """Who may do it, and errors under the media type they have."""
+    if permission is not None:
+        operation["x-permission"] = permission.value
+        operation["security"] = [{"session": []}, {"token": []}]
+    default = operation["responses"].get("default", {})
+    if content := default.get("content", {}).get("application/json"):
+        default["content"] = {errors.MEDIA_TYPE: content}
+
+
+class RequestId:
+    """Names every request, times it, and says one line about it."""
+
+    def __init__(self, app: ASGIApp, new: Callable[[], str], observe: Observe | None) -> None:
+        self._app, self._new, self._observe = app, new, observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._new()
+        scope.setdefault("state", {})["request_id"] = request_id
+        status, began = 500, perf_counter()
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, named)
+        finally:
+            self._say(scope, request_id, status, perf_counter() - began)
+
+    def _say(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = route_of(scope)
+        if self._observe is not None:
+            self._observe(scope["method"], route, status, seconds)
+        principal = scope.get("state", {}).get("principal")
+        LOG.info(
+            "%s %s %d",
+            scope["method"],
+            route,
+            status,
+            extra={
+                "request_id": request_id,
+                "user": getattr(principal, "user_id", ""),
+                "ms": round(seconds * 1e3, 1),
+            },
+        )

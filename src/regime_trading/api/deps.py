@@ -1,0 +1,197 @@
+"""What a route can ask for: who calls, whether they may, the time, and the services behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+
+from regime_trading.api.errors import ApiError, not_found, refusal
+from regime_trading.api.limits import HALTS, READS, STRANGERS, WRITES, Limiter, Rate
+from regime_trading.api.security import UNSAFE, Site, require_own_page
+from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, may
+from regime_trading.core.ports import Clock
+
+HALTING = frozenset({Permission.HALT, Permission.KILL, Permission.KILL_FIRM})
+
+
+class Doors(Protocol):
+    """Where people and programs come in."""
+
+    def by_cookie(self, secret: str, now_ns: int) -> Principal | None:
+        """Whose session a cookie names; None where there is none (any more)."""
+
+    def by_token(self, text: str, now_ns: int) -> Principal | None:
+        """Whose API token this is; None where it is none (any more)."""
+
+    def denied(
+        self, principal: Principal, permission: Permission, target: Target, answer: Answer, route: str
+    ) -> None:
+        """Record that somebody was refused."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What every route rests on.
+
+    Parameters
+    ----------
+    clock : Clock
+    doors : Doors
+    site : Site
+    accounts : callable
+        Full names of the configured accounts of a firm; None where there is no such firm.
+    limiter : Limiter
+    """
+
+    clock: Clock
+    doors: Doors
+    site: Site
+    accounts: Callable[[str], tuple[str, ...] | None]
+    limiter: Limiter
+
+
+def base_of(request: Request) -> Base:
+    """What the application was made with."""
+    base: Base = request.app.state.base
+    return base
+
+
+BaseDep = Annotated[Base, Depends(base_of)]
+
+
+def address_of(request: Request) -> str:
+    """Address of the caller; behind a proxy the server puts the forwarded one there."""
+    return request.client.host if request.client else "unknown"
+
+
+def principal_of(request: Request, base: BaseDep) -> Principal:
+    """Whoever calls, by token or by cookie.
+
+    Raises
+    ------
+    ApiError
+        401 where nobody known does; 403 where a page of another site may have sent it; 429.
+    """
+    found = _caller(request, base)
+    if found is None:
+        base.limiter.take(f"ip:{address_of(request)}", STRANGERS, base.clock.now_ns())
+        raise ApiError(401, "sign_in", "sign in first", headers={"WWW-Authenticate": "Session, Bearer"})
+    request.state.principal = found
+    return found
+
+
+PrincipalDep = Annotated[Principal, Depends(principal_of)]
+
+
+def _caller(request: Request, base: Base) -> Principal | None:
+    """A bearer token wins over a cookie: it is never sent by a browser unasked."""
+    now_ns, authorization = base.clock.now_ns(), request.headers.get("authorization", "")
+    if authorization:
+        kind, _, text = authorization.partition(" ")
+        return base.doors.by_token(text.strip(), now_ns) if kind.lower() == "bearer" else None
+    secret = request.cookies.get(base.site.cookie, "")
+    if not secret:
+        return None
+    if request.method in UNSAFE:
+        require_own_page(request, base.site)
+    return base.doors.by_cookie(secret, now_ns)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Somebody who may do what the route does, and to what."""
+
+    principal: Principal
+    permission: Permission
+    target: Target
+    now_ns: int
+
+
+class Require:
+    """Dependency of a route: ``permission`` over the firm (and account) named in its path.
+
+    Parameters
+    ----------
+    permission : Permission
+    """
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    def __call__(self, request: Request, principal: PrincipalDep, base: BaseDep) -> Allowed:
+        """Whoever calls, if they may."""
+        now_ns = base.clock.now_ns()
+        base.limiter.take(f"user:{principal.user_id}", self._rate(request), now_ns)
+        target = self._target(request, base)
+        answer = may(principal, self.permission, target, now_ns) if target else Answer.UNKNOWN
+        if answer is not Answer.ALLOWED:
+            named = target or Target(request.path_params["firm"], self._account(request))
+            base.doors.denied(
+                principal, self.permission, named, answer, f"{request.method} {route_of(request.scope)}"
+            )
+            raise refusal(answer)
+        assert target is not None
+        return Allowed(principal, self.permission, target, now_ns)
+
+    def _rate(self, request: Request) -> Rate:
+        if self.permission in HALTING:
+            return HALTS
+        return WRITES if request.method in UNSAFE else READS
+
+    def _target(self, request: Request, base: Base) -> Target | None:
+        """What the path names; None where it is not configured."""
+        firm, account = request.path_params["firm"], self._account(request)
+        known = base.accounts(firm)
+        if known is None or (account is not None and account not in known):
+            return None
+        return Target(firm, account)
+
+    def _account(self, request: Request) -> str | None:
+        account = request.path_params.get("account")
+        return None if account is None else f"{request.path_params['firm']}/{account}"
+
+
+def require(permission: Permission) -> Any:
+    """``Depends`` on :class:`Require`."""
+    return Depends(Require(permission))
+
+
+def permission_of(route: Any) -> Permission | None:
+    """The permission a route asks for; None where it asks for none."""
+    for dependency in route.dependant.dependencies:
+        if isinstance(dependency.call, Require):
+            return dependency.call.permission
+    return None
+
+
+def visible_accounts(allowed: Allowed, base: Base) -> tuple[str, ...]:
+    """Accounts of the firm to which the caller may do what the route does.
+
+    Raises
+    ------
+    ApiError
+        404 where the firm is gone.
+    """
+    known = base.accounts(allowed.target.firm_id)
+    if known is None:
+        raise not_found()
+    return tuple(
+        account
+        for account in known
+        if may(allowed.principal, allowed.permission, Target(allowed.target.firm_id, account), allowed.now_ns)
+        is Answer.ALLOWED
+    )
+
+
+def is_person(principal: Principal) -> bool:
+    """Whether a person with a cookie calls."""
+    return principal.caller is Caller.SESSION
+
+
+def route_of(scope: Mapping[str, Any]) -> str:
+    """Path of the route that a request met, with its placeholders; ``unmatched`` where there is none."""
+    met = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(met, "path", "unmatched")

@@ -1,0 +1,205 @@
+"""Errors as RFC 9457 problem details: one shape, a code to act on, never a trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from regime_trading.core.access import Answer
+from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
+
+LOG = logging.getLogger("regime_trading.api")
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one part of a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    where: str = Field(description="body, query, path or header, and the way to the value")
+    message: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(description="urn:regime:problem:<code>", examples=["urn:regime:problem:not_found"])
+    title: str = Field(description="of the status", examples=["Not Found"])
+    status: int = Field(examples=[404])
+    code: str = Field(description="to act on; stable", examples=["not_found"])
+    detail: str = Field(description="what was expected and what was found", examples=["no such thing"])
+    instance: str = Field(description="path of the request", examples=["/api/v1/firms/north-pier"])
+    request_id: str = Field(examples=["01k8r3v0d2"])
+    errors: tuple[FieldProblem, ...] = ()
+    needs: tuple[str, ...] = Field(default=(), description="what it takes: second_factor, step_up, a role")
+
+
+class ApiError(Exception):
+    """A refusal that the edge itself decides.
+
+    Parameters
+    ----------
+    status : int
+    code : str
+        Stable name of the kind of problem.
+    detail : str
+    needs : sequence of str
+        What would make it possible.
+    headers : mapping, optional
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        needs: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.needs, self.headers = tuple(needs), dict(headers or {})
+
+
+def not_found() -> ApiError:
+    """What exists and may not be known, and what does not exist, are told in the same words."""
+    return ApiError(404, "not_found", "no such thing, or none that you may see")
+
+
+def refusal(answer: Answer) -> ApiError:
+    """A denial of :func:`core.access.may` as an error."""
+    if answer is Answer.UNKNOWN:
+        return not_found()
+    if answer is Answer.STEP_UP:
+        challenge = 'Session error="insufficient_user_authentication", max_age=300'
+        return ApiError(
+            403,
+            "step_up",
+            "prove your identity again: it must be at most five minutes old",
+            needs=("step_up",),
+            headers={"WWW-Authenticate": challenge},
+        )
+    if answer is Answer.NO_FACTOR:
+        return ApiError(403, "second_factor", "this role needs a second factor", needs=("second_factor",))
+    if answer is Answer.NOT_BY_TOKEN:
+        return ApiError(403, "not_by_token", "this token may not do that; some things no token may")
+    return ApiError(403, "no_role", "none of your roles here may do that", needs=("role",))
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldProblem] = (),
+    needs: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The response of a problem."""
+    problem = Problem(
+        type=f"urn:regime:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        instance=request.url.path,
+        request_id=getattr(request.state, "request_id", ""),
+        errors=tuple(errors),
+        needs=tuple(needs),
+    )
+    return JSONResponse(problem.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Every error of the application becomes a problem."""
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(BadInput, _bad_input)
+    app.add_exception_handler(CheckFailed, _check_failed)
+    app.add_exception_handler(NotDurable, _not_durable)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def _api_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)
+    return problem_response(
+        request, error.status, error.code, error.detail, needs=error.needs, headers=error.headers
+    )
+
+
+def _bad_input(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BadInput)
+    said = FieldProblem(where=error.where, message=f"expected {error.expected}, found {error.found}")
+    return problem_response(request, 400, "bad_input", str(error), errors=[said])
+
+
+def _check_failed(request: Request, error: Exception) -> JSONResponse:
+    return problem_response(request, 409, "check_failed", str(error))
+
+
+def _not_durable(request: Request, error: Exception) -> JSONResponse:
+    LOG.error("not durable: %s", error)
+    detail = "the store cannot take this now; nothing was changed"
+    return problem_response(request, 503, "not_durable", detail, headers={"Retry-After": "2"})
+
+
+def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [_field(one) for one in error.errors()[:50]]
+    return problem_response(request, 422, "invalid", "the request does not fit its schema", errors=errors)
+
+
+def _field(error: Mapping[str, Any]) -> FieldProblem:
+    return FieldProblem(where=".".join(str(part) for part in error["loc"]), message=str(error["msg"]))
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    code = codes.get(error.status_code, HTTPStatus(error.status_code).name.lower())
+    detail = not_found().detail if error.status_code == 404 else str(error.detail)
+    return problem_response(request, error.status_code, code, detail, headers=error.headers)
+
+
+class NoTrace:
+    """Turns what nobody expected into a problem; the log has the trace, the caller an id to name it by."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = False
+
+        async def noting(message: Message) -> None:
+            nonlocal began
+            began = began or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:
+            LOG.exception(
+                "unexpected error", extra={"request_id": scope.get("state", {}).get("request_id", "")}
+            )
+            if began:
+                raise
+            detail = "something broke here; the request id names it in our log"
+            await problem_response(Request(scope), 500, "internal", detail)(scope, receive, send)
