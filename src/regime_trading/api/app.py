@@ -19,6 +19,7 @@ from starlette_compress import CompressMiddleware
 from regime_trading.api import errors
 from regime_trading.api.deps import Base, permission_of, route_of
 from regime_trading.api.errors import Problem
+from regime_trading.api.etags import EntityTags
 from regime_trading.api.security import KnownHosts, SecureHeaders, SmallBodies
 from regime_trading.core.access import Permission
 
@@ -93,6 +94,7 @@ def create_app(options: Options) -> FastAPI:
     _document(app, options)
     app.add_middleware(errors.NoTrace)
     app.add_middleware(SmallBodies, most=MAX_BODY)
+    app.add_middleware(EntityTags)
     app.add_middleware(CompressMiddleware, minimum_size=1_024)
     app.add_middleware(SecureHeaders, site=options.base.site)
     app.add_middleware(KnownHosts, site=options.base.site)

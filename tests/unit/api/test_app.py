@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from regime_trading.api.app import PREFIX, Options, create_app, http_routes
 from regime_trading.api.deps import Allowed, Base, BaseDep, require, visible_accounts
 from regime_trading.api.errors import MEDIA_TYPE, Problem
+from regime_trading.api.etags import etag_of, require_match
 from regime_trading.api.limits import READS, Limiter
 from regime_trading.api.security import ALWAYS, Site
 from regime_trading.core.access import STEP_UP_NS, Answer, Caller, Grant, Permission, Principal, Role, Target
@@ -95,6 +96,12 @@ def broken(how: str, allowed: Annotated[Allowed, require(Permission.RUN)]) -> st
         "store": NotDurable("disk full at /var/secret/place"),
         "bug": ZeroDivisionError("secret"),
     }[how]
+
+
+@router.put("/firms/{firm}/names")
+def rename(request: Request, allowed: Annotated[Allowed, require(Permission.RUN)]) -> str:
+    require_match(request, etag_of(b'["alpha/main","alpha/core"]'))
+    return "renamed"
 
 
 @router.get("/open")
@@ -300,6 +307,39 @@ def test_long_answers_are_compressed_for_those_who_ask(world: World) -> None:
         "content-encoding"
         not in world.ask("GET", path, cookie="pm", headers={"accept-encoding": "identity"}).headers
     )
+
+
+def test_what_is_unchanged_is_not_sent_again(world: World) -> None:
+    path = "/firms/alpha/names"
+    first = world.ask("GET", path, cookie="pm")
+    etag = first.headers["etag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        again = world.ask("GET", path, cookie="pm", headers={"if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert again.headers["x-content-type-options"] == "nosniff"
+    for known in ('"other"', etag[:-1], ""):
+        assert world.ask("GET", path, cookie="pm", headers={"if-none-match": known}).content == first.content
+    assert world.ask("GET", path, cookie="pm:alpha/core").headers["etag"] != etag
+    assert "etag" not in world.ask("GET", path).headers
+    plain = world.ask(
+        "GET", "/firms/alpha/accounts/main/big?n=9000", cookie="pm", headers={"accept-encoding": "identity"}
+    )
+    packed = world.ask(
+        "GET", "/firms/alpha/accounts/main/big?n=9000", cookie="pm", headers={"accept-encoding": "gzip"}
+    )
+    assert plain.json() == packed.json() and plain.headers["etag"].strip('"') in packed.headers["etag"]
+
+
+def test_what_has_changed_is_not_overwritten(world: World) -> None:
+    path, etag = "/firms/alpha/names", world.ask("GET", "/firms/alpha/names", cookie="pm").headers["etag"]
+    for known, status, code in (
+        (None, 428, "if_match_missing"),
+        ('"old"', 412, "changed_meanwhile"),
+        (f"W/{etag}", 412, ""),
+    ):
+        response = world.ask("PUT", path, token="pm", headers={} if known is None else {"if-match": known})
+        assert response.status_code == status and code in code_of(response)
+    assert world.ask("PUT", path, token="pm", headers={"if-match": etag}).status_code == 200
 
 
 def test_who_asks_too_often_waits_and_can_still_stop(world: World) -> None:
