@@ -58,17 +58,18 @@ def comparison_section(comparisons: Sequence[Comparison]) -> Section:
 
 def _comparison_part(k: int, comparison: Comparison) -> Part:
     tracks = (comparison.strategy, *comparison.controls)
-    titles = columns(
-        "Track",
-        ">Return p.a.",
-        ">Volatility p.a.",
-        ">Sharpe ratio",
-        ">Worst drawdown",
-        ">Turnover p.a.",
-        "Rule",
-    )
+    traded = any(t.turnover_pa is not None for t in tracks)
+    figures = (">Return p.a.", ">Volatility p.a.", ">Sharpe ratio", ">Worst drawdown")
+    titles = columns("Track", *figures, *((">Turnover p.a.",) if traded else ()), "Rule")
     rows = tuple(
-        Row((t.name, *performance_cells(t.performance), turnover_cell(t.turnover_pa), t.about or MISSING))
+        Row(
+            (
+                t.name,
+                *performance_cells(t.performance),
+                *((turnover_cell(t.turnover_pa),) if traded else ()),
+                t.about or MISSING,
+            )
+        )
         for t in tracks
     )
     blocks: list[Block] = [
