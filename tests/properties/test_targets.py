@@ -443,6 +443,8 @@ IN_MONEY = frozenset(
 )
 @examples()
 def test_i14_the_unit_of_money_does_not_matter(s: Scene, scale: float, by_currency: bool) -> None:
+    """Where no limit is an amount; the stress rule measures against floors, which are then fractions too."""
+    s = s.with_rules(LD_04={"amount": "unlimited"}, LD_05={"amount": "unlimited", "lock_offset": "unlimited"})
     m, b, states = s.view.market, s.view.books, s.view.states
     market = (
         {"fx": m.fx * scale} if by_currency else {"price": m.price * scale, "ref_price": m.ref_price * scale}

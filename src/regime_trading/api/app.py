@@ -17,11 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from regime_trading.api import errors
-from regime_trading.api.deps import Base, permission_of, route_of
+from regime_trading.api.deps import Asks, Base, asks_for, permission_of, route_of
 from regime_trading.api.errors import Problem
 from regime_trading.api.etags import EntityTags
 from regime_trading.api.security import KnownHosts, SecureHeaders, SmallBodies
-from regime_trading.core.access import Permission
 
 LOG = logging.getLogger("regime_trading.api")
 PREFIX = "/api/v1"
@@ -41,8 +40,10 @@ class Options:
         Under ``/api/v1``.
     others : sequence of APIRouter
         At the root: the live channel, metrics, the pages.
-    public : frozenset of str
-        ``METHOD path`` of routes that ask for no permission.
+    open_to_all : frozenset of str
+        ``METHOD path`` of routes that ask for nothing.
+    own_only : frozenset of str
+        ``METHOD path`` of routes that ask who calls, and are about the caller alone or ask further themselves.
     version : str
     request_id : callable
         A new one.
@@ -55,7 +56,8 @@ class Options:
 
     base: Base
     routers: Sequence[APIRouter]
-    public: frozenset[str]
+    open_to_all: frozenset[str]
+    own_only: frozenset[str]
     version: str
     request_id: Callable[[], str]
     others: Sequence[APIRouter] = ()
@@ -70,7 +72,7 @@ def create_app(options: Options) -> FastAPI:
     Raises
     ------
     RuntimeError
-        A route that asks for no permission and is not listed as public.
+        A route that asks for less than what it is listed for.
     """
     app = FastAPI(
         title="Regime Trading",
@@ -90,7 +92,7 @@ def create_app(options: Options) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     for router in options.others:
         app.include_router(router)
-    _require_permissions(app, options.public)
+    _require_permissions(app, options)
     _document(app, options)
     app.add_middleware(errors.NoTrace)
     app.add_middleware(SmallBodies, most=MAX_BODY)
@@ -107,17 +109,15 @@ def http_routes(app: FastAPI) -> list[RouteContext]:
     return [one for one in iter_route_contexts(app.routes) if isinstance(one.original_route, APIRoute)]
 
 
-def _require_permissions(app: FastAPI, public: frozenset[str]) -> None:
+def _require_permissions(app: FastAPI, options: Options) -> None:
     """Every route asks for a permission, or is listed as one that does not."""
-    found = {
-        f"{method} {route.path}": permission_of(route)
-        for route in http_routes(app)
-        for method in route.methods or ()
-    }
-    bare = {name for name, permission in found.items() if permission is None}
-    if bare != public:
-        missing, stale = sorted(bare - public), sorted(public - bare)
-        raise RuntimeError(f"routes without a permission: {missing}; listed as public and not so: {stale}")
+    found: dict[Asks, set[str]] = {asks: set() for asks in Asks}
+    for route in http_routes(app):
+        found[asks_for(route)] |= {f"{method} {route.path}" for method in route.methods or ()}
+    for asks, listed in ((Asks.NOTHING, options.open_to_all), (Asks.WHO, options.own_only)):
+        if found[asks] != listed:
+            more, stale = sorted(found[asks] - listed), sorted(listed - found[asks])
+            raise RuntimeError(f"routes that ask for {asks}: not listed {more}; listed and not so {stale}")
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -139,7 +139,7 @@ def _document(app: FastAPI, options: Options) -> None:
             for route in http_routes(app):
                 for method in route.methods or ():
                     if operation := document["paths"].get(route.path, {}).get(method.lower()):
-                        _describe(operation, permission_of(route))
+                        _describe(operation, route)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -153,10 +153,11 @@ def _schemes(base: Base) -> dict[str, Any]:
     }
 
 
-def _describe(operation: dict[str, Any], permission: Permission | None) -> None:
+def _describe(operation: dict[str, Any], route: RouteContext) -> None:
     """Who may do it, and errors under the media type they have."""
-    if permission is not None:
+    if permission := permission_of(route):
         operation["x-permission"] = permission.value
+    if asks_for(route) is not Asks.NOTHING:
         operation["security"] = [{"session": []}, {"token": []}]
     default = operation["responses"].get("default", {})
     if content := default.get("content", {}).get("application/json"):

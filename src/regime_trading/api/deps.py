@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
@@ -165,6 +166,22 @@ def permission_of(route: Any) -> Permission | None:
         if isinstance(dependency.call, Require):
             return dependency.call.permission
     return None
+
+
+class Asks(StrEnum):
+    """How much a route asks for."""
+
+    NOTHING = "nothing"
+    WHO = "who calls"
+    PERMISSION = "a permission"
+
+
+def asks_for(route: Any) -> Asks:
+    """What a route asks for before it does anything."""
+    if permission_of(route) is not None:
+        return Asks.PERMISSION
+    known = any(one.call is principal_of for one in route.dependant.dependencies)
+    return Asks.WHO if known else Asks.NOTHING
 
 
 def visible_accounts(allowed: Allowed, base: Base) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from regime_trading.api.app import PREFIX, Options, create_app, http_routes
-from regime_trading.api.deps import Allowed, Base, BaseDep, require, visible_accounts
+from regime_trading.api.deps import Allowed, Base, BaseDep, PrincipalDep, require, visible_accounts
 from regime_trading.api.errors import MEDIA_TYPE, Problem
 from regime_trading.api.etags import etag_of, require_match
 from regime_trading.api.limits import READS, Limiter
@@ -104,6 +104,11 @@ def rename(request: Request, allowed: Annotated[Allowed, require(Permission.RUN)
     return "renamed"
 
 
+@router.get("/mine")
+def read_mine(principal: PrincipalDep) -> str:
+    return principal.user_id
+
+
 @router.get("/open")
 def read_open() -> str:
     return "open"
@@ -119,6 +124,7 @@ class World:
                 base,
                 [router],
                 frozenset({f"GET {PREFIX}/open"}),
+                frozenset({f"GET {PREFIX}/mine"}),
                 "1",
                 lambda: "made-for-this",
                 observe=lambda method, route, status, _: self.seen.append((method, route, status)),
@@ -149,7 +155,7 @@ def code_of(response: Any) -> str:
 
 
 def test_a_stranger_learns_nothing(world: World) -> None:
-    for path in ("/firms/alpha/names", "/firms/nowhere/names", "/firms/alpha/accounts/main/big"):
+    for path in ("/firms/alpha/names", "/firms/nowhere/names", "/firms/alpha/accounts/main/big", "/mine"):
         for known in ({}, {"cookie": "nonsense"}, {"token": "nonsense"}):
             response = world.ask("GET", path, **known)
             assert (response.status_code, code_of(response)) == (401, "sign_in")
@@ -365,9 +371,18 @@ def test_a_route_that_asks_nobody_does_not_start() -> None:
         return "open"
 
     base = Base(Ticks(), FakeDoors(), Site(HOME), ACCOUNTS.get, Limiter())
-    for routers, public in (([careless], frozenset()), ([], frozenset({"GET /api/v1/gone"}))):
-        with pytest.raises(RuntimeError, match="routes without a permission"):
-            create_app(Options(base, routers, public, "1", str))
+    own, gone = frozenset({f"GET {PREFIX}/mine"}), frozenset({f"GET {PREFIX}/gone"})
+    listed = frozenset({f"GET {PREFIX}/open"})
+    for routers, open_to_all, own_only in (
+        ([router, careless], listed, own),
+        ([router], listed | gone, own),
+        ([router], listed, own | gone),
+        ([router], listed | own, frozenset()),
+        ([router], listed, frozenset()),
+    ):
+        with pytest.raises(RuntimeError, match="routes that ask for"):
+            create_app(Options(base, routers, open_to_all, own_only, "1", str))
+    assert create_app(Options(base, [router], listed, own, "1", str))
 
 
 def test_the_document_says_who_may(world: World) -> None:
@@ -376,6 +391,7 @@ def test_the_document_says_who_may(world: World) -> None:
     assert halting["x-permission"] == "halt.pause" and halting["security"]
     assert MEDIA_TYPE in halting["responses"]["default"]["content"]
     assert "security" not in document["paths"][f"{PREFIX}/open"]["get"]
+    assert document["paths"][f"{PREFIX}/mine"]["get"]["security"] == halting["security"]
     assert len(http_routes(world.app)) == sum(len(path) for path in document["paths"].values())
 
 
