@@ -285,13 +285,15 @@ GUARD_1 = frozenset(
 def test_i7_proposing_the_target_again_changes_nothing(s: Scene) -> None:
     """Where no throttle is on: a throttle is meant to act on what is proposed, every time.
 
-    A book that was cut may rank its positions differently, and fall into other clusters: then nothing grows.
+    A book that was cut may rank its positions differently, fall into other clusters, has a tail of another shape
+    (VT-05 expands that of the proposal) and gaps on other sides (LD-12): then nothing grows.
     """
     first, _ = run(s)
     again, _ = run(
         s.with_books(proposed=first.projection.target, mentioned=np.ones_like(s.view.books.mentioned))
     )
     same = np.isin(first.rule_outcome[:, [AT["CC-05"], AT["CC-08"]]], (PASS, OFF)).all(axis=1)
+    same &= (first.rule_outcome[:, [AT["LD-12"], AT["VT-05"]]] == OFF).all(axis=1)
     before, after = first.projection.target, again.projection.target
     assert (first.projection.throttle == 1.0).all()
     assert np.array_equal(after[same], before[same])
