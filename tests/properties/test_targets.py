@@ -292,8 +292,10 @@ def test_i7_proposing_the_target_again_changes_nothing(s: Scene) -> None:
     again, _ = run(
         s.with_books(proposed=first.projection.target, mentioned=np.ones_like(s.view.books.mentioned))
     )
-    same = np.isin(first.rule_outcome[:, [AT["CC-05"], AT["CC-08"]]], (PASS, OFF)).all(axis=1)
-    same &= (first.rule_outcome[:, [AT["LD-12"], AT["VT-05"]]] == OFF).all(axis=1)
+    ranks = [AT["CC-05"], AT["CC-08"]]
+    same = (first.rule_outcome[:, [AT["LD-12"], AT["VT-05"]]] == OFF).all(axis=1)
+    for d in (first, again):
+        same &= np.isin(d.rule_outcome[:, ranks], (PASS, OFF)).all(axis=1)
     before, after = first.projection.target, again.projection.target
     assert (first.projection.throttle == 1.0).all()
     assert np.array_equal(after[same], before[same])
