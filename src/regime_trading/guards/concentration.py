@@ -262,8 +262,9 @@ def firm_issuer(view: View, k: Params) -> Verdict:
     part = np.divide(own, wealth, out=np.where(own > 0, np.inf, 0.0), where=wealth > 0)
     key = _issuer(view)[None, :] + firm[:, None] * (2 * view.n_assets + 1)
     spent = _shared(key, _part_of_firm(demand, part))
-    lost = np.isnan(view.books.current) & ~view.market.instruments.cash_like
-    blurred = _shared(key, lost.astype(np.float64)) > 0 if holds(lost) else lost
+    counts = ~view.market.instruments.cash_like
+    lost = np.isnan(view.books.current) & counts
+    blurred = (_shared(key, lost.astype(np.float64)) > 0) & counts if holds(lost) else lost
     firm_sick = sum_within(firm, sick.astype(np.float64)) > 0
     unknown = (blurred | firm_sick[:, None]) & ~off[:, None]
     over = (spent > limit[:, None]) & (demand > 0)
