@@ -84,6 +84,9 @@ class Effects:
         What it takes beside the permission of its row in the catalogue, now that its effect is known.
     kind : ApprovalKind
         What sort of request it is, where others must agree.
+    account : str
+        Full name of the account it is about, where the command names it by an id only. The executor has made sure
+        that the principal may read it.
     """
 
     direction: Direction
@@ -97,6 +100,7 @@ class Effects:
     warnings: tuple[str, ...] = ()
     permission: Permission | None = None
     kind: ApprovalKind = ApprovalKind.CUSTOM
+    account: str = ""
 
     @property
     def effects_hash(self) -> str:
@@ -115,6 +119,7 @@ class Effects:
             "config_hash": self.config_hash,
             "blocking": list(self.blocking),
             "kind": self.kind.value,
+            "account": self.account,
         }
 
 
@@ -132,7 +137,8 @@ class Executor(Protocol):
     def simulate(self, command: Command, context: Context) -> Effects:
         """What it would do now. Changes nothing; asked again before execution, and before others agree.
 
-        Raises ``BadInput`` where the command names what is not there or not to be had: whoever asks is told so.
+        Raises ``BadInput`` where the command asks for what cannot be, and ``Refused`` (``UNKNOWN``) where it names by
+        an id what is not there, or what the principal may not read: the two look the same.
         """
         ...
 

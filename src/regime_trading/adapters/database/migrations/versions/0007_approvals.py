@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["firm_id", "request_id"],
             ["approvals.firm_id", "approvals.request_id"],
-            name=op.f("fk_approval_votes_firm_id_approvals"),
+            name=op.f("fk_approval_votes_firm_id_request_id_approvals"),
         ),
         sa.PrimaryKeyConstraint("firm_id", "request_id", "user_id", name=op.f("pk_approval_votes")),
         comment="What each person said to a request, once.",
