@@ -211,7 +211,7 @@ def require_open(approval: Approval) -> None:
     _require(approval, frozenset({S.REQUESTED}))
 
 
-def _require(approval: Approval, wanted: frozenset[ApprovalStatus]) -> None:
+def _require(approval: Approval, wanted: frozenset[S]) -> None:
     if approval.status not in wanted:
         raise Conflict("request", f"{approval.request.request_id} is {approval.status.value}")
 
@@ -221,9 +221,7 @@ def _require_time(approval: Approval, now_ns: int) -> None:
         raise Conflict("request", f"{approval.request.request_id} has expired")
 
 
-def _next(
-    approval: Approval, status: ApprovalStatus, *, votes: tuple[Vote, ...] | None = None, why: str = ""
-) -> Approval:
+def _next(approval: Approval, status: S, *, votes: tuple[Vote, ...] | None = None, why: str = "") -> Approval:
     return Approval(
         request=approval.request,
         status=status,

@@ -1,4 +1,4 @@
-"""Four eyes (``risk.md`` 5.2): a request that other people must agree to, as a value, and every step it can take.
+"""Four eyes (``risk.md`` 5.2): a request that other people must agree to, and what has become of it, as values.
 
 What was asked for never changes; any change of the world around it voids it. The steps it can take are in
 :mod:`regime_trading.core.approval_steps`.

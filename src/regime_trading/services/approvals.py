@@ -35,6 +35,8 @@ from regime_trading.core.schemas import ActorType, AuditEvent
 from regime_trading.services.acts import Act, place_of_firm, record_acts
 from regime_trading.services.desk import Desk, act_of, executor_of, messages_of, said_of, take_step
 
+SERVICE = (ActorType.SERVICE, "approvals")  #: who ends a request that nobody answered
+
 # --- asking ---------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +288,7 @@ def _void(desk: Desk, approval: Approval, why: str) -> bool:
             approval.request.firm_id,
             approval.request.request_id,
             lambda now: steps.void(now, said),
-            lambda after: act_of(after, ApprovalVoid(**said_of(after), reason=said), None),
+            lambda after: act_of(after, ApprovalVoid(**said_of(after), reason=said), SERVICE),
         )
     except Conflict:
         return False
@@ -301,7 +303,7 @@ def _expire_if_over(desk: Desk, approval: Approval) -> None:
         approval.request.firm_id,
         approval.request.request_id,
         lambda now: steps.expire(now, desk.now_ns()),
-        lambda after: act_of(after, ApprovalVoid(**said_of(after), reason="expired"), None),
+        lambda after: act_of(after, ApprovalVoid(**said_of(after), reason="expired"), SERVICE),
     )
     raise Conflict("request", f"{approval.request.request_id} has expired")
 

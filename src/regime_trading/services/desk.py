@@ -124,8 +124,8 @@ def said_of(approval: Approval) -> dict[str, Any]:
     }
 
 
-def act_of(approval: Approval, payload: Payload, actor: Who | None) -> Act:
-    """The entry that tells of a step; ``actor`` None = the service."""
+def act_of(approval: Approval, payload: Payload, actor: Who) -> Act:
+    """The entry that tells of a step."""
     return Act(
         payload,
         actor=actor,

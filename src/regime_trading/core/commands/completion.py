@@ -200,7 +200,7 @@ def _rest(
         if key is not None:
             yield from _values(key, at + len(name) + 1, value, candidates)
         return
-    given = {other.partition(":")[0] for _, other in rest}
+    given = {other.partition(":")[0] for _, other in rest if _is_pair(other)}
     if not word.startswith("--"):
         keys = {key.name: key for key in spec.keys if key.name not in given}
         order = sorted(keys, key=lambda one: not keys[one].required)
