@@ -195,6 +195,12 @@ class FourEyes(RuleBasedStateMachine):
             assert name != "mary" and not by_token and who.session_id != "s-mary"
             assert self.now < self.found.request.expires_ns
 
+    @rule()
+    def enough(self) -> None:
+        for name in NAMES[1:]:
+            self._try(steps.agree, person(name, at_ns=self.now), actor(name), self.world, self.now)
+
+    @precondition(lambda self: self.found.votes)
     @rule(name=st.sampled_from(NAMES), reason=st.sampled_from(["", REASON]))
     def refuse(self, name: str, reason: str) -> None:
         if self._try(steps.refuse, person(name, at_ns=self.now), actor(name), self.now, reason):
@@ -213,6 +219,7 @@ class FourEyes(RuleBasedStateMachine):
     def end(self, failure: str) -> None:
         self.ended += self._try(steps.end, failure)
 
+    @precondition(lambda self: self.found.votes)
     @rule()
     def halt(self) -> None:
         voided = self._try(steps.void, "account halted")
@@ -228,6 +235,10 @@ class FourEyes(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted(CHANGES)))
     def change(self, name: str) -> None:
         self.world = bound(self.found, **{name: CHANGES[name][0]})
+
+    @rule()
+    def change_back(self) -> None:
+        self.world = bound(self.found)
 
     @invariant()
     def at_most_once(self) -> None:
