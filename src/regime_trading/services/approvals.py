@@ -59,7 +59,9 @@ def ask(
         Nothing was stored.
     """
     approval = Approval(request=request)
-    said = ApprovalRequested(**said_of(approval), reason=request.reason, expires_ns=str(request.expires_ns))
+    said = ApprovalRequested(
+        **said_of(approval), reason=request.reason, expires_at_ns=str(request.expires_ns)
+    )
     act = act_of(approval, said, (ActorType.USER, request.maker_actor))
 
     def commit(events: Sequence[AuditEvent]) -> None:

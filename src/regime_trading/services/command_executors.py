@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from regime_trading.core import approval_steps as steps
 from regime_trading.core.access import Principal
 from regime_trading.core.approvals import PERMISSIONS, Approval
-from regime_trading.core.commands.catalogue import BY_VERB
-from regime_trading.core.commands.completion import needs
+from regime_trading.core.commands.completion import offered
 from regime_trading.core.commands.execution import Context, Effects, Executor, Executors, Outcome
 from regime_trading.core.commands.grammar import Command
 from regime_trading.core.config_diff import Direction
@@ -43,8 +42,7 @@ class Help:
 
     def execute(self, command: Command, context: Context) -> Outcome:
         """Commands of one verb, or of all that this person may use."""
-        specs = [spec for verb, specs in BY_VERB.items() for spec in specs if command.object in ("", verb)]
-        open_ = [spec for spec in specs if not needs(spec, context.principal)]
+        open_ = [spec for spec in offered(context.principal) if command.object in ("", spec.verb)]
         return Outcome(
             f"{len(open_)} commands", {"commands": [{"name": s.name, "help": s.help} for s in open_]}
         )

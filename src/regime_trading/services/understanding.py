@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from regime_trading.core.access import Answer, Permission, Principal, Target, held, may
 from regime_trading.core.actors import masked_text, plain_text
+from regime_trading.core.approvals import PERMISSIONS
 from regime_trading.core.commands.catalogue import find_spec
 from regime_trading.core.commands.execution import Context, Effects
 from regime_trading.core.commands.grammar import Command, Pair, parse
-from regime_trading.core.commands.policy import class_of
+from regime_trading.core.commands.policy import UNSAFE, class_of
 from regime_trading.core.commands.previews import Given, Preview
 from regime_trading.core.commands.spec import CommandSpec, Klass
 from regime_trading.core.commands.values import Kind, Value
@@ -48,7 +49,7 @@ def understand(desk: Desk, asker: Asker, text: str) -> Understood:
         raise BadInput(expected="a session or a token", found="none", where="principal")
     command = parse(text)
     spec = find_spec(command.verb, command.object)
-    firm_id = _firm(asker, command)
+    firm_id = _firm(asker, command, spec)
     command = _named(command, firm_id)
     for pair in command.pairs:
         for value in pair.values:
@@ -61,8 +62,11 @@ def understand(desk: Desk, asker: Asker, text: str) -> Understood:
     if effects.account and not context.account:
         context = _context(desk, principal, firm_id, effects.account)
         _allow(desk, context, command, spec, spec.permission, [effects.account])
-    _allow(desk, context, command, spec, effects.permission, accounts or [context.account])
-    return Understood(command, spec, context, effects, class_of(spec, effects.direction))
+    klass = class_of(spec, effects.direction)
+    asking = PERMISSIONS[effects.kind][0] if klass in UNSAFE and not spec.itself_second else None
+    for permission in (effects.permission, asking):
+        _allow(desk, context, command, spec, permission, accounts or [context.account])
+    return Understood(command, spec, context, effects, klass)
 
 
 def _effects(desk: Desk, command: Command, spec: CommandSpec, context: Context) -> Effects:
@@ -81,11 +85,14 @@ def _context(desk: Desk, principal: Principal, firm_id: str, account: str) -> Co
     return Context(principal, desk.actor(firm_id, principal), firm_id, account, mode, desk.now_ns())
 
 
-def _firm(asker: Asker, command: Command) -> str:
-    """The firm a command is about: named by its accounts or its ``firm``, meant by the asker, or their only one."""
+def _firm(asker: Asker, command: Command, spec: CommandSpec) -> str:
+    """The firm a command is about: named by its accounts or its ``firm``, meant by the asker, or their only one; any
+    of theirs for what is about none."""
     named = {value.text.split("/")[0] for value in command.values("account") if "/" in value.text}
     named |= {value.text for value in command.values("firm")}
     meant = named or ({asker.firm_id} if asker.firm_id else set(asker.principal.firms))
+    if spec.permission is None:
+        meant = set(sorted(meant)[:1])
     if len(meant) != 1:
         raise BadInput(
             expected="one firm, named as firm/account or firm:name",

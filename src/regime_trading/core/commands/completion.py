@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from regime_trading.core.access import MATRIX, Permission, Principal, Role, held
-from regime_trading.core.commands.catalogue import BY_VERB, find_spec
+from regime_trading.core.commands.catalogue import BY_VERB, CATALOGUE, find_spec
 from regime_trading.core.commands.faults import ParseError
 from regime_trading.core.commands.grammar import MAX_LENGTH, parse
 from regime_trading.core.commands.spec import CommandSpec, KeySpec
@@ -80,6 +80,12 @@ def complete(text: str, principal: Principal, candidates: Candidates) -> tuple[C
 def needs(spec: CommandSpec, principal: Principal) -> str:
     """Which role somebody lacks for a command, as ``needs PM``; empty where none."""
     return "" if _may(spec, _allowed(principal)) or spec.permission is None else _missing(spec.permission)
+
+
+def offered(principal: Principal) -> tuple[CommandSpec, ...]:
+    """Commands that somebody may use, in the order of the catalogue."""
+    allowed = _allowed(principal)
+    return tuple(spec for spec in CATALOGUE if _may(spec, allowed))
 
 
 def recent_of(commands: Iterable[str]) -> dict[str, list[str]]:
