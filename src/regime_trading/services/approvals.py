@@ -33,7 +33,7 @@ from regime_trading.core.event_payloads import (
 )
 from regime_trading.core.schemas import ActorType, AuditEvent
 from regime_trading.services.acts import Act, place_of_firm, record_acts
-from regime_trading.services.desk import Desk, act_of, executor_of, messages_of, said_of, take_step
+from regime_trading.services.desk import Desk, act_of, executor_of, is_ident, messages_of, said_of, take_step
 
 SERVICE = (ActorType.SERVICE, "approvals")  #: who ends a request that nobody answered
 
@@ -80,7 +80,8 @@ def find(desk: Desk, principal: Principal, firm_id: str, request_id: str) -> App
     Refused
         ``UNKNOWN``: there is none, or none that this person may know of.
     """
-    found = desk.approvals(firm_id).get(request_id) if firm_id in principal.firms else None
+    known = firm_id in principal.firms and is_ident(request_id)
+    found = desk.approvals(firm_id).get(request_id) if known else None
     seen = None if found is None else Target(firm_id, found.request.account or None)
     if (
         found is None
@@ -157,7 +158,6 @@ def carry_out(desk: Desk, approval: Approval) -> tuple[Approval, Outcome]:
     if missing := _no_longer(desk, approval):
         _void(desk, approval, missing)
         raise Conflict("role", missing)
-    _expire_if_over(desk, approval)
     bound = _same_or_void(desk, approval)
     begun = take_step(
         desk, request.firm_id, request.request_id, lambda now: steps.begin(now, bound, desk.now_ns()), None

@@ -27,7 +27,7 @@ from regime_trading.core.config_diff import Direction
 from regime_trading.core.errors import BadInput, Conflict, Refused, RegimeError
 from regime_trading.services.acts import place_of_firm, record_acts
 from regime_trading.services.approvals import ask
-from regime_trading.services.desk import Desk, executor_of
+from regime_trading.services.desk import Desk, executor_of, is_ident
 from regime_trading.services.understanding import Asker, Understood, command_act, given_of, understand
 
 QUIET = frozenset({Klass.LOCAL, Klass.READ})  #: change nothing: in the person's history, not in the record
@@ -171,7 +171,7 @@ def _others(now: Understood) -> int:
 def _find(desk: Desk, asker: Asker, preview_id: str) -> StoredPreview:
     """A preview of this person in this session; of anybody else's nothing is told."""
     person = asker.principal
-    for firm_id in person.firms:
+    for firm_id in person.firms if is_ident(preview_id) else ():
         found = desk.previews(firm_id).get(preview_id)
         if found is None:
             continue

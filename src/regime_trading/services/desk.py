@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,11 @@ class Desk:
     def actor(self, firm_id: str, principal: Principal) -> Who:
         """Somebody in the record of a firm."""
         return ActorType.USER, self.pseudonym(firm_id, principal.user_id)
+
+
+def is_ident(text: str) -> bool:
+    """Whether a text can be the id of a preview or a request at all."""
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,140}", text) is not None
 
 
 def executor_of(desk: Desk, command: Command) -> Executor:

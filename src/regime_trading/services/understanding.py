@@ -10,7 +10,7 @@ from regime_trading.core.actors import masked_text, plain_text
 from regime_trading.core.approvals import PERMISSIONS
 from regime_trading.core.commands.catalogue import find_spec
 from regime_trading.core.commands.execution import Context, Effects
-from regime_trading.core.commands.grammar import Command, Pair, parse
+from regime_trading.core.commands.grammar import MAX_LENGTH, Command, Pair, parse
 from regime_trading.core.commands.policy import UNSAFE, class_of
 from regime_trading.core.commands.previews import Given, Preview
 from regime_trading.core.commands.spec import CommandSpec, Klass
@@ -51,6 +51,10 @@ def understand(desk: Desk, asker: Asker, text: str) -> Understood:
     spec = find_spec(command.verb, command.object)
     firm_id = _firm(asker, command, spec)
     command = _named(command, firm_id)
+    if len(command.render()) > MAX_LENGTH:
+        raise BadInput(
+            expected=f"at most {MAX_LENGTH} characters with full names", found="more", where="command"
+        )
     for pair in command.pairs:
         for value in pair.values:
             if value.kind is Kind.TEXT:

@@ -23,7 +23,7 @@ from regime_trading.adapters.database import (
 )
 from regime_trading.bootstrap.acts import make_acts
 from regime_trading.core.access import Answer, Grant, Permission, Principal, Role
-from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus
+from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus, Required
 from regime_trading.core.audit import verify_chain
 from regime_trading.core.commands.execution import Context, Effects, Outcome
 from regime_trading.core.commands.faults import ParseError
@@ -350,7 +350,9 @@ def test_a_preview_is_of_one_person_and_one_session(house: House) -> None:
     made = preview(house.desk, house.ask(), GROSS + "50%")
     for other in (house.ask("ann"), house.ask("eve"), Asker(replace(house.people["mary"], session_id="s-2"))):
         refused(lambda other=other: house.confirm(made, asker=other), Answer.UNKNOWN)  # type: ignore[misc]
-    refused(lambda: house.confirm(made.model_copy(update={"preview_id": "pv-none"})), Answer.UNKNOWN)
+    for name in ("pv-none", "", "pv\x00", "pv-" + "a" * 200):
+        other = made.model_copy(update={"preview_id": name})
+        refused(lambda other=other: house.confirm(other), Answer.UNKNOWN)  # type: ignore[misc]
 
 
 def test_a_world_that_changed_is_a_conflict_with_a_fresh_preview(house: House) -> None:
@@ -554,6 +556,25 @@ def test_many_who_agree_at_once_carry_it_out_once(house: House) -> None:
         said = list(pool.map(agree, askers))
     assert len(house.world.done) == 1 and said.count(ApprovalStatus.EXECUTED) == 1
     assert house.get(request_id).given == 1
+
+
+def test_whoever_agrees_while_another_does_is_counted_too(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = house.get(house.asked()).request
+    both = four_eyes.ask(house.desk, one.model_copy(update={"request_id": "rq-2", "required": Required(n=2)}))
+    real, calls = SqlApprovals.get, itertools.count(1)
+
+    def get(store: SqlApprovals, request_id: str) -> Approval | None:
+        found = real(store, request_id)
+        if next(calls) == 2:  # ann has just looked and takes her step: bob is faster
+            four_eyes.approve(house.desk, house.ask("bob").principal, "alpha", "rq-2")
+        return found
+
+    monkeypatch.setattr(SqlApprovals, "get", get)
+    after, outcome = four_eyes.approve(house.desk, house.ask("ann").principal, "alpha", "rq-2")
+    assert (both.version, after.given, after.by) == (1, 2, (actor("bob"), actor("ann")))
+    assert outcome is not None and len(house.world.done) == 1
 
 
 def test_a_halt_voids_what_would_loosen_the_account_and_nothing_else(house: House) -> None:

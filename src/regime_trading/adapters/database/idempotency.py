@@ -6,10 +6,10 @@ from sqlalchemy import Engine, delete, insert, select, update
 
 from regime_trading.adapters.database.approval_tables import IDEMPOTENCY
 from regime_trading.adapters.database.engine import writing
-from regime_trading.core.errors import BadInput, Conflict
+from regime_trading.adapters.database.previews import require_key
+from regime_trading.core.errors import Conflict
 
 TTL_NS = 24 * 3_600_000_000_000
-LONGEST = 200
 
 
 class SqlIdempotency:
@@ -29,19 +29,14 @@ class SqlIdempotency:
         Raises
         ------
         BadInput
-            A key that is empty or longer than 200 characters.
+            A key that is not 1 to 200 printable characters.
         Conflict
             ``key``: it was used for another request. ``pending``: the first request is not answered yet, or was
             interrupted; whether it was carried out must be looked up.
         NotDurable
             A database that cannot write.
         """
-        if not 1 <= len(key) <= LONGEST:
-            raise BadInput(
-                expected=f"a key of 1 to {LONGEST} characters",
-                found=f"{len(key)} characters",
-                where="Idempotency-Key",
-            )
+        require_key(key)
         with writing(self._engine) as connection:
             connection.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.expires_ns <= now_ns))
             mine = (IDEMPOTENCY.c.user_id == user_id) & (IDEMPOTENCY.c.key == key)

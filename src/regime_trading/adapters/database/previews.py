@@ -18,6 +18,8 @@ from regime_trading.core.errors import BadInput, CheckFailed, Conflict
 from regime_trading.core.messages import Message
 from regime_trading.core.schemas import AuditEvent
 
+LONGEST_KEY = 200
+
 
 class SqlPreviews:
     """Previews and command histories of one firm.
@@ -167,10 +169,17 @@ class SqlPreviews:
         publish(connection, self._firm_id, messages)
 
 
+def require_key(key: str) -> str:
+    """``key`` if it can be an idempotency key: 1 to 200 printable characters; raises ``BadInput`` otherwise."""
+    if not (1 <= len(key) <= LONGEST_KEY and key.isprintable()):
+        expected = f"a key of 1 to {LONGEST_KEY} printable characters"
+        raise BadInput(expected=expected, found=f"{len(key)} characters", where="Idempotency-Key")
+    return key
+
+
 def claim(connection: Connection, firm_id: str, use: Use) -> None:
     """Use a preview within the caller's transaction; raises ``Conflict`` where it was used."""
-    if not use.key:
-        raise BadInput(expected="an idempotency key", found="none", where="key")
+    require_key(use.key)
     mine = (PREVIEWS.c.firm_id == firm_id) & (PREVIEWS.c.preview_id == use.preview_id)
     values = {"used_key": use.key, "used_ns": use.at_ns}
     query = update(PREVIEWS).where(mine, PREVIEWS.c.used_key.is_(None)).values(**values)
