@@ -49,7 +49,7 @@ coverage: $(READY)  ## branch coverage of the guards; fails below 100 %
 mutants: $(READY)  ## break the guards one line at a time and count what the tests see (hours; SHARE=0.02 for a sample)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants --jobs $(JOBS) --share $(SHARE)
 
-docs: $(READY)  ## write the generated guides again (docs/guides/rules.md, scenarios.md, rl.md)
+docs: $(READY)  ## write the generated guides again (docs/guides/rules.md, scenarios.md, rl.md, commands.md)
 	@$(BIN)/python -m tests.write_guides
 
 check: $(READY)  ## lint, format, types, import contracts

@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.scenarios.guide import PAGE, scenario_guide
+from tests.vectors import command_cases
 
+from regime_trading.tools.commands_guide import with_commands
 from regime_trading.tools.rl_guide import with_features
 from regime_trading.tools.rules_guide import rules_guide
 
 RULES = Path(__file__).parents[1] / "docs" / "guides" / "rules.md"
 RL = RULES.with_name("rl.md")
+COMMANDS = RULES.with_name("commands.md")
 
 if __name__ == "__main__":
     RULES.write_text(rules_guide(), encoding="utf-8")
     PAGE.write_text(scenario_guide(), encoding="utf-8")
     RL.write_text(with_features(RL.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"written: {RULES.name}, {PAGE.name}, {RL.name}")
+    COMMANDS.write_text(with_commands(COMMANDS.read_text(encoding="utf-8")), encoding="utf-8")
+    command_cases.write()
+    print(f"written: {RULES.name}, {PAGE.name}, {RL.name}, {COMMANDS.name}, {command_cases.FILE.name}")

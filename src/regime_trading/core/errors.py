@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regime_trading.core.access import Answer
+
 
 class RegimeError(Exception):
     """Base of every error this product raises on purpose.
@@ -39,6 +41,39 @@ class CheckFailed(RegimeError):
     """A verification did not hold."""
 
     exit_code = 3
+
+
+class Conflict(RegimeError):
+    """The world is not the one that was acted upon; nothing was done.
+
+    Parameters
+    ----------
+    what : str
+        What changed, as a word.
+    detail : str
+        The same as a sentence.
+    fresh : object, optional
+        What would be acted upon now (a new preview).
+    """
+
+    def __init__(self, what: str, detail: str, fresh: object = None) -> None:
+        self.what, self.detail, self.fresh = what, detail, fresh
+        super().__init__(f"{what}: {detail}")
+
+
+class Refused(RegimeError):
+    """Somebody may not do this.
+
+    Parameters
+    ----------
+    answer : Answer
+    what : str
+        What they may not do, as the end of a sentence.
+    """
+
+    def __init__(self, answer: Answer, what: str) -> None:
+        self.answer, self.what = answer, what
+        super().__init__(f"not allowed ({answer.value}) {what}")
 
 
 class NotDurable(RegimeError):

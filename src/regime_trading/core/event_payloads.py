@@ -293,6 +293,20 @@ class ApprovalVoid(_Approval):
     kind: ClassVar[EventType] = EventType.APPROVAL_VOID
 
 
+class CommandGiven(Payload):
+    """A command of a person. ``command`` is its text without e-mail addresses and secrets; ``preview_id`` and
+    ``action_hash`` are empty where it needed no preview."""
+
+    kind: ClassVar[EventType] = EventType.COMMAND
+    command: Text
+    verb: Name
+    object: Annotated[str, Field(max_length=140)]
+    klass: Name
+    preview_id: Annotated[str, Field(max_length=140)]
+    action_hash: MaybeHash
+    outcome: Literal["previewed", "refused", "executed", "requested"]
+
+
 class LoggedIn(Payload):
     """A login, or the attempt. ``ip_prefix`` is a /24 or /48, ``session_hash`` keyed by the firm."""
 
@@ -451,6 +465,7 @@ PAYLOADS: tuple[type[Payload], ...] = (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalVoid,
+    CommandGiven,
     OrderSent,
     OrderAcknowledged,
     OrderCancelled,

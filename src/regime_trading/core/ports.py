@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from regime_trading.core.actors import ActorName
+from regime_trading.core.approvals import Approval, ApprovalStatus
 from regime_trading.core.audit import Backlog, ChainCheck, ChainEntry, Dataset, SealedHead, SealedPart
 from regime_trading.core.bars import IntradayGrid
 from regime_trading.core.checkpoint import SealedEntries
+from regime_trading.core.commands.previews import Done, Given, Preview, StoredPreview, Use
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
+from regime_trading.core.messages import Message
 from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
@@ -390,6 +393,98 @@ class Overrides(Protocol):
 
     def of(self, account: str) -> tuple[SessionOverride, ...]:
         """Every override that was ever made of an account, oldest first."""
+        ...
+
+
+class Approvals(Protocol):
+    """Requests of one firm that people must agree to."""
+
+    def add(
+        self,
+        approval: Approval,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+        *,
+        use: Use | None = None,
+        done: Done | None = None,
+        given: Given | None = None,
+    ) -> None:
+        """Store a new request, together with the use of the preview it came from."""
+        ...
+
+    def move(
+        self,
+        before: Approval,
+        after: Approval,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """One step of a request; ``Conflict`` (``version``) where it is no longer as it was ``before``."""
+        ...
+
+    def get(self, request_id: str) -> Approval | None: ...
+
+    def listed(
+        self, statuses: Collection[ApprovalStatus], accounts: Collection[str] | None = None, limit: int = 200
+    ) -> tuple[Approval, ...]:
+        """Requests of some statuses, those of the firm as a whole and those of ``accounts`` (None = all), oldest
+        first."""
+        ...
+
+
+class Previews(Protocol):
+    """Previews of commands of one firm, and what each person has commanded."""
+
+    def add(
+        self,
+        preview: Preview,
+        given: Given,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None: ...
+
+    def get(self, preview_id: str) -> StoredPreview | None: ...
+
+    def claim(self, use: Use) -> None:
+        """Use a preview: the first use wins, every other raises ``Conflict`` (``used``)."""
+        ...
+
+    def finish(
+        self,
+        use: Use,
+        done: Done,
+        given: Given,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """How the claimed use ended."""
+        ...
+
+    def void_loosening(self, account: str | None, now_ns: int) -> int:
+        """Void unused previews of unsafe commands of an account and of the firm as a whole (None = all)."""
+        ...
+
+    def note(self, given: Given, events: Sequence[AuditEvent] = ()) -> None:
+        """Remember a command that had no preview."""
+        ...
+
+    def history(self, user_id: str, limit: int = 100) -> tuple[Given, ...]:
+        """What somebody commanded, the newest first."""
+        ...
+
+
+class Idempotency(Protocol):
+    """Answers to requests by their Idempotency-Key, for a day. It belongs to a login: reached by user id only."""
+
+    def begin(self, user_id: str, key: str, request_hash: str, now_ns: int) -> tuple[int, str] | None:
+        """None for the first request with a key; the answer (status, response) for the same one again. ``Conflict``
+        for another one with the same key, or while the first is not answered."""
+        ...
+
+    def finish(self, user_id: str, key: str, status: int, response: str) -> None: ...
+
+    def forget(self, user_id: str, key: str) -> None:
+        """The request changed nothing, and may be sent again."""
         ...
 
 

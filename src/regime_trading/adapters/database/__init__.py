@@ -3,22 +3,28 @@
 from sqlalchemy import Engine
 
 from regime_trading.adapters.database.actors import SqlActors
+from regime_trading.adapters.database.approvals import SqlApprovals
 from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
+from regime_trading.adapters.database.idempotency import SqlIdempotency
 from regime_trading.adapters.database.ledger import SqlLedger
 from regime_trading.adapters.database.messages import SqlMessages
 from regime_trading.adapters.database.overrides import SqlOverrides
+from regime_trading.adapters.database.previews import SqlPreviews
 from regime_trading.adapters.database.runs import SqlRuns
 
 __all__ = [
     "Engine",
     "SqlActors",
+    "SqlApprovals",
     "SqlAuditLog",
+    "SqlIdempotency",
     "SqlLastGood",
     "SqlLedger",
     "SqlMessages",
     "SqlOverrides",
+    "SqlPreviews",
     "SqlRuns",
     "firms_with_entries",
     "open_database",
