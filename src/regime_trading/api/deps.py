@@ -117,17 +117,19 @@ class Require:
     Parameters
     ----------
     permission : Permission
+    some : bool
+        Over one account of the firm is enough; the route shows what belongs to :func:`visible_accounts`.
     """
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission = permission
+    def __init__(self, permission: Permission, some: bool = False) -> None:
+        self.permission, self.some = permission, some
 
     def __call__(self, request: Request, principal: PrincipalDep, base: BaseDep) -> Allowed:
         """Whoever calls, if they may."""
         now_ns = base.clock.now_ns()
-        base.limiter.take(f"user:{principal.user_id}", self._rate(request), now_ns)
+        _limit(request, base, principal, HALTS if self.permission in HALTING else None)
         target = self._target(request, base)
-        answer = may(principal, self.permission, target, now_ns) if target else Answer.UNKNOWN
+        answer = self._answer(principal, target, base, now_ns)
         if answer is not Answer.ALLOWED:
             named = target or Target(request.path_params["firm"], self._account(request))
             base.doors.denied(
@@ -137,10 +139,15 @@ class Require:
         assert target is not None
         return Allowed(principal, self.permission, target, now_ns)
 
-    def _rate(self, request: Request) -> Rate:
-        if self.permission in HALTING:
-            return HALTS
-        return WRITES if request.method in UNSAFE else READS
+    def _answer(self, principal: Principal, target: Target | None, base: Base, now_ns: int) -> Answer:
+        if target is None:
+            return Answer.UNKNOWN
+        answer = may(principal, self.permission, target, now_ns)
+        if self.some and answer is Answer.NO_ROLE:
+            accounts = base.accounts(target.firm_id) or ()
+            known = (may(principal, self.permission, Target(target.firm_id, one), now_ns) for one in accounts)
+            return Answer.ALLOWED if Answer.ALLOWED in known else answer
+        return answer
 
     def _target(self, request: Request, base: Base) -> Target | None:
         """What the path names; None where it is not configured."""
@@ -155,9 +162,21 @@ class Require:
         return None if account is None else f"{request.path_params['firm']}/{account}"
 
 
-def require(permission: Permission) -> Any:
+def require(permission: Permission, *, some: bool = False) -> Any:
     """``Depends`` on :class:`Require`."""
-    return Depends(Require(permission))
+    return Depends(Require(permission, some))
+
+
+def _limit(request: Request, base: Base, principal: Principal, rate: Rate | None) -> None:
+    rate = rate or (WRITES if request.method in UNSAFE else READS)
+    base.limiter.take(f"user:{principal.user_id}", rate, base.clock.now_ns())
+
+
+def _limited(request: Request, principal: PrincipalDep, base: BaseDep) -> None:
+    _limit(request, base, principal, None)
+
+
+limited = Depends(_limited)  #: of routes that ask who calls and no more
 
 
 def permission_of(route: Any) -> Permission | None:
@@ -180,8 +199,11 @@ def asks_for(route: Any) -> Asks:
     """What a route asks for before it does anything."""
     if permission_of(route) is not None:
         return Asks.PERMISSION
-    known = any(one.call is principal_of for one in route.dependant.dependencies)
-    return Asks.WHO if known else Asks.NOTHING
+    return Asks.WHO if _asks_who(route.dependant) else Asks.NOTHING
+
+
+def _asks_who(dependant: Any) -> bool:
+    return any(one.call is principal_of or _asks_who(one) for one in dependant.dependencies)
 
 
 def visible_accounts(allowed: Allowed, base: Base) -> tuple[str, ...]:

@@ -10,12 +10,15 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from regime_trading.api.shapes import preview_out
 from regime_trading.core.access import Answer
-from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
+from regime_trading.core.commands.faults import ParseError
+from regime_trading.core.commands.previews import Preview
+from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, Refused
 
 LOG = logging.getLogger("regime_trading.api")
 MEDIA_TYPE = "application/problem+json"
@@ -44,6 +47,15 @@ class Problem(BaseModel):
     request_id: str = Field(examples=["01k8r3v0d2"])
     errors: tuple[FieldProblem, ...] = ()
     needs: tuple[str, ...] = Field(default=(), description="what it takes: second_factor, step_up, a role")
+    at: int | None = Field(
+        default=None, description="where the caret goes in a command: characters before it"
+    )
+    suggestions: tuple[str, ...] = Field(
+        default=(), description="legal names nearest to one that is not known"
+    )
+    fresh: dict[str, JsonValue] | None = Field(
+        default=None, description="a new preview in the place of a stale one"
+    )
 
 
 class ApiError(Exception):
@@ -108,8 +120,9 @@ def problem_response(
     errors: Sequence[FieldProblem] = (),
     needs: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> JSONResponse:
-    """The response of a problem."""
+    """The response of a problem; ``more`` are further fields of it."""
     problem = Problem(
         type=f"urn:regime:problem:{code}",
         title=HTTPStatus(status).phrase,
@@ -120,6 +133,7 @@ def problem_response(
         request_id=getattr(request.state, "request_id", ""),
         errors=tuple(errors),
         needs=tuple(needs),
+        **more,
     )
     return JSONResponse(problem.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
@@ -128,6 +142,9 @@ def install(app: FastAPI) -> None:
     """Every error of the application becomes a problem."""
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(BadInput, _bad_input)
+    app.add_exception_handler(ParseError, _no_command)
+    app.add_exception_handler(Conflict, _conflict)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(CheckFailed, _check_failed)
     app.add_exception_handler(NotDurable, _not_durable)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -145,6 +162,25 @@ def _bad_input(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BadInput)
     said = FieldProblem(where=error.where, message=f"expected {error.expected}, found {error.found}")
     return problem_response(request, 400, "bad_input", str(error), errors=[said])
+
+
+def _no_command(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ParseError)
+    fault = error.fault
+    return problem_response(
+        request, 422, fault.code.value, fault.message, at=fault.at, suggestions=fault.suggestions
+    )
+
+
+def _conflict(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Conflict)
+    fresh = preview_out(error.fresh).model_dump(mode="json") if isinstance(error.fresh, Preview) else None
+    return problem_response(request, 409, f"conflict_{error.what}", error.detail, fresh=fresh)
+
+
+def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return _api_error(request, refusal(error.answer))
 
 
 def _check_failed(request: Request, error: Exception) -> JSONResponse:
