@@ -19,6 +19,7 @@ from regime_trading.core.errors import BadInput
 from regime_trading.core.ports import Witness
 from regime_trading.core.settings import Settings
 from regime_trading.services.rl_dataset import RLDataset
+from regime_trading.services.views.proof import ProofReader
 from regime_trading.services.views.sources import FirmSources
 
 
@@ -30,6 +31,7 @@ def firm_sources(
     settings: Settings,
     standings: Mapping[str, Standing],
     witnesses: Sequence[Witness] = (),
+    proofs: ProofReader | None = None,
 ) -> FirmSources:
     """What the views of one firm read.
 
@@ -44,15 +46,15 @@ def firm_sources(
     standings : mapping
         How accounts stand, of any firm; those of others are left out.
     witnesses : sequence of Witness
+        That hold checkpoints; of no use beside ``proofs``.
+    proofs : ProofReader, optional
+        One of the firm that is kept from call to call.
 
     Raises
     ------
     BadInput
         An illegal firm.
     """
-
-    def proof_paths() -> tuple[str, ...]:
-        return (*store.names(checkpoint_folder(firm_id)), *store.names(f"audit/_keys/{firm_id}"))
 
     return FirmSources(
         firm_id=firm_id,
@@ -66,9 +68,14 @@ def firm_sources(
         runs=SqlRuns(engine, firm_id=firm_id),
         files=LocalFirmFiles(store.root, firm_id=firm_id),
         rl=RLDataset(store, ParquetSealer(store), firm_id),
-        reader=lambda: _record(store),
-        proof_paths=proof_paths,
-        witnesses=tuple(witnesses),
+        proofs=proofs or open_proofs(firm_id, store, witnesses),
+    )
+
+
+def open_proofs(firm_id: str, store: LocalArtifacts, witnesses: Sequence[Witness] = ()) -> ProofReader:
+    """Reads the checkpoints of a firm; worth keeping, since it reads each of them once."""
+    return ProofReader(
+        firm_id, lambda: _record(store), lambda: store.names(checkpoint_folder(firm_id)), witnesses
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, Engine, and_, collate, distinct, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, collate, or_, select
 
 from regime_trading.adapters.database.engine import reading
 from regime_trading.adapters.database.ledger import orders_of, state_of
@@ -65,7 +65,7 @@ class SqlNewest:
 
     def chains(self) -> Iterator[str]:
         """Chains of the firm that have rows."""
-        statement = select(distinct(WAL.c.chain_id)).where(WAL.c.firm_id == self._firm_id)
+        statement = select(WAL.c.chain_id).where(WAL.c.firm_id == self._firm_id).distinct()
         with reading(self._engine) as connection:
             yield from connection.execute(statement).scalars()
 

@@ -28,7 +28,7 @@ from regime_trading.services.views.base import (
 )
 from regime_trading.services.views.decisions import Place, before_of, place_of
 from regime_trading.services.views.pages import Page, page_of, require_limit
-from regime_trading.services.views.proof import ProofState, ProofStatus, proof_state
+from regime_trading.services.views.proof import ProofState, ProofStatus
 from regime_trading.services.views.redaction import payload_of, safe_payload, safe_rationale
 from regime_trading.services.views.sources import FirmSources, ids_of
 
@@ -197,7 +197,7 @@ def entries(
     query = _query(sources, asker, wanted)
     asked = ["audit", sources.firm_id, *(str(getattr(wanted, name)) for name in wanted.__slots__)]
     found = sources.record.newest(query, before_of(cursor, asked), require_limit(limit) + 1)
-    state = proof_state(sources)
+    state = sources.proofs.state()
     return page_of(found, asked, limit, lambda e: EntryRow(**_row(sources, asker, state, e)), key_of)
 
 
@@ -217,7 +217,7 @@ def entry(sources: FirmSources, asker: Asker, chain_id: str, seq: int) -> Entry:
     before, after = _change(said, shows)
     earlier = sources.record.entry(chain_id, seq - 1) if seq > 1 else None
     return Entry(
-        **_row(sources, asker, proof_state(sources), found),
+        **_row(sources, asker, sources.proofs.state(), found),
         before=before,
         after=after,
         payload=payload_of(said) if shows else safe_payload(said),
@@ -269,7 +269,7 @@ def register_of(
 
 def reach(sources: FirmSources, asker: Asker) -> Reach:
     """How far the record is signed and witnessed, with its age. Chains are those the asker may read."""
-    return _reach(sources, asker, proof_state(sources))
+    return _reach(sources, asker, sources.proofs.state())
 
 
 def verification(sources: FirmSources, asker: Asker) -> Verification:
@@ -282,8 +282,8 @@ def verification(sources: FirmSources, asker: Asker) -> Verification:
     """
     if not asker.may(Permission.READ_AUDIT, sources.firm_id):
         raise NotThere("verification", sources.firm_id)
-    found = verify(sources.reader(), now_ns=asker.now_ns, firm_id=sources.firm_id)
-    state = proof_state(sources)
+    found = verify(sources.proofs.open(), now_ns=asker.now_ns, firm_id=sources.firm_id)
+    state = sources.proofs.state()
     return Verification(
         ok=found.ok and not state.witness_faults,
         checked_at=instant(asker.now_ns) or "",
@@ -407,7 +407,7 @@ def _reach(sources: FirmSources, asker: Asker, state: ProofState) -> Reach:
         witnessed_checkpoint=witnessed,
         witnessed_at=instant(witnessed_ns),
         witnessed_age_s=None if witnessed_ns is None else asker.age_s(witnessed_ns),
-        witnesses=len(sources.witnesses),
+        witnesses=sources.proofs.witnesses,
         witness_faults=len(state.witness_faults),
         checkpoints_ok=not state.log.faults and not state.log.gaps,
         chains=tuple(

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from regime_trading.core.access import Permission
 from regime_trading.core.record_query import EntryQuery, key_of
 from regime_trading.core.recorded import Recorded
-from regime_trading.core.risk_layers import adapter
+from regime_trading.core.risk_layers import LayerKind, adapter
 from regime_trading.core.risk_stack import ProvenanceStep, risk_path
 from regime_trading.core.rules import RULE_BY_ID, RULES, RuleSpec, unit_of
 from regime_trading.core.schemas import EventType
@@ -49,10 +49,13 @@ _TRIGGERING = (EventType.RULE_BREACH.value, EventType.LATCH.value, EventType.UNL
 _MONEY_WORDS = ("currency", "money", "contracts")  #: in the unit of a parameter that is an amount
 
 
+LayerName = Literal["defaults", "preset", "firm", "account", "session"]
+
+
 class LayerStep(Shown):
     """What one layer said about a parameter."""
 
-    layer: Literal["defaults", "preset", "firm", "account", "session"]
+    layer: LayerName
     name: str
     value: JsonValue = Field(description="null where amounts are not shown")
     file: str | None = Field(description="name of the file; null = built in, or a session override")
@@ -61,13 +64,23 @@ class LayerStep(Shown):
     decides: bool = Field(description="its value is in force")
 
 
+class SetBy(Shown):
+    """Where a value in force comes from."""
+
+    path: str = Field(description="dotted key of the parameter")
+    layer: LayerName
+    name: str = Field(description="of the preset, firm, account or override")
+    file: str | None = Field(description="name of the file; null = built in, or a session override")
+    line: int | None
+
+
 class Parameter(Shown):
     """One parameter in force of a rule, and where it comes from."""
 
     path: str = Field(description="dotted key, risk.<rule>.<parameter>")
     value: JsonValue = Field(description="null where amounts are not shown")
     unit: str
-    decided_by: str | None = Field(description="the layer whose value is in force, with its place")
+    set_by: SetBy | None
     layers: tuple[LayerStep, ...] = Field(description="from the top down")
 
 
@@ -117,8 +130,8 @@ class ConstraintRow(Shown):
     effect: str
     recovery: str = Field(description="what ends its effect")
     reason_codes: tuple[str, ...]
-    parameters: tuple[Parameter, ...] | None = Field(
-        description="null where the asker may not read configurations"
+    set_by: SetBy | None = Field(
+        description="the layer that set its main parameter; null where the asker may not read configurations"
     )
 
 
@@ -140,6 +153,9 @@ class Constraint(ConstraintRow):
 
     account: Account
     as_of: Instant | None
+    parameters: tuple[Parameter, ...] | None = Field(
+        description="null where the asker may not read configurations"
+    )
     triggers: tuple[Trigger, ...] = Field(description="the last 20, newest first")
     redacted: bool
 
@@ -206,6 +222,7 @@ def constraint(sources: FirmSources, asker: Asker, account: str, rule_id: str) -
         **_row(spec, of, profile, told, shows),
         account=account,
         as_of=None if of.stored is None else instant(of.stored.state.as_of_ns),
+        parameters=None if told is None else _parameters(spec, told, shows),
         triggers=tuple(_trigger(entry, shows or not is_money(rule_id)) for entry in found),
         redacted=not shows,
     )
@@ -279,7 +296,7 @@ def _row(
         "effect": spec.effect,
         "recovery": spec.recovery,
         "reason_codes": () if said is None else tuple(said["reason_codes"]),
-        "parameters": None if told is None else _parameters(spec, told, shows),
+        "set_by": None if told is None else _set_by(told, risk_path(spec.key, _main(spec))),
     }
 
 
@@ -298,7 +315,7 @@ def _parameters(spec: RuleSpec, profile: TraderProfile, shows: bool) -> tuple[Pa
                 path=path,
                 value=None if hidden else value,
                 unit=unit,
-                decided_by=_decider(profile.provenance.get(path, ())),
+                set_by=_set_by(profile, path),
                 layers=steps,
             )
         )
@@ -310,7 +327,7 @@ def _step(step: ProvenanceStep, hidden: bool) -> LayerStep:
         layer=step.layer.value,
         name=step.name,
         value=None if hidden else step.value,
-        file=file_name(step.file),
+        file=_file_of(step),
         line=step.line,
         merge=step.operator.value,
         decides=step.winning,
@@ -322,15 +339,21 @@ def file_name(path: str | None) -> str | None:
     return None if path is None else path.replace("\\", "/").rpartition("/")[2]
 
 
-def _decider(steps: tuple[ProvenanceStep, ...]) -> str | None:
-    """``account north-pier/core (traders.yaml:41)``."""
-    winners = [step for step in steps if step.winning]
-    if not winners:
+def _main(spec: RuleSpec) -> str:
+    """The parameter that is the limit of a rule: its principal one, else the first that is no switch."""
+    return spec.principal or next((name for name in spec.params.model_fields if name != "enabled"), "enabled")
+
+
+def _set_by(profile: TraderProfile, path: str) -> SetBy | None:
+    """The last of the layers whose value is in force."""
+    last = next((step for step in reversed(profile.provenance.get(path, ())) if step.winning), None)
+    if last is None:
         return None
-    last = winners[-1]
-    file = file_name(last.file)
-    place = "" if file is None else f" ({file})" if last.line is None else f" ({file}:{last.line})"
-    return f"{last.layer.value} {last.name}{place}"
+    return SetBy(path=path, layer=last.layer.value, name=last.name, file=_file_of(last), line=last.line)
+
+
+def _file_of(step: ProvenanceStep) -> str | None:
+    return None if step.layer is LayerKind.DEFAULTS else file_name(step.file)
 
 
 # --- what happened ------------------------------------------------------------------------------------------

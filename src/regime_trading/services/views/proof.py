@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+from regime_trading.core.audit import require_firm
 from regime_trading.core.checkpoint import checkpoint_path
 from regime_trading.core.errors import CheckFailed, NotDurable
-from regime_trading.core.ports import RecordReader
-from regime_trading.services.checkpoint_log import LogReport, read_log
-from regime_trading.services.views.sources import FirmSources
+from regime_trading.core.ports import RecordReader, Witness
+from regime_trading.services.checkpoint_log import LogReport, extend_log
 
 ProofStatus = Literal["witnessed", "signed", "not_signed"]
 
@@ -35,7 +35,7 @@ class ProofState:
     reached: int
     signed: Mapping[str, int]
     witnessed: Mapping[str, int]
-    witness_faults: tuple[str, ...] = field(default=())
+    witness_faults: tuple[str, ...]
 
     def of(self, chain_id: str, seq: int) -> ProofStatus:
         """Proof status of one entry."""
@@ -44,28 +44,71 @@ class ProofState:
         return "signed" if seq <= self.signed.get(chain_id, 0) else "not_signed"
 
 
-def proof_state(sources: FirmSources) -> ProofState:
-    """How far the record of a firm is signed and witnessed now.
+class ProofReader:
+    """Reads the checkpoints of one firm, each once as long as it lives, and checks signature and link of each.
 
-    Every checkpoint is read and its signature checked; of a witness only the last one it holds is compared, since
-    each checkpoint binds all before it. Whether the entries are those that were signed is what verifying says.
+    Parameters
+    ----------
+    firm_id : str
+        Tenant.
+    reader : callable
+        Opens the sealed record.
+    checkpoints : callable
+        Paths of the firm's checkpoints, in order.
+    witnesses : sequence of Witness
     """
-    reader, paths = sources.reader(), sources.proof_paths()
-    log = read_log(reader, paths, sources.firm_id)
-    last = len(log.checkpoints)
-    reached, faults = 0, list[str]()
-    for witness in sources.witnesses:
-        try:
-            held = witness.latest(sources.firm_id)
-        except NotDurable:
-            faults.append(f"{witness.name}: cannot be reached")
-            continue
-        n = 0 if held is None else _number(reader, log, held)
-        if n is None:
-            faults.append(f"{witness.name}: holds another past")
-        else:
-            reached = max(reached, n)
-    return ProofState(log, reached, log.sizes(last), log.sizes(reached), tuple(faults))
+
+    def __init__(
+        self,
+        firm_id: str,
+        reader: Callable[[], RecordReader],
+        checkpoints: Callable[[], Sequence[str]],
+        witnesses: Sequence[Witness] = (),
+    ) -> None:
+        self.firm_id = require_firm(firm_id)
+        self._reader, self._checkpoints, self._witnesses = reader, checkpoints, tuple(witnesses)
+        self._known = LogReport(firm_id)
+
+    @property
+    def witnesses(self) -> int:
+        """How many there are."""
+        return len(self._witnesses)
+
+    def open(self) -> RecordReader:
+        """The sealed record."""
+        return self._reader()
+
+    def state(self) -> ProofState:
+        """How far the record is signed and witnessed now.
+
+        Of a witness only the last checkpoint it holds is compared, since each binds all before it. Whether the entries
+        are those that were signed is what verifying says.
+        """
+        reader = self._reader()
+        log = self._log(reader)
+        reached, faults = 0, list[str]()
+        for witness in self._witnesses:
+            try:
+                held = witness.latest(self.firm_id)
+            except NotDurable:
+                faults.append(f"{witness.name}: cannot be reached")
+                continue
+            n = 0 if held is None else _number(reader, log, held)
+            if n is None:
+                faults.append(f"{witness.name}: holds another past")
+            else:
+                reached = max(reached, n)
+        return ProofState(log, reached, log.sizes(len(log.checkpoints)), log.sizes(reached), tuple(faults))
+
+    def _log(self, reader: RecordReader) -> LogReport:
+        """The log as it is now; what was read before is read again only where the log is shorter than it was."""
+        there, known = self._checkpoints(), self._known
+        if len(there) < len(known.checkpoints):
+            known = LogReport(self.firm_id)
+        log = LogReport(self.firm_id, list(known.checkpoints), known.last, list(known.keys))
+        extend_log(reader, log, there)
+        self._known = LogReport(self.firm_id, list(log.checkpoints), log.last, list(log.keys))
+        return log
 
 
 def _number(reader: RecordReader, log: LogReport, held: bytes) -> int | None:

@@ -67,7 +67,7 @@ class RunManifest(Shown):
 
     source: str
     as_of: Instant
-    baskets: tuple[str, ...]
+    baskets: tuple[str, ...] = Field(description="those that accounts of the firm follow")
     symbols: tuple[str, ...]
     traded: tuple[str, ...] = Field(description="symbols that accounts may hold")
     data_hash: Hash
@@ -125,7 +125,7 @@ def run(sources: FirmSources, asker: Asker, run_id: str) -> Run:
     is_run = fields["kind"] == "run" or any(file.scope == "market" for file in files.files)
     return Run(
         **fields | {"accounts": accounts, "as_of": fields["as_of"] or _latest(results)},
-        manifest=None if market is None else _manifest(market),
+        manifest=None if market is None else _manifest(sources, market),
         stages=_stages(record, files.files, bool(results)) if is_run else (),
         results=results,
         artifacts=files.files,
@@ -195,12 +195,14 @@ def _latest(results: Sequence[RunAccount]) -> str | None:
     return max((result.as_of for result in results), default=None)
 
 
-def _manifest(market: dict[str, Any]) -> RunManifest:
+def _manifest(sources: FirmSources, market: dict[str, Any]) -> RunManifest:
     request = market["request"]
+    profiles = [one.profile for one in sources.standings.values() if one.profile is not None]
+    own = {share.name for profile in profiles for share in profile.baskets}
     return RunManifest(
         source=request["source"],
         as_of=instant(request["as_of_ns"]) or "",
-        baskets=tuple(request["baskets"]),
+        baskets=tuple(name for name in request["baskets"] if name in own),
         symbols=tuple(request["symbols"]),
         traded=tuple(request.get("traded", request["symbols"])),
         data_hash=request["data_hash"],

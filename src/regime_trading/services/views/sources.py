@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from regime_trading.core.access import Permission
 from regime_trading.core.audit import require_ident
@@ -16,14 +16,13 @@ from regime_trading.core.ports import (
     Overrides,
     RecordHistory,
     RecordQuery,
-    RecordReader,
     Runs,
-    Witness,
 )
 from regime_trading.core.settings import Settings
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
 from regime_trading.services.rl_dataset import RLDataset
 from regime_trading.services.views.base import Asker
+from regime_trading.services.views.proof import ProofReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,8 @@ class FirmSources:
     runs : Runs
     files : FirmFiles
     rl : RLDataset
-    reader : callable
-        Opens the sealed record, for verifying.
-    proof_paths : callable
-        Paths of the firm's checkpoints and public keys.
-    witnesses : tuple of Witness
+    proofs : ProofReader
+        Checkpoints, and the sealed record for verifying.
 
     Raises
     ------
@@ -71,9 +67,7 @@ class FirmSources:
     runs: Runs
     files: FirmFiles
     rl: RLDataset
-    reader: Callable[[], RecordReader]
-    proof_paths: Callable[[], tuple[str, ...]]
-    witnesses: tuple[Witness, ...] = field(default=())
+    proofs: ProofReader
 
     def __post_init__(self) -> None:
         require_ident(self.firm_id, "firm_id")
