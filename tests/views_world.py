@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,9 @@ def ask(
     **top: Any,
 ) -> PMDecision:
     """A decision of the gate, ``seconds`` after ``T``."""
-    return decide([request(seconds, *changes, **top)], config=_gate(standings), store=_store(folder, engine))[0]
+    return decide([request(seconds, *changes, **top)], config=_gate(standings), store=_store(folder, engine))[
+        0
+    ]
 
 
 def request(seconds: int, *changes: tuple[str, Any], **top: Any) -> Any:
@@ -213,7 +215,5 @@ def suppressed() -> Iterator[None]:
     """What is not there for this asker is left out."""
     from regime_trading.services.views.base import NotThere
 
-    try:
+    with suppress(NotThere):
         yield
-    except NotThere:
-        pass

@@ -94,15 +94,11 @@ class LocalFirmFiles:
             if file is None or kind not in _HEADS:
                 return None
             place = self._root / path
-            with reader([place]) as opened:
-                try:
+            try:
+                with reader([place]) as opened:
                     return _head(opened, str(place), kind, rows)
-                except (
-                    duckdb.InvalidInputException,
-                    duckdb.IOException,
-                    duckdb.ConversionException,
-                ) as error:
-                    raise CheckFailed(f"{path}: not a table that can be read") from error
+            except duckdb.Error as error:
+                raise CheckFailed(f"{path}: not a table that can be read") from error
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[IO[bytes] | None]:
@@ -117,9 +113,12 @@ class LocalFirmFiles:
         except OSError:
             yield None
             return
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            yield None
+            return
         with os.fdopen(handle, "rb") as file:
-            plain = stat.S_ISREG(os.fstat(handle).st_mode)
-            yield file if plain else None
+            yield file
 
     @contextmanager
     def _folder(self, steps: list[str]) -> Iterator[int]:

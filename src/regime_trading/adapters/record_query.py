@@ -159,7 +159,7 @@ class FirmRecordQuery:
                 with reader([Path(file) for file in files]) as opened:
                     rows = opened.rows(sql, {**values, "files": list(files), "firm": self._firm_id})
                 return list(_sealed(rows, files))
-            except duckdb.IOException as error:
+            except duckdb.Error as error:
                 if not tries_left:
                     raise CheckFailed(f"a sealed file of {self._firm_id} cannot be read: {error}") from error
         raise AssertionError("unreachable")

@@ -71,10 +71,9 @@ class FirmSources:
 
     def __post_init__(self) -> None:
         require_ident(self.firm_id, "firm_id")
-        if self.rl.firm_id != self.firm_id:
-            raise BadInput(
-                expected=f"a dataset of firm {self.firm_id}", found=str(self.rl.firm_id), where="rl"
-            )
+        for where, firm_id in (("rl", self.rl.firm_id), ("proofs", self.proofs.firm_id)):
+            if firm_id != self.firm_id:
+                raise BadInput(expected=f"what is of firm {self.firm_id}", found=str(firm_id), where=where)
         for account in self.standings:
             if account.split("/")[0] != self.firm_id:
                 raise BadInput(expected=f"accounts of firm {self.firm_id}", found=account, where="standings")
