@@ -75,7 +75,7 @@ class FirmRecordQuery:
         TooMuch
             The question takes too long or too much memory.
         """
-        found, chunk = list[Recorded](), min(_CHUNK, 2 * limit)
+        found, chunk = list[Recorded](), _CHUNK if query.mentions() else min(_CHUNK, 2 * limit)
         while len(found) < limit:
             seen = self._chunk(query, before, chunk)
             found += [entry for entry in seen if fits(query, self._firm_id, entry)]

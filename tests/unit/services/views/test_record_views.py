@@ -15,6 +15,8 @@ from tests.views_world import DEFENSIVE, EVAL, KESTREL, NORTH, S, World, asker, 
 
 from regime_trading.core.access import Role
 from regime_trading.core.errors import BadInput
+from regime_trading.core.recorded import Selection
+from regime_trading.core.schemas import Mode
 from regime_trading.services.views import audit, decisions
 from regime_trading.services.views.audit import EntryFilter
 from regime_trading.services.views.base import NotThere
@@ -268,6 +270,15 @@ def test_registers_are_those_of_the_record(world: World) -> None:
         audit.register_of(world.sources(), asker(redact=True), "breaches")
 
 
+def test_the_chain_of_an_account_in_shadow_has_nothing_of_its_dry_runs(world: World) -> None:
+    history = world.sources().history
+    chain = "shadow/north-pier/core"
+    found = list(history.entries(Selection(chain_id=chain)))
+    assert [entry.seq for entry in found] == list(range(1, len(found) + 1)) and found
+    assert {entry.fields()["env"] for entry in found} == {"shadow"}
+    assert history.hashes(chain) == [entry.entry_hash for entry in found]
+
+
 # --- tenants ----------------------------------------------------------------------------------------------------
 
 
@@ -284,16 +295,12 @@ def strings_in(value: Any) -> set[str]:
 
 def recorded_strings(world: World, firm_id: str) -> set[str]:
     """Every text in everything that the store and the record hold of a firm."""
-    from regime_trading.core.recorded import Selection
-
     sources = world.sources(firm_id)
     found = set[str]()
     for entry in sources.history.entries(Selection()):
         found |= strings_in(entry.fields()) | {entry.entry_hash, entry.chain_id}
     for account in sources.standings:
         for mode in ("dry_run", "shadow"):
-            from regime_trading.core.schemas import Mode
-
             stored = sources.states.latest(account, Mode(mode))
             if stored is not None:
                 found |= strings_in([stored.state.model_dump(mode="json"), stored.decision_id])
