@@ -123,12 +123,17 @@ def test_whatever_is_not_the_firms_does_not_exist(world: World, path: str) -> No
             ask(world.sources(), asker(role=Role.ADMIN), asked)
 
 
-@given(
-    path=PRINTABLE
-    | st.lists(st.sampled_from(["runs", "..", ".", "firms", KESTREL, NORTH, "market", "report.md", ""])).map(
-        "/".join
-    )
-)
+STEP = st.sampled_from(["..", ".", "", "report.md", "firms", "market", KESTREL, NORTH, "a b", "%2e"])
+PATHS = st.tuples(
+    st.sampled_from(["runs", "", "audit", ".."]),
+    st.sampled_from(["bt-1", "..", "R", ""]),
+    st.sampled_from(["firms", "market", "Firms", ".."]),
+    st.sampled_from([KESTREL, NORTH, f"{NORTH}2", "..", "report.md"]),
+    st.lists(STEP, max_size=3).map("/".join),
+).map("/".join)
+
+
+@given(path=PRINTABLE | PATHS)
 @settings(max_examples=300, deadline=None)
 def test_a_path_that_may_be_shown_names_the_market_or_the_firm(path: str) -> None:
     place = scope_of(path, NORTH)
