@@ -125,11 +125,11 @@ def test_whatever_is_not_the_firms_does_not_exist(world: World, path: str) -> No
 
 STEP = st.sampled_from(["..", ".", "", "report.md", "firms", "market", KESTREL, NORTH, "a b", "%2e"])
 PATHS = st.tuples(
-    st.sampled_from(["runs", "", "audit", ".."]),
-    st.sampled_from(["bt-1", "..", "R", ""]),
-    st.sampled_from(["firms", "market", "Firms", ".."]),
-    st.sampled_from([KESTREL, NORTH, f"{NORTH}2", "..", "report.md"]),
-    st.lists(STEP, max_size=3).map("/".join),
+    st.just("runs"),
+    st.sampled_from(["bt-1", ".."]),
+    st.sampled_from(["firms", "market"]),
+    st.sampled_from([KESTREL, NORTH, f"{NORTH}2", ".."]),
+    st.lists(STEP, min_size=1, max_size=2).map("/".join),
 ).map("/".join)
 
 
