@@ -46,7 +46,12 @@ from regime_trading.services.views.sources import FirmSources, ids_of
 
 TRIGGERS = 20
 _TRIGGERING = (EventType.RULE_BREACH.value, EventType.LATCH.value, EventType.UNLOCK.value)
-_MONEY_WORDS = ("currency", "money", "contracts", "units of the asset")  #: in the unit of a parameter that is an amount
+_MONEY_WORDS = (
+    "currency",
+    "money",
+    "contracts",
+    "units of the asset",
+)  #: in the unit of a parameter that is an amount
 
 
 LayerName = Literal["defaults", "preset", "firm", "account", "session"]
