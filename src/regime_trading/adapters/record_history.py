@@ -59,7 +59,7 @@ class FirmHistory:
         """
         waiting = [] if self._write_ahead is None else self._write_ahead.hashes(chain_id)
         found = dict(waiting)
-        for piece in self._parts(*_address(chain_id)):
+        for piece in self._parts_of(chain_id):
             found |= self._hashes(piece)
         numbers = sorted(found)
         for before, after in pairwise((0, *numbers)):
@@ -74,7 +74,7 @@ class FirmHistory:
         waiting: list[Recorded] = []
         if self._write_ahead is not None:
             waiting = list(self._write_ahead.entries(chain, wanted, _spans(known)))
-        parts = self._parts(*_address(chain))
+        parts = self._parts_of(chain)
         spans = _spans(parts)
         waiting = [e for e in waiting if not any(first <= e.seq <= last for first, last in spans)]
         asked = [piece for piece in parts if wanted.run_id in ("", piece.run_id)]
@@ -87,6 +87,10 @@ class FirmHistory:
             for piece in self._parts(account):
                 found.setdefault(piece.chain_id, []).append(piece)
         return found
+
+    def _parts_of(self, chain: str) -> list[SealedChainPart]:
+        """Files of one chain; an account that is in shadow or live has those of its dry runs beside them."""
+        return [piece for piece in self._parts(*_address(chain)) if piece.chain_id == chain]
 
     def _parts(self, *address: str) -> tuple[SealedChainPart, ...]:
         return () if self._sealed is None else self._sealed.parts(*address)

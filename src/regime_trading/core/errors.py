@@ -82,3 +82,7 @@ class NotDurable(RegimeError):
 
 class StoreDown(NotDurable):
     """The store itself cannot be read or written: down, full, read-only. Not a contradiction of what it holds."""
+
+
+class TooMuch(RegimeError):
+    """A question whose answer would take too long or too much memory; a narrower one can be answered."""

@@ -16,11 +16,13 @@ from regime_trading.core.commands.previews import Done, Given, Preview, StoredPr
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
+from regime_trading.core.firm_files import RunFile, TableHead
 from regime_trading.core.messages import Message
 from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.record_files import Rows, RunManifest
+from regime_trading.core.record_query import EntryQuery, Key
 from regime_trading.core.recorded import Recorded, Selection
 from regime_trading.core.schemas import (
     AccountState,
@@ -28,6 +30,7 @@ from regime_trading.core.schemas import (
     DataHealth,
     EventType,
     Fill,
+    Mode,
     Order,
     OrderStatus,
     PortfolioSnapshot,
@@ -37,6 +40,7 @@ from regime_trading.core.schemas import (
     RLBlock,
     RunRecord,
 )
+from regime_trading.core.stored_state import StoredState
 from regime_trading.core.tape import TapeChunk, TapeInfo, TapeTally
 from regime_trading.core.trader_profile import TraderProfile
 
@@ -629,4 +633,51 @@ class RecordHistory(Protocol):
 
     def hashes(self, chain_id: str) -> list[str]:
         """Entry hashes of a whole chain in sequence, from entry 1; a hole raises ``CheckFailed``."""
+        ...
+
+
+class RecordQuery(Protocol):
+    """Entries of one firm, sealed or not yet, newest first. Each entry follows from its own hashes; whether a chain as
+    a whole holds is what verifying says. A question that takes too long or too much raises ``TooMuch``."""
+
+    def newest(self, query: EntryQuery, before: Key | None, limit: int) -> tuple[Recorded, ...]:
+        """At most ``limit`` entries that fit and stand before ``before`` (the newest where None), newest first."""
+        ...
+
+    def entry(self, chain_id: str, seq: int) -> Recorded | None:
+        """One entry of a chain of the firm; None where there is none."""
+        ...
+
+    def runs(self) -> Mapping[str, frozenset[str]]:
+        """Run ids of the firm's dry-run chains, with the ids of their accounts."""
+        ...
+
+
+class AccountStates(Protocol):
+    """States in force of one firm's accounts."""
+
+    def latest(self, account: str, env: Mode) -> StoredState | None:
+        """What the last decision of an account (``firm/account``) in an environment left; None where there is none."""
+        ...
+
+
+class FirmFiles(Protocol):
+    """Files of runs that one firm may be shown. Whatever else there is does not exist here: other paths, links, other
+    firms, the record."""
+
+    def listed(self, run_id: str) -> tuple[RunFile, ...]:
+        """Files of a run by path; none where there is no such run."""
+        ...
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """The first ``limit`` bytes of a file; None where there is none that may be shown."""
+        ...
+
+    def digest(self, path: str) -> tuple[int, str] | None:
+        """Size and SHA-256 of a file; None as in :meth:`read`."""
+        ...
+
+    def head(self, path: str, rows: int) -> TableHead | None:
+        """Beginning of a CSV or Parquet file; None as in :meth:`read`. Raises ``TooMuch`` as a query of the record,
+        ``CheckFailed`` where it is no table."""
         ...

@@ -62,22 +62,33 @@ class LogReport:
 def read_log(reader: RecordReader, paths: Iterable[str], firm_id: str) -> LogReport:
     """Every checkpoint of a firm up to the first that does not hold, and the keys published beside it."""
     report, mine = LogReport(firm_id), list(paths)
-    there = [path for path in mine if kind_of(path) == ("checkpoint", firm_id)]
-    for n, path in enumerate(there, 1):
+    extend_log(reader, report, [path for path in mine if kind_of(path) == ("checkpoint", firm_id)])
+    _check_published(reader, [path for path in mine if kind_of(path) == ("key", firm_id)], report)
+    return report
+
+
+def extend_log(reader: RecordReader, report: LogReport, there: Sequence[str]) -> None:
+    """Add to a report the checkpoints that follow those it has, up to the first that does not hold.
+
+    Parameters
+    ----------
+    there : sequence of str
+        Paths of all checkpoints of the firm, in order.
+    """
+    known, firm_id = len(report.checkpoints), report.firm_id
+    for n, path in enumerate(there[known:], known + 1):
         if path != (due := checkpoint_path(firm_id, n)):
             report.missing(n, due, f"checkpoint {n} is gone, {path.rsplit('/', 1)[1]} is there")
-            break
+            return
         try:
             report.last = extend(report.last, reader.read(path), firm_id, path)
         except RegimeError as err:
             report.bad(n, path, str(err))
-            break
+            return
         made = report.last.last
         report.checkpoints.append(made)
         if made.key is not None:
             report.keys.append(made.key)
-    _check_published(reader, [path for path in mine if kind_of(path) == ("key", firm_id)], report)
-    return report
 
 
 def _check_published(reader: RecordReader, paths: Sequence[str], report: LogReport) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from regime_trading.core.audit import Dataset, chain_id
+from regime_trading.core.audit import Dataset, chain_id, require_firm
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import ArtifactStore, RecordSealer
 from regime_trading.core.rl import REWARDS
@@ -94,15 +94,18 @@ class RLDataset:
     store : ArtifactStore
     sealer : RecordSealer
         Says which files count.
+    firm_id : str, optional
+        Only this tenant; None = all, for the local operator.
     """
 
-    def __init__(self, store: ArtifactStore, sealer: RecordSealer) -> None:
+    def __init__(self, store: ArtifactStore, sealer: RecordSealer, firm_id: str | None = None) -> None:
         self.store, self.sealer = store, sealer
+        self.firm_id = None if firm_id is None else require_firm(firm_id)
 
     def runs(self, dataset: Dataset = "state") -> tuple[RLRun, ...]:
         """Every run with sealed rows of ``dataset``, sorted."""
         base, record = ("audit", "") if dataset == "audit" else ("rl_dataset", f"record={dataset}/")
-        pattern = f"{base}/_manifest/schema=1/{record}firm=*/account=*/run=*.json"
+        pattern = f"{base}/_manifest/schema=1/{record}firm={self.firm_id or '*'}/account=*/run=*.json"
         names = [path.relative_to(self.store.root).as_posix() for path in self.store.root.glob(pattern)]
         return tuple(sorted(self._run(name) for name in names))
 

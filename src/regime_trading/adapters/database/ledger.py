@@ -78,9 +78,9 @@ class SqlLedger:
             row = connection.execute(query).mappings().one_or_none()
             if row is None:
                 return None
-            orders = _orders(connection, self._firm_id, row["chain_id"], row["decision_id"])
+            orders = orders_of(connection, self._firm_id, row["chain_id"], row["decision_id"])
             return (
-                _state(connection, row),
+                state_of(connection, row),
                 PortfolioSnapshot.model_validate_json(row["portfolio"]),
                 tuple(order for order, status in orders if status in OPEN_ORDER_STATUSES),
             )
@@ -117,7 +117,7 @@ class SqlLedger:
             row = connection.execute(query).mappings().one_or_none()
             if row is None:
                 return None
-            return _state(connection, row), PortfolioSnapshot.model_validate_json(row["portfolio"])
+            return state_of(connection, row), PortfolioSnapshot.model_validate_json(row["portfolio"])
 
     def commit_decision(
         self,
@@ -325,10 +325,10 @@ def _committed(
 def _require_same_decision(connection: Connection, decision: _Decision, row: RowMapping) -> None:
     """Refuse a decision that is stored with other content."""
     made, receipt = decision.made, decision.receipt
-    orders = _orders(connection, decision.firm_id, row["chain_id"], row["decision_id"])
+    orders = orders_of(connection, decision.firm_id, row["chain_id"], row["decision_id"])
     same = (
         (row["seq"], row["entry_hash"]) == (receipt.seq, receipt.entry_hash)
-        and _state(connection, row) == made.state
+        and state_of(connection, row) == made.state
         and PortfolioSnapshot.model_validate_json(row["portfolio"]) == made.portfolio
         and [order for order, _ in orders] == list(made.orders)
     )
@@ -387,7 +387,8 @@ def _state_row(decision: _Decision) -> dict[str, Any]:
     }
 
 
-def _state(connection: Connection, row: RowMapping) -> AccountState:
+def state_of(connection: Connection, row: RowMapping) -> AccountState:
+    """The state of a row, its latches with it."""
     query = (
         select(*(LATCHES.c[name] for name in _LATCH_FIELDS))
         .where(LATCHES.c.state_no == row["state_no"], LATCHES.c.firm_id == row["firm_id"])
@@ -397,9 +398,10 @@ def _state(connection: Connection, row: RowMapping) -> AccountState:
     return AccountState.model_validate_json(row["state"]).model_copy(update={"latches": latches})
 
 
-def _orders(
+def orders_of(
     connection: Connection, firm_id: str, chain: str, decision_id: str
 ) -> list[tuple[Order, OrderStatus]]:
+    """Orders of a decision in their order, with how far each has come."""
     query = (
         select(OUTBOX.c.order_json, OUTBOX.c.status)
         .where(OUTBOX.c.firm_id == firm_id, OUTBOX.c.chain_id == chain, OUTBOX.c.decision_id == decision_id)

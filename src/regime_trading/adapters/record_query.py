@@ -1,0 +1,192 @@
+"""Entries of a firm newest first: sealed files through DuckDB, the write-ahead rows beside them, each entry once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import merge
+from pathlib import Path
+
+import duckdb
+
+from regime_trading.adapters.database.newest import SqlNewest
+from regime_trading.adapters.duck import reader
+from regime_trading.adapters.journal.history import SealedChainPart, SealedHistory
+from regime_trading.core.audit import FIRM_ACCOUNT, require_firm
+from regime_trading.core.canonical import entry_hash
+from regime_trading.core.checkpoint import require_chain_of
+from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.ports import ArtifactStore
+from regime_trading.core.record_query import EntryQuery, Key, fits, key_of
+from regime_trading.core.recorded import Recorded
+from regime_trading.core.schemas import Mode
+
+_TRIES = 3
+_CHUNK = 1_000  #: entries that are looked at together, at most
+_NEWER_THAN_ALL = Key(
+    2**63 - 1, "~", 2**63 - 1
+)  #: no chain name begins with a tilde, the last printable character
+_COLUMNS = "seq, ts_ns, event_type, rule_id, body, prev_hash, entry_hash"
+_ROWS = """
+  SELECT CASE WHEN env = 'dry_run' THEN concat_ws('/', env, run_id, firm_id, account_id)
+              ELSE concat_ws('/', env, firm_id, account_id) END AS chain,
+         seq, epoch_ns(ts_event) AS ts_ns, event_type, rule_id, body, prev_hash, entry_hash, filename
+  FROM read_parquet($files, hive_partitioning = false, filename = true)
+  WHERE firm_id = $firm"""
+_NEWEST = f"""
+SELECT chain, {_COLUMNS}, filename FROM ({_ROWS})
+WHERE ts_ns BETWEEN $from_ns AND $to_ns
+  AND (len($kinds::VARCHAR[]) = 0 OR list_contains($kinds::VARCHAR[], event_type))
+  AND coalesce(list_bool_and(list_transform($mentions::VARCHAR[], lambda text: contains(body, text))), true)
+  AND (ts_ns, chain, seq) < ($ts_ns, $chain, $seq)
+ORDER BY ts_ns DESC, chain DESC, seq DESC
+LIMIT $limit"""
+_ONE = f"SELECT chain, {_COLUMNS}, filename FROM ({_ROWS}) WHERE chain = $chain AND seq = $seq"
+
+
+Parts = Callable[[], Sequence[SealedChainPart]]
+
+
+class FirmRecordQuery:
+    """Everything recorded of one firm, newest first.
+
+    Only files that a manifest names count, and every entry that is handed out follows from its own hashes.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        The artifacts folder.
+    write_ahead : SqlNewest or None
+        None where there is no database.
+    firm_id : str
+        Tenant.
+    """
+
+    def __init__(self, store: ArtifactStore, write_ahead: SqlNewest | None, *, firm_id: str) -> None:
+        self._store, self._write_ahead, self._firm_id = store, write_ahead, require_firm(firm_id)
+        self._sealed = SealedHistory(store, firm_id=firm_id)
+
+    def newest(self, query: EntryQuery, before: Key | None, limit: int) -> tuple[Recorded, ...]:
+        """At most ``limit`` entries that fit and stand before ``before``, newest first.
+
+        Raises
+        ------
+        CheckFailed
+            An entry that is not what was recorded.
+        TooMuch
+            The question takes too long or too much memory.
+        """
+        found, chunk = list[Recorded](), _CHUNK if query.mentions() else min(_CHUNK, 2 * limit)
+        while len(found) < limit:
+            seen = self._chunk(query, before, chunk)
+            found += [entry for entry in seen if fits(query, self._firm_id, entry)]
+            if len(seen) < chunk:
+                break
+            before = key_of(seen[-1])
+        return tuple(found[:limit])
+
+    def entry(self, chain_id: str, seq: int) -> Recorded | None:
+        """One entry of a chain; None where there is none, or no such chain of the firm. Raises as :meth:`newest`."""
+        try:
+            require_chain_of(self._firm_id, chain_id)
+        except BadInput:
+            return None
+        waiting = None if self._write_ahead is None else self._write_ahead.entry(chain_id, seq)
+        if waiting is not None:
+            return _checked(waiting)
+        env, *run, _, account = chain_id.split("/")
+
+        def parts() -> list[SealedChainPart]:
+            known = self._sealed.parts(account, run[0] if env == Mode.DRY_RUN else "*")
+            return [p for p in known if p.chain_id == chain_id and p.part.seq_from <= seq <= p.part.seq_to]
+
+        rows = self._read(_ONE, parts, {"chain": chain_id, "seq": seq})
+        return rows[0] if rows else None
+
+    def runs(self) -> Mapping[str, frozenset[str]]:
+        """Run ids of the firm's dry-run chains, with the ids of their accounts."""
+        waiting = () if self._write_ahead is None else self._write_ahead.chains()
+        found: dict[str, set[str]] = {}
+        for chain in {*waiting, *(piece.chain_id for piece in self._sealed.parts())}:
+            env, *run, _, account = chain.split("/")
+            if env == Mode.DRY_RUN:
+                found.setdefault(run[0], set()).add(account)
+        return {run_id: frozenset(accounts) for run_id, accounts in sorted(found.items())}
+
+    def _parts(self, query: EntryQuery) -> list[SealedChainPart]:
+        """Sealed files that may hold what is asked for."""
+        found = [
+            piece
+            for account in dict.fromkeys((*query.accounts, FIRM_ACCOUNT))
+            for piece in self._sealed.parts(account, query.run_id or "*")
+        ]
+        return [
+            piece
+            for piece in found
+            if query.chain_id in ("", piece.chain_id)
+            and (not query.envs or piece.chain_id.split("/", 1)[0] in query.envs)
+        ]
+
+    def _chunk(self, query: EntryQuery, before: Key | None, limit: int) -> list[Recorded]:
+        """The next entries that may fit, newest first.
+
+        Write-ahead rows are read before the sealed files: what is sealed meanwhile is in one of the two, and of what is
+        in both the sealed one counts.
+        """
+        waiting = [] if self._write_ahead is None else self._write_ahead.newest(query, before, limit)
+        last = before or _NEWER_THAN_ALL
+        values = {
+            "from_ns": query.from_ns,
+            "to_ns": query.to_ns,
+            "kinds": list(query.kinds),
+            "mentions": list(query.mentions()),
+            "ts_ns": last.ts_event_ns,
+            "chain": last.chain_id,
+            "seq": last.seq,
+            "limit": limit,
+        }
+        sealed = self._read(_NEWEST, lambda: self._parts(query), values)
+        known = {key_of(entry) for entry in sealed}
+        rest = [_checked(entry) for entry in waiting if key_of(entry) not in known]
+        return list(merge(sealed, rest, key=key_of, reverse=True))[:limit]
+
+    def _read(self, sql: str, parts: Parts, values: Mapping[str, object]) -> list[Recorded]:
+        """Rows of sealed files; a file that was merged into another since it was listed is looked for again."""
+        for tries_left in reversed(range(_TRIES)):
+            files = {str(self._store.root / piece.part.path): piece for piece in parts()}
+            if not files:
+                return []
+            try:
+                with reader([Path(file) for file in files]) as opened:
+                    rows = opened.rows(sql, {**values, "files": list(files), "firm": self._firm_id})
+                return list(_sealed(rows, files))
+            except duckdb.Error as error:
+                if not tries_left:
+                    raise CheckFailed(f"a sealed file of {self._firm_id} cannot be read: {error}") from error
+        raise AssertionError("unreachable")
+
+
+def _sealed(rows: Iterable[tuple[object, ...]], files: Mapping[str, SealedChainPart]) -> Iterable[Recorded]:
+    """Rows as entries, each of them in the chain that its file is of."""
+    for chain, seq, ts_ns, kind, rule_id, body, before, own, file in rows:
+        piece = files[str(file)]
+        if chain != piece.chain_id or not piece.part.seq_from <= int(str(seq)) <= piece.part.seq_to:
+            raise CheckFailed(f"{piece.part.path}: entry {seq} of {chain} does not belong here")
+        yield _checked(
+            Recorded(
+                piece.chain_id,
+                int(str(seq)),
+                int(str(ts_ns)),
+                str(kind),
+                str(rule_id),
+                str(body).encode(),
+                str(before),
+                str(own),
+                piece.part.path,
+            )
+        )
+
+
+def _checked(entry: Recorded) -> Recorded:
+    if entry_hash(entry.prev_hash, entry.body) != entry.entry_hash:
+        raise CheckFailed(f"{entry.place}: entry {entry.seq} of {entry.chain_id} is not what was recorded")
+    return entry
