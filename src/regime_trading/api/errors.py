@@ -18,7 +18,8 @@ from regime_trading.api.shapes import preview_out
 from regime_trading.core.access import Answer
 from regime_trading.core.commands.faults import ParseError
 from regime_trading.core.commands.previews import Preview
-from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, Refused
+from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, Refused, TooMuch
+from regime_trading.services.views.base import NotThere
 
 LOG = logging.getLogger("regime_trading.api")
 MEDIA_TYPE = "application/problem+json"
@@ -145,6 +146,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ParseError, _no_command)
     app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(TooMuch, _too_much)
     app.add_exception_handler(CheckFailed, _check_failed)
     app.add_exception_handler(NotDurable, _not_durable)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -160,6 +162,8 @@ def _api_error(request: Request, error: Exception) -> JSONResponse:
 
 def _bad_input(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BadInput)
+    if isinstance(error, NotThere):
+        return _api_error(request, not_found())
     said = FieldProblem(where=error.where, message=f"expected {error.expected}, found {error.found}")
     return problem_response(request, 400, "bad_input", str(error), errors=[said])
 
@@ -181,6 +185,10 @@ def _conflict(request: Request, error: Exception) -> JSONResponse:
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     return _api_error(request, refusal(error.answer))
+
+
+def _too_much(request: Request, error: Exception) -> JSONResponse:
+    return problem_response(request, 422, "too_much", str(error))
 
 
 def _check_failed(request: Request, error: Exception) -> JSONResponse:
