@@ -1,11 +1,13 @@
-"""How an API token is written: ``rt_<id>_<secret>_<checksum>``, so that a scanner knows one and a typo is told at once."""
+"""How an API token is written, ``rt_<id>_<secret>_<checksum>``, and what it may be made for.
+
+A scanner knows one when it sees it, and a typo is told before anything is looked up.
+"""
 
 from __future__ import annotations
 
 import base64
 import re
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from regime_trading.core.access import MATRIX, SECOND_FACTOR_ROLES, Permission, Principal, covers
@@ -81,11 +83,6 @@ def check_expiry(now_ns: int, expires_ns: int) -> int:
     if not 0 < expires_ns - now_ns <= LONGEST_NS:
         raise BadInput(expected="an expiry within 90 days from now", found="another", where="expires")
     return expires_ns
-
-
-def sorted_names(accounts: frozenset[str] | None) -> Sequence[str] | None:
-    """Accounts in the order they are stored in."""
-    return None if accounts is None else sorted(accounts)
 
 
 def _has(maker: Principal, firm_id: str, permission: Permission) -> bool:

@@ -26,6 +26,7 @@ from regime_trading.adapters.database.identity_tables import (
     USERS,
 )
 from regime_trading.core.access import Role
+from regime_trading.core.credentials import require_user_id
 from regime_trading.core.errors import BadInput
 from regime_trading.core.users import (
     Account,
@@ -35,7 +36,6 @@ from regime_trading.core.users import (
     Rotation,
     Told,
     User,
-    require_user_id,
 )
 
 

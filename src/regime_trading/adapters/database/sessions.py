@@ -16,7 +16,8 @@ from regime_trading.adapters.database.identity_tables import (
     TOTP_SEEDS,
     USERS,
 )
-from regime_trading.core.users import ABSOLUTE_NS, Account, NotIdentified, Rotation, Session, Spent, Told
+from regime_trading.core.sessions import ABSOLUTE_NS
+from regime_trading.core.users import Account, NotIdentified, Rotation, Session, Spent, Told
 
 
 class SqlSessions:
