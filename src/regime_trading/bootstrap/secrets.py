@@ -1,7 +1,8 @@
 """The secret of the server, and the keys made of it: one for each purpose, so that none can stand in for another.
 
-It is ``REGIME_SECRET`` (base64 or hex of at least 32 random bytes), else a file ``secret`` in the folder of private keys,
-made with the first use. Whoever loses it loses every session, token, link and authenticator; passwords and passkeys stay.
+It is ``REGIME_SECRET`` (base64 or hex of at least 32 random bytes), else a file ``secret`` in the folder of private
+keys, made with the first use. Whoever loses it loses every session, token, link and authenticator; passwords and
+passkeys stay.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import secrets
 import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -97,7 +99,7 @@ def _base64(text: str) -> bytes:
 
 def _rises(value: bytes) -> bool:
     """Whether each byte follows from the one before by the same step."""
-    return len({(after - before) % 256 for before, after in zip(value, value[1:], strict=False)}) == 1
+    return len({(after - before) % 256 for before, after in pairwise(value)}) == 1
 
 
 def _of_folder(folder: Path, may_make: bool) -> bytes:

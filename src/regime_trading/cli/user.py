@@ -115,10 +115,10 @@ def user_grant(
 ) -> None:
     """Give a person a role in a firm, or change what it covers."""
     with reporting(as_json, debug):
-        from regime_trading.bootstrap.app import split
         from regime_trading.bootstrap.users import grant_role
 
-        told = grant_role(login, firm, role, split(accounts), redact, artifacts, config)
+        named = [part.strip() for part in (accounts or "").split(",") if part.strip()]
+        told = grant_role(login, firm, role, named, redact, artifacts, config)
         _say(told, as_json, f"{told['login']}: {_roles(told)}.")
 
 
@@ -149,7 +149,8 @@ def _say(told: dict[str, Any], as_json: bool, text: str) -> None:
 
 
 def _roles(told: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{grant['role']} of {'all of ' + grant['firm'] if grant['accounts'] is None else ' and '.join(grant['accounts'])}"
-        for grant in told["grants"]
-    )
+    return ", ".join(f"{grant['role']} of {_covered(grant)}" for grant in told["grants"])
+
+
+def _covered(grant: dict[str, Any]) -> str:
+    return f"all of {grant['firm']}" if grant["accounts"] is None else " and ".join(grant["accounts"])
