@@ -95,7 +95,9 @@ class World:
     def everything(self) -> str:
         """All that is stored, as text, to look for what must not be in it."""
         with self.engine.connect() as connection:
-            names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars()
+            names = connection.exec_driver_sql(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).scalars()
             rows = [connection.exec_driver_sql(f"SELECT * FROM {name}").fetchall() for name in names.all()]
         entries = [self.told(firm) for firm in ("alpha", "_platform")]
         return f"{rows!r} {json.dumps(entries)}"

@@ -64,7 +64,11 @@ def test_a_person_without_a_factor_is_in_with_the_password(w: World) -> None:
     assert principal is not None and principal == opened.presence.principal
     assert (principal.grants, principal.second_factor) == ((Grant("alpha", Role.VIEWER),), False)
     (login,) = w.told(kind="LOGIN")
-    assert (login["outcome"], login["method"], login["ip_prefix"]) == ("succeeded", "password", "203.0.113.0/24")
+    assert (login["outcome"], login["method"], login["ip_prefix"]) == (
+        "succeeded",
+        "password",
+        "203.0.113.0/24",
+    )
     created = w.told(kind="ACCESS")[0]
     assert login["actor"]["id"] == created["subject"] != created["actor"]["id"]
 
@@ -114,7 +118,15 @@ def test_no_secret_is_stored_or_shown(w: World) -> None:
     )
     link = w.members.reset_link(OPERATOR, None, opened.presence.user.user_id, w.now)
     held = w.everything()
-    for secret in (PASSWORD, opened.cookie, w.seeds["mary"], *w.codes, made.text, made.text.split("_")[2], link):
+    for secret in (
+        PASSWORD,
+        opened.cookie,
+        w.seeds["mary"],
+        *w.codes,
+        made.text,
+        made.text.split("_")[2],
+        link,
+    ):
         assert secret not in held
         assert secret not in repr((opened, made, w.people))
 
@@ -122,7 +134,9 @@ def test_no_secret_is_stored_or_shown(w: World) -> None:
 # --- throttling -------------------------------------------------------------------------------------------------
 
 
-def tries(w: World, count: int, address: str = HOME, login: str = "mary", password: str = "wrong") -> list[str]:
+def tries(
+    w: World, count: int, address: str = HOME, login: str = "mary", password: str = "wrong"
+) -> list[str]:
     found = []
     for _ in range(count):
         try:
@@ -295,7 +309,9 @@ def test_a_seed_that_was_moved_to_another_row_does_not_open(w: World) -> None:
     sealed = w.people.factors.totp(mary.user_id, confirmed=True)
     assert sealed is not None
     with w.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE totp_seeds SET sealed_seed = ? WHERE user_id = ?", (sealed[0], john.user_id))
+        connection.exec_driver_sql(
+            "UPDATE totp_seeds SET sealed_seed = ? WHERE user_id = ?", (sealed[0], john.user_id)
+        )
     with pytest.raises(CheckFailed, match="does not open"):
         w.identity.second_step(w.login("john").cookie, w.code("mary"), HOME, w.now)
 
