@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests import roles_guide
 from tests.scenarios.guide import PAGE, scenario_guide
 
 from regime_trading.tools.rl_guide import with_features
@@ -16,4 +17,7 @@ if __name__ == "__main__":
     RULES.write_text(rules_guide(), encoding="utf-8")
     PAGE.write_text(scenario_guide(), encoding="utf-8")
     RL.write_text(with_features(RL.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"written: {RULES.name}, {PAGE.name}, {RL.name}")
+    roles_guide.PAGE.write_text(
+        roles_guide.with_roles(roles_guide.PAGE.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    print(f"written: {RULES.name}, {PAGE.name}, {RL.name}, {roles_guide.PAGE.name}")

@@ -10,7 +10,7 @@ import re
 import zlib
 from dataclasses import dataclass, field
 
-from regime_trading.core.access import MATRIX, SECOND_FACTOR_ROLES, Permission, Principal, covers
+from regime_trading.core.access import MATRIX, Permission, Principal, covers, held
 from regime_trading.core.errors import BadInput
 
 PREFIX = "rt"
@@ -61,10 +61,11 @@ def check_token(
     """
     if not permissions or accounts == frozenset():
         raise BadInput(expected="at least one permission and account", found="none", where="token")
+    own = {h.permission for h in held(maker) if h.firm_id == firm_id and "second_factor" not in h.needs}
     for permission in sorted(permissions):
         if MATRIX[permission].by_person:
             raise BadInput(expected="permissions of programs", found=permission, where="permissions")
-        if not _has(maker, firm_id, permission):
+        if permission not in own:
             raise BadInput(expected="permissions of your own", found=permission, where="permissions")
     near = [grant for grant in maker.grants if grant.firm_id == firm_id]
     for account in sorted(accounts or ()):
@@ -83,17 +84,6 @@ def check_expiry(now_ns: int, expires_ns: int) -> int:
     if not 0 < expires_ns - now_ns <= LONGEST_NS:
         raise BadInput(expected="an expiry within 90 days from now", found="another", where="expires")
     return expires_ns
-
-
-def _has(maker: Principal, firm_id: str, permission: Permission) -> bool:
-    if maker.permissions is not None and permission not in maker.permissions:
-        return False
-    return any(
-        grant.firm_id == firm_id
-        and grant.role in MATRIX[permission].roles
-        and (maker.second_factor or grant.role not in SECOND_FACTOR_ROLES)
-        for grant in maker.grants
-    )
 
 
 def _base32(entropy: bytes) -> str:

@@ -87,7 +87,8 @@ def _simple(password: str) -> str:
 
 def _common(password: str) -> str:
     folded = password.casefold()
-    plain = (re.sub(r"[^a-z]", "", text) for text in (folded, folded.translate(_LEET)))
+    middle = re.sub(r"^[^a-z]+|[^a-z]+$", "", folded)
+    plain = (re.sub(r"[^a-z]", "", text) for text in (folded, middle.translate(_LEET)))
     return "one of them" if any(_made_of_common(letters) for letters in plain) else ""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2.exceptions import VerifyMismatchError
 from tests.identity_samples import (
     AWAY,
     CHEAP,
@@ -97,6 +98,8 @@ def test_a_dummy_hash_is_as_much_work_as_a_real_one() -> None:
     slow = Argon2Passwords(Cost(memory_kib=64, passes=2))
     assert slow._nobodys.split("$")[:4] == slow.hash("x").split("$")[:4]
     assert not slow.verify(None, "x") and not slow.verify("nonsense", "x")
+    with pytest.raises(VerifyMismatchError):  # not refused before the work
+        slow._hasher.verify(slow._nobodys, "x")
     assert Argon2Passwords().hash("x").startswith("$argon2id$v=19$m=65536,t=3,p=1$")
 
 
