@@ -37,10 +37,13 @@ def test_it_is_read_however_it_is_written(text: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     "text",
-    ["changeme", "secret", "not base64 at all!", "-", "é" * 50, RANDOM[:31].hex(),
-     base64.b64encode(RANDOM[:31]).decode(), "0" * 64, "00" * 40, "ab" * 32, RANDOM[:8].hex() * 4, bytes(range(32)).hex(), bytes(range(0, 96, 3)).hex(),
-     base64.b64encode(b"the quick brown fox jumps over the lazy dog 0123456789").decode(),
-     base64.b64encode(RANDOM.hex().encode()).decode()],
+    [
+        "changeme", "secret", "not base64 at all!", "-", "é" * 50, "0" * 64, "00" * 40, "ab" * 32,
+        RANDOM[:31].hex(), base64.b64encode(RANDOM[:31]).decode(), RANDOM[:8].hex() * 4,
+        bytes(range(32)).hex(), bytes(range(0, 96, 3)).hex(),
+        base64.b64encode(b"the quick brown fox jumps over the lazy dog 0123456789").decode(),
+        base64.b64encode(RANDOM.hex().encode()).decode(),
+    ],
 )  # fmt: skip
 def test_one_that_is_known_short_or_not_random_is_refused_without_a_word_of_it(
     text: str, monkeypatch: pytest.MonkeyPatch
