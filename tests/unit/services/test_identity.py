@@ -453,6 +453,16 @@ def test_the_password_steps_up_only_who_needs_no_factor(w: World) -> None:
     assert found == [NotIdentified] * 5 + [TooManyTries] * 2
 
 
+def test_a_session_that_was_in_before_awaits_a_factor_enrolled_in_another(w: World) -> None:
+    w.person()
+    before = w.identity.step_up(w.login().cookie, PasswordAgain(PASSWORD), HOME, w.now)
+    w.with_totp()
+    principal = w.principal(before.cookie)
+    assert principal is not None and (principal.grants, principal.second_factor) == ((), False)
+    assert w.sessions.presence(before.cookie, w.now).awaits_factor  # type: ignore[union-attr]
+    w.identity.second_step(before.cookie, w.code(), HOME, w.now)
+
+
 def test_a_role_that_needs_a_factor_counts_for_nothing_without(w: World) -> None:
     w.person("mary", PM)
     opened = w.login()
