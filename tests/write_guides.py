@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests import roles_guide
 from tests.scenarios.guide import PAGE, scenario_guide
 from tests.vectors import command_cases
 
@@ -21,4 +22,8 @@ if __name__ == "__main__":
     RL.write_text(with_features(RL.read_text(encoding="utf-8")), encoding="utf-8")
     COMMANDS.write_text(with_commands(COMMANDS.read_text(encoding="utf-8")), encoding="utf-8")
     command_cases.write()
-    print(f"written: {RULES.name}, {PAGE.name}, {RL.name}, {COMMANDS.name}, {command_cases.FILE.name}")
+    roles_guide.PAGE.write_text(
+        roles_guide.with_roles(roles_guide.PAGE.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    pages = (RULES, PAGE, RL, COMMANDS, command_cases.FILE, roles_guide.PAGE)
+    print(f"written: {', '.join(page.name for page in pages)}")

@@ -44,6 +44,11 @@ def key_passphrase() -> str | None:
     return os.environ.get("REGIME_KEY_PASSPHRASE") or None
 
 
+def given_secret() -> str | None:
+    """``REGIME_SECRET``, the secret of the server; None where it is not set (``bootstrap.secrets``)."""
+    return os.environ.get("REGIME_SECRET") or None
+
+
 def witness_places(configured: Sequence[str], artifacts: Path) -> tuple[str, ...]:
     """Where checkpoints are kept beside the record: ``REGIME_WITNESS``, else what is configured, else a folder of the
     user's, one for each artifacts folder."""

@@ -19,6 +19,7 @@ from regime_trading.cli.market import detect, tape
 from regime_trading.cli.pm import pm_app
 from regime_trading.cli.rl import rl_app
 from regime_trading.cli.runs import backtest, run
+from regime_trading.cli.user import user_app
 
 app = typer.Typer(
     help=__doc__.replace("``", "") if __doc__ else None,
@@ -36,6 +37,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
 app.add_typer(pm_app, name="pm")
 app.add_typer(rl_app, name="rl")
+app.add_typer(user_app, name="user")
 
 
 @app.callback(invoke_without_command=True)

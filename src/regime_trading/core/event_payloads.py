@@ -308,13 +308,59 @@ class CommandGiven(Payload):
 
 
 class LoggedIn(Payload):
-    """A login, or the attempt. ``ip_prefix`` is a /24 or /48, ``session_hash`` keyed by the firm."""
+    """A login, or the attempt; the actor is whose it was. ``ip_prefix`` is a /24 or /48, ``session_hash`` keyed by the
+    firm; ``count`` is how many failed attempts like this one it stands for."""
 
     kind: ClassVar[EventType] = EventType.LOGIN
     outcome: Literal["succeeded", "failed", "ended"]
     method: Name
     ip_prefix: Annotated[str, Field(max_length=43)] = ""
     session_hash: MaybeHash = ""
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+class AccessChanged(Payload):
+    """What somebody may do changed, or what proves who they are. ``subject`` is a pseudonym.
+
+    ``accounts`` null = all of the firm; ``detail`` names the kind of a factor or the id of a token; ``by_token`` is the
+    token the actor came in with.
+    """
+
+    kind: ClassVar[EventType] = EventType.ACCESS
+    action: Literal[
+        "user_created",
+        "user_disabled",
+        "user_enabled",
+        "role_granted",
+        "role_revoked",
+        "link_made",
+        "password_set",
+        "factor_added",
+        "factor_removed",
+        "token_created",
+        "token_revoked",
+        "sessions_revoked",
+    ]
+    subject: Name
+    role: Literal["", "viewer", "analyst", "pm", "admin"] = ""
+    accounts: tuple[Account, ...] | None = None
+    redact: bool = False
+    permissions: Strings = ()
+    expires_at_ns: NsText | None = None
+    detail: Annotated[str, Field(max_length=40)] = ""
+    by_token: Annotated[str, Field(max_length=40)] = ""
+
+
+class Denied(Payload):
+    """The actor asked for what they may not do; ``count`` times within a minute. ``account`` is empty where the firm as
+    a whole was meant, or the name was none."""
+
+    kind: ClassVar[EventType] = EventType.DENIED
+    permission: Annotated[str, Field(max_length=40)]
+    account: Account
+    answer: Literal["unknown", "no_role", "no_factor", "not_by_token", "step_up"]
+    route: Annotated[str, Field(max_length=200)]
+    count: Annotated[int, Field(ge=1)] = 1
 
 
 class Killed(Payload):
@@ -473,6 +519,8 @@ PAYLOADS: tuple[type[Payload], ...] = (
     Reconciled,
     Killed,
     LoggedIn,
+    AccessChanged,
+    Denied,
     Exported,
     KeyAct,
     Purged,

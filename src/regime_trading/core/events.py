@@ -54,6 +54,8 @@ SEVERITY: Mapping[EventType, Severity] = {
     EventType.RECON: Severity.INFO,
     EventType.KILL: Severity.CRITICAL,
     EventType.LOGIN: Severity.INFO,
+    EventType.ACCESS: Severity.NOTICE,
+    EventType.DENIED: Severity.WARNING,
     EventType.EXPORT: Severity.NOTICE,
     EventType.KEY: Severity.NOTICE,
     EventType.PURGE: Severity.WARNING,
@@ -149,6 +151,16 @@ def _killed(k: Any) -> str:
     return f"{drill}{k.level} over {k.scope}, {when}; {k.cancelled_orders} orders cancelled."
 
 
+def _access(a: Any) -> str:
+    role = f" {a.role}" if a.role else ""
+    over = "" if a.accounts is None else f" over {', '.join(a.accounts)}"
+    return f"{a.subject}: {a.action.replace('_', ' ')}{role}{over}{f' ({a.detail})' if a.detail else ''}."
+
+
+def _times(count: int) -> str:
+    return "" if count == 1 else f", {count} times"
+
+
 def _short(digest: str) -> str:
     return digest[:_SHOWN]
 
@@ -174,7 +186,9 @@ _SENTENCES: Mapping[type[Payload], Callable[[Any], str]] = {
     p.OrderRejected: lambda o: f"Order in {o.symbol} rejected.",
     p.Reconciled: lambda r: f"Reconciliation {r.status}; {len(r.diff)} differences.",
     p.Killed: _killed,
-    p.LoggedIn: lambda x: f"Login by {x.method} {x.outcome}.",
+    p.LoggedIn: lambda x: f"Login by {x.method} {x.outcome}{_times(x.count)}.",
+    p.AccessChanged: _access,
+    p.Denied: lambda d: f"{d.permission} denied{_times(d.count)}.",
     p.Exported: lambda e: f"Export of {len(e.files)} files, {_short(e.sha256)}.",
     p.KeyAct: lambda k: f"Key {_short(k.key_hash)} {k.action}.",
     p.Purged: lambda x: f"Entries purged under root {_short(x.root)}.",

@@ -514,6 +514,8 @@ class EventType(StrEnum):
     RECON = "RECON"
     KILL = "KILL"
     LOGIN = "LOGIN"
+    ACCESS = "ACCESS"
+    DENIED = "DENIED"
     EXPORT = "EXPORT"
     KEY = "KEY"
     PURGE = "PURGE"

@@ -96,7 +96,11 @@ SAMPLES: tuple[Payload, ...] = (
         checked_at_ns="5",
     ),
     p.Killed(level="K2", scope="f", drill=True, asked_at_ns="1", effective_at_ns="2", cancelled_orders=3),
-    p.LoggedIn(outcome="failed", method="passkey", ip_prefix="203.0.113.0/24"),
+    p.LoggedIn(outcome="failed", method="passkey", ip_prefix="203.0.113.0/24", count=3),
+    p.AccessChanged(
+        action="role_granted", subject="u-abcdefgh23456777", role="pm", accounts=("f/a",), redact=True
+    ),
+    p.Denied(permission="order.exit", account="f/a", answer="no_role", route="POST /v1/exits", count=2),
     p.Exported(range={"from_ns": "1"}, files=("entries.jsonl",), sha256=H),
     p.KeyAct(action="rotated", key_hash=H),
     p.Purged(range={"seq_from": 1, "seq_to": 9}, root=H),

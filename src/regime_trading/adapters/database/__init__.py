@@ -3,29 +3,42 @@
 from sqlalchemy import Engine
 
 from regime_trading.adapters.database.actors import SqlActors
+from regime_trading.adapters.database.api_tokens import SqlApiTokens
 from regime_trading.adapters.database.approvals import SqlApprovals
 from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
+from regime_trading.adapters.database.factors import SqlFactors
 from regime_trading.adapters.database.idempotency import SqlIdempotency
 from regime_trading.adapters.database.ledger import SqlLedger
+from regime_trading.adapters.database.logins import SqlLogins
 from regime_trading.adapters.database.messages import SqlMessages
 from regime_trading.adapters.database.overrides import SqlOverrides
 from regime_trading.adapters.database.previews import SqlPreviews
 from regime_trading.adapters.database.runs import SqlRuns
+from regime_trading.adapters.database.sessions import SqlSessions
+from regime_trading.adapters.database.throttles import SqlTallies, SqlThrottles
+from regime_trading.adapters.database.users import SqlMembers
 
 __all__ = [
     "Engine",
     "SqlActors",
+    "SqlApiTokens",
     "SqlApprovals",
     "SqlAuditLog",
+    "SqlFactors",
     "SqlIdempotency",
     "SqlLastGood",
     "SqlLedger",
+    "SqlLogins",
+    "SqlMembers",
     "SqlMessages",
     "SqlOverrides",
     "SqlPreviews",
     "SqlRuns",
+    "SqlSessions",
+    "SqlTallies",
+    "SqlThrottles",
     "firms_with_entries",
     "open_database",
     "sqlite_url",
