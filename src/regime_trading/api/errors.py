@@ -19,6 +19,7 @@ from regime_trading.core.access import Answer
 from regime_trading.core.commands.faults import ParseError
 from regime_trading.core.commands.previews import Preview
 from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, Refused, TooMuch
+from regime_trading.core.users import NotIdentified, ProofNeeded, TooManyTries
 from regime_trading.services.views.base import NotThere
 
 LOG = logging.getLogger("regime_trading.api")
@@ -147,6 +148,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(TooMuch, _too_much)
+    app.add_exception_handler(NotIdentified, _not_identified)
+    app.add_exception_handler(TooManyTries, _too_many_tries)
+    app.add_exception_handler(ProofNeeded, _proof_needed)
     app.add_exception_handler(CheckFailed, _check_failed)
     app.add_exception_handler(NotDurable, _not_durable)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -185,6 +189,22 @@ def _conflict(request: Request, error: Exception) -> JSONResponse:
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     return _api_error(request, refusal(error.answer))
+
+
+def _not_identified(request: Request, error: Exception) -> JSONResponse:
+    detail = "this login and this proof of identity do not fit, or no longer"
+    return problem_response(request, 401, "not_identified", detail, headers={"WWW-Authenticate": "Session"})
+
+
+def _too_many_tries(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TooManyTries)
+    wait_s = str(max(-(-error.wait_ns // 10**9), 1))
+    detail = f"too many tries from where you are: again in {wait_s} s"
+    return problem_response(request, 429, "too_many_tries", detail, headers={"Retry-After": wait_s})
+
+
+def _proof_needed(request: Request, error: Exception) -> JSONResponse:
+    return _api_error(request, refusal(Answer.STEP_UP))
 
 
 def _too_much(request: Request, error: Exception) -> JSONResponse:
