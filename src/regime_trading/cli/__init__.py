@@ -19,6 +19,7 @@ from regime_trading.cli.market import detect, tape
 from regime_trading.cli.pm import pm_app
 from regime_trading.cli.rl import rl_app
 from regime_trading.cli.runs import backtest, run
+from regime_trading.cli.worker import worker
 
 app = typer.Typer(
     help=__doc__.replace("``", "") if __doc__ else None,
@@ -31,6 +32,7 @@ app.command()(run)
 app.command()(backtest)
 app.command()(tape)
 app.command()(detect)
+app.command()(worker)
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")

@@ -6,6 +6,7 @@ from regime_trading.adapters.database.actors import SqlActors
 from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
+from regime_trading.adapters.database.jobs import SqlJobs, SqlQueue
 from regime_trading.adapters.database.ledger import SqlLedger
 from regime_trading.adapters.database.messages import SqlMessages
 from regime_trading.adapters.database.overrides import SqlOverrides
@@ -15,10 +16,12 @@ __all__ = [
     "Engine",
     "SqlActors",
     "SqlAuditLog",
+    "SqlJobs",
     "SqlLastGood",
     "SqlLedger",
     "SqlMessages",
     "SqlOverrides",
+    "SqlQueue",
     "SqlRuns",
     "firms_with_entries",
     "open_database",
