@@ -15,8 +15,9 @@ from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
 from regime_trading.core.jobs import Hold, Job, JobKind, JobStatus, Step
-from regime_trading.core.messages import Message
+from regime_trading.core.messages import Message, Numbered
 from regime_trading.core.notes import Signer
+from regime_trading.core.notifications import Notice
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.record_files import Rows, RunManifest
@@ -363,6 +364,31 @@ class Jobs(Protocol):
         events: Sequence[AuditEvent] = (),
     ) -> Job | None:
         """One step of a job; None where ``hold`` is no longer who holds it, and nothing happened."""
+        ...
+
+
+class MessageReader(Protocol):
+    """One lasting reader of a firm's messages: what it has not put behind it, it gets again."""
+
+    def next(self, limit: int = 100) -> tuple[tuple[Numbered, ...], int]:
+        """Messages it has not read, in order, and how many were dropped before it could."""
+        ...
+
+    def advance(self, seq: int) -> None:
+        """Everything up to ``seq`` is behind it."""
+        ...
+
+
+class Channel(Protocol):
+    """One way out of the house."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in what the operator reads; holds no secret."""
+        ...
+
+    def send(self, notice: Notice) -> bool:
+        """Whether it was taken."""
         ...
 
 
