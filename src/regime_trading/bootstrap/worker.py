@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,30 +19,28 @@ from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import SqlJobs, SqlQueue, open_database
 from regime_trading.adapters.job_channel import LOST
 from regime_trading.adapters.job_process import JobProcess
-from regime_trading.bootstrap import artifacts_folder, config_folder, database_url
+from regime_trading.bootstrap import artifacts_folder, config_folder, database_url, load_valid
 from regime_trading.bootstrap.acts import make_acts
+from regime_trading.bootstrap.job_report import Heard, log_messages, record_of
+from regime_trading.bootstrap.notifications import NotificationThread
+from regime_trading.bootstrap.readiness import readiness_of
 from regime_trading.bootstrap.schedules import scheduled
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.actors import masked_text
 from regime_trading.core.errors import NotDurable
-from regime_trading.core.event_payloads import RunStatus
 from regime_trading.core.jobs import (
     Hold,
     Job,
-    JobKind,
     JobStatus,
     Step,
     done,
     failed,
     lost,
-    moved,
     released,
     stopped,
 )
-from regime_trading.core.messages import Message, RunLogData
 from regime_trading.core.ports import Clock
-from regime_trading.core.schemas import ActorType
-from regime_trading.services.acts import Act, Acts, place_of_firm, record_acts
+from regime_trading.services.acts import Acts, place_of_firm, record_acts
 
 CHILD = (sys.executable, "-P", "-m", "regime_trading.bootstrap.job_process")
 _TELL_EVERY_S = 0.5  #: at most one status and one line of log each time: four messages a second
@@ -76,35 +74,6 @@ class WorkerSettings:
     grace_s: float = 1.0
     max_of_firm: int = 2
     command: Sequence[str] = CHILD
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What the process of a job has said and was not told on yet."""
-
-    stage: str = ""
-    progress: float | None = None
-    run_id: str = ""
-    lines: list[str] = field(default_factory=list)
-    new: bool = False
-    result: dict[str, Any] | None = None
-    record: dict[str, Any] | None = None
-    error: str = ""
-
-    def take(self, said: dict[str, Any]) -> None:
-        self.new = True
-        self.result = said.get("result", self.result)
-        self.record = said.get("record", self.record)
-        self.error = str(said.get("error", self.error))
-        self.run_id = str(said.get("run_id", self.run_id))
-        if "stage" in said:
-            self.stage, self.progress = str(said["stage"]), said.get("progress")
-            if said.get("status") != "running":
-                words = (said["stage"], said.get("status", ""), said.get("detail", ""))
-                self.lines.append(masked_text(" ".join(str(word) for word in words if word))[0])
-
-    def step(self, job: Job) -> Job:
-        return moved(job, self.stage or job.stage, self.progress, self.run_id)
 
 
 class Worker:
@@ -216,9 +185,9 @@ class Worker:
             process = JobProcess(self._settings.command, self._ask(job))
         except OSError as error:
             why = f"its process could not be started: {error.strerror}"
-            self._finish(job, _Heard(), lambda one: failed(one, why, self._clock.now_ns()))
+            self._finish(job, Heard(), lambda one: failed(one, why, self._clock.now_ns()))
             return
-        heard = _Heard()
+        heard = Heard()
         try:
             step = self._accompany(job, process, heard)
         finally:
@@ -235,7 +204,7 @@ class Worker:
             "lease_s": self._settings.lease_s * 0.8,
         }
 
-    def _accompany(self, job: Job, process: JobProcess, heard: _Heard) -> Step | None:
+    def _accompany(self, job: Job, process: JobProcess, heard: Heard) -> Step | None:
         """Listen until the process ends or must end; the last step of the job, None where it is somebody else's."""
         told = renewed = time.monotonic()
         while True:
@@ -262,7 +231,7 @@ class Worker:
                 process.end(self._settings.grace_s)
                 return lambda one: stopped(one, self._clock.now_ns())
 
-    def _look(self, job: Job, heard: _Heard, *, renew: bool) -> Any:
+    def _look(self, job: Job, heard: Heard, *, renew: bool) -> Any:
         """Tell what is new and renew the lease where that is due, else only look; the job as it is stored now."""
         rows = self._jobs(job.firm_id)
         hold = Hold.of(job)
@@ -278,13 +247,13 @@ class Worker:
             return replace(new, lease_ns=until_ns) if renew else new
 
         found = rows.change(
-            job.job_id, step, now_ns, hold=hold, lines=lines, messages=_log(job, lines, now_ns)
+            job.job_id, step, now_ns, hold=hold, lines=lines, messages=log_messages(job, lines, now_ns)
         )
         heard.new = False
         del heard.lines[: len(lines)]
         return _GONE if found is None else found
 
-    def _ending(self, code: int, heard: _Heard) -> Step:
+    def _ending(self, code: int, heard: Heard) -> Step:
         """What becomes of a job whose process has ended."""
         now_ns = self._clock.now_ns
         if heard.result is not None and code == 0:
@@ -297,7 +266,7 @@ class Worker:
             return lambda one: lost(one, why, now_ns())
         return lambda one: failed(one, f"its process ended with exit code {code} and said nothing", now_ns())
 
-    def _finish(self, job: Job, heard: _Heard, step: Step) -> None:
+    def _finish(self, job: Job, heard: Heard, step: Step) -> None:
         """Store the last step, as long as the job is this worker's; a run goes into the record with it."""
         until = time.monotonic() + self._settings.lease_s
         while True:
@@ -310,7 +279,7 @@ class Worker:
                     return  # its lease is over: whoever takes it finds what it made
                 time.sleep(_TELL_EVERY_S)
 
-    def _store(self, job: Job, heard: _Heard, step: Step) -> None:
+    def _store(self, job: Job, heard: Heard, step: Step) -> None:
         rows, now_ns, lines = self._jobs(job.firm_id), self._clock.now_ns(), tuple(heard.lines)
 
         def whole(one: Job) -> Job:
@@ -319,10 +288,10 @@ class Worker:
         def store(events: Sequence[Any]) -> None:
             rows.change(
                 job.job_id, whole, now_ns, hold=Hold.of(job), lines=lines,
-                messages=_log(job, lines, now_ns), events=events,
+                messages=log_messages(job, lines, now_ns), events=events,
             )  # fmt: skip
 
-        act = _record_of(job, heard)
+        act = record_of(job, heard)
         if act is None:
             store(())
         else:
@@ -330,29 +299,6 @@ class Worker:
 
 
 _GONE = object()  #: the job is no longer this worker's
-
-
-def _log(job: Job, lines: Sequence[str], now_ns: int) -> tuple[Message, ...]:
-    """The last of new lines: the live channel shows that there are some, the log has them all."""
-    return (Message(now_ns, RunLogData(job_id=job.job_id, line=lines[-1])),) if lines else ()
-
-
-def _record_of(job: Job, heard: _Heard) -> Act | None:
-    """The entry of a run that is done; None of any other job, which leaves records of its own or none."""
-    if heard.record is None or heard.result is None or job.kind not in (JobKind.RUN, JobKind.BACKTEST):
-        return None
-    person = job.by.startswith("u-")
-    return Act(
-        RunStatus(
-            run_kind=job.kind.value,  # type: ignore[arg-type]
-            status="done",
-            inputs_hash=heard.record["inputs_hash"],
-            as_of_ns=str(heard.record["as_of_ns"]),
-        ),
-        actor=(ActorType.USER if person else ActorType.SERVICE, job.by),
-        correlation_id=job.job_id,
-        causation_id=str(heard.result.get("run_id", "")),
-    )
 
 
 # --- wiring -----------------------------------------------------------------------------------------------------
@@ -365,6 +311,7 @@ def open_worker(
     settings: WorkerSettings,
     tell: Callable[[str], None],
     schedule: str | None = None,
+    notify: bool = False,
 ) -> Iterator[Worker]:
     """A worker over an artifacts folder and a configuration.
 
@@ -372,6 +319,8 @@ def open_worker(
     ----------
     schedule : str, optional
         Name of a data source on which it also fires what the baskets' cadences make due.
+    notify : bool
+        Also send what is worth telling, and tell the watcher outside that all is well while it is.
 
     Raises
     ------
@@ -381,10 +330,22 @@ def open_worker(
         A database that cannot be opened.
     """
     folder, store = config_folder(config), LocalArtifacts(artifacts_folder(artifacts))
-    engine = open_database(database_url(store.root))
-    try:
+    with ExitStack() as stack:
+        engine = open_database(database_url(store.root))
+        stack.callback(engine.dispose)
         tick = None if schedule is None else scheduled(engine, folder, schedule, tell)
         acts = make_acts(engine, store, code_version())
+        if notify:
+            sender = _sender(engine, store.root, folder, tell)
+            sender.start()
+            stack.callback(sender.stop)
         yield Worker(engine, store.root, folder, settings, acts, SystemClock(), tell, tick)
-    finally:
-        engine.dispose()
+
+
+def _sender(engine: Any, artifacts: Path, config: Path, tell: Callable[[str], None]) -> NotificationThread:
+    firms = sorted({profile.firm_id for profile in load_valid(config).profiles})
+
+    def alive() -> bool:
+        return all(check.ok for check in readiness_of(engine, artifacts, config, with_worker=False))
+
+    return NotificationThread(engine, firms, tell, alive)

@@ -21,6 +21,9 @@ def worker(
         str | None,
         typer.Option(metavar="SOURCE", help="Also run every basket at its cadence, on this data source."),
     ] = None,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Also send notices (REGIME_NOTIFY_<FIRM>, REGIME_DEADMAN_URL).")
+    ] = False,
     artifacts: Artifacts = None,
     config: Config = None,
     debug: Debug = False,
@@ -30,7 +33,7 @@ def worker(
         from regime_trading.bootstrap.worker import WorkerSettings, open_worker
 
         settings = WorkerSettings(slots=jobs, max_of_firm=of_firm)
-        with open_worker(artifacts, config, settings, _say, schedule) as opened:
+        with open_worker(artifacts, config, settings, _say, schedule, notify) as opened:
             if once:
                 opened.drain()
                 return
