@@ -18,7 +18,9 @@ from tests.jobs.world import ask, ended, make_worker, service, until, working
 
 from regime_trading.adapters.database import (
     Engine,
+    SqlJobs,
     SqlMessages,
+    SqlQueue,
     open_database,
     sqlite_url,
 )
@@ -160,22 +162,20 @@ def test_every_job_ends_done_once_whatever_is_killed(engine: Engine, tmp_path: P
     kills = Counter[str]()
     spared = Counter[str]()  # a job is hit twice at most: the third time it would fail, as it should
     try:
-        while not ended(engine, *jobs):
+        while SqlQueue(engine).counts().keys() - {"done", "failed", "cancelled"}:
             time.sleep(chance.uniform(0.02, 0.3))
-            running = [
-                one for one in (stored(engine, job) for job in jobs) if one.status is JobStatus.RUNNING
-            ]
-            hit = chance.choice(running) if running else None
-            if hit is None or any(spared[job.job_id] == 2 for job in running):
-                continue
-            if kills["worker"] < max(2, n // 10) and chance.random() < 0.4:
+            running = [one for firm in ("alpha", "beta") for one in at_work(engine, firm)]
+            frail = {job.job_id for job in running if spared[job.job_id] == 2}
+            if running and not frail and kills["worker"] < max(2, n // 10) and chance.random() < 0.3:
                 victim = workers.pop(0)
                 os.kill(victim.pid, signal.SIGKILL)
                 end(victim)
                 spared.update(job.job_id for job in running)
                 workers.append(begun(tmp_path))
                 kills["worker"] += 1
-            elif kill_child(tmp_path, hit):
+                continue
+            hits = [job for job in running if job.job_id not in frail]
+            if hits and kill_child(tmp_path, hit := chance.choice(hits)):
                 spared[hit.job_id] += 1
                 kills["child"] += 1
     finally:
@@ -201,6 +201,10 @@ def test_a_job_that_dies_each_time_fails_and_says_so(engine: Engine, tmp_path: P
             os.kill(pids(tmp_path, job)[-1], signal.SIGKILL)
         until(lambda: ended(engine, job), 10)
     assert stored(engine, job).error == "its process was ended by signal 9, 3 times; it is not tried again"
+
+
+def at_work(engine: Engine, firm_id: str) -> tuple[Job, ...]:
+    return SqlJobs(engine, firm_id=firm_id).page(status=JobStatus.RUNNING)
 
 
 def begun(folder: Path) -> subprocess.Popen[str]:

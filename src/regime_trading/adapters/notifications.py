@@ -111,7 +111,7 @@ class AppriseChannel:
         schema = url.partition(":")[0].lower()
         self._name = f"channel {number} ({schema if schema in SERVICES else 'unknown'})"
         asset = apprise.AppriseAsset(app_id="Regime Trading", app_desc="Regime Trading", secure_logging=True)
-        made = apprise.Apprise.instantiate(url, asset=asset) if schema in SERVICES else None
+        made: Any = apprise.Apprise.instantiate(url, asset=asset) if schema in SERVICES else None
         if made is None:
             raise BadInput(
                 expected=f"a URL of apprise for one of {', '.join(sorted(SERVICES))}",
@@ -121,7 +121,8 @@ class AppriseChannel:
         made.redirects = False
         made.request_rate_per_sec = 0
         made.socket_connect_timeout = made.socket_read_timeout = timeout_s
-        self._service, self._schema, self._outbound = made, schema, outbound
+        self._service: Any = made
+        self._schema, self._outbound = schema, outbound
 
     @property
     def name(self) -> str:

@@ -40,7 +40,7 @@ from regime_trading.core.jobs import (
     stopped,
 )
 from regime_trading.core.ports import Clock
-from regime_trading.services.acts import Acts, place_of_firm, record_acts
+from regime_trading.services.acts import Act, Acts, place_of_firm, record_acts
 
 CHILD = (sys.executable, "-P", "-m", "regime_trading.bootstrap.job_process")
 _TELL_EVERY_S = 0.5  #: at most one status and one line of log each time: four messages a second
@@ -74,6 +74,14 @@ class WorkerSettings:
     grace_s: float = 1.0
     max_of_firm: int = 2
     command: Sequence[str] = CHILD
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The last step of a job, and the entry of the record that goes with it."""
+
+    step: Step
+    act: Act | None = None
 
 
 class Worker:
@@ -185,16 +193,16 @@ class Worker:
             process = JobProcess(self._settings.command, self._ask(job))
         except OSError as error:
             why = f"its process could not be started: {error.strerror}"
-            self._finish(job, Heard(), lambda one: failed(one, why, self._clock.now_ns()))
+            self._finish(job, Heard(), Ending(lambda one: failed(one, why, self._clock.now_ns())))
             return
         heard = Heard()
         try:
-            step = self._accompany(job, process, heard)
+            ending = self._accompany(job, process, heard)
         finally:
             if process.exit_code is None:
                 process.end(self._settings.grace_s)
-        if step is not None:
-            self._finish(job, heard, step)
+        if ending is not None:
+            self._finish(job, heard, ending)
 
     def _ask(self, job: Job) -> dict[str, Any]:
         return {
@@ -204,18 +212,18 @@ class Worker:
             "lease_s": self._settings.lease_s * 0.8,
         }
 
-    def _accompany(self, job: Job, process: JobProcess, heard: Heard) -> Step | None:
-        """Listen until the process ends or must end; the last step of the job, None where it is somebody else's."""
+    def _accompany(self, job: Job, process: JobProcess, heard: Heard) -> Ending | None:
+        """Listen until the process ends or must end; what becomes of the job, None where it is somebody else's."""
         told = renewed = time.monotonic()
         while True:
             said, over = process.said(_LOOK_EVERY_S)
             for one in said:
                 heard.take(one)
             if over:
-                return self._ending(process.close(), heard)
+                return self._ending(job, process.close(), heard)
             if self._stopping.is_set():
                 process.end(self._settings.grace_s)
-                return lambda one: released(one, self._clock.now_ns())
+                return Ending(lambda one: released(one, self._clock.now_ns()))
             if time.monotonic() - told < _TELL_EVERY_S:
                 continue
             told = time.monotonic()
@@ -229,7 +237,7 @@ class Worker:
                 renewed = told
             if found is not None and found.status is JobStatus.CANCELLING:
                 process.end(self._settings.grace_s)
-                return lambda one: stopped(one, self._clock.now_ns())
+                return Ending(lambda one: stopped(one, self._clock.now_ns()))
 
     def _look(self, job: Job, heard: Heard, *, renew: bool) -> Any:
         """Tell what is new and renew the lease where that is due, else only look; the job as it is stored now."""
@@ -253,25 +261,25 @@ class Worker:
         del heard.lines[: len(lines)]
         return _GONE if found is None else found
 
-    def _ending(self, code: int, heard: Heard) -> Step:
+    def _ending(self, job: Job, code: int, heard: Heard) -> Ending:
         """What becomes of a job whose process has ended."""
-        now_ns = self._clock.now_ns
-        if heard.result is not None and code == 0:
-            result = heard.result
-            return lambda one: done(one, result, now_ns())
+        now_ns, result = self._clock.now_ns, heard.result
+        if result is not None and code == 0:
+            return Ending(lambda one: done(one, result, now_ns()), record_of(job, heard))
         if heard.error:
-            return lambda one: failed(one, heard.error, now_ns())
+            return Ending(lambda one: failed(one, heard.error, now_ns()))
         if code < 0 or code == LOST:
             why = f"its process was ended by signal {-code}" if code < 0 else "its process lost its worker"
-            return lambda one: lost(one, why, now_ns())
-        return lambda one: failed(one, f"its process ended with exit code {code} and said nothing", now_ns())
+            return Ending(lambda one: lost(one, why, now_ns()))
+        why = f"its process ended with exit code {code} and said nothing"
+        return Ending(lambda one: failed(one, why, now_ns()))
 
-    def _finish(self, job: Job, heard: Heard, step: Step) -> None:
+    def _finish(self, job: Job, heard: Heard, ending: Ending) -> None:
         """Store the last step, as long as the job is this worker's; a run goes into the record with it."""
         until = time.monotonic() + self._settings.lease_s
         while True:
             try:
-                self._store(job, heard, step)
+                self._store(job, heard, ending)
                 return
             except NotDurable as error:
                 self._tell(f"job {job.job_id}: {masked_text(str(error))[0]}")
@@ -279,11 +287,11 @@ class Worker:
                     return  # its lease is over: whoever takes it finds what it made
                 time.sleep(_TELL_EVERY_S)
 
-    def _store(self, job: Job, heard: Heard, step: Step) -> None:
+    def _store(self, job: Job, heard: Heard, ending: Ending) -> None:
         rows, now_ns, lines = self._jobs(job.firm_id), self._clock.now_ns(), tuple(heard.lines)
 
         def whole(one: Job) -> Job:
-            return step(heard.step(one) if heard.new else one)
+            return ending.step(heard.step(one) if heard.new else one)
 
         def store(events: Sequence[Any]) -> None:
             rows.change(
@@ -291,11 +299,10 @@ class Worker:
                 messages=log_messages(job, lines, now_ns), events=events,
             )  # fmt: skip
 
-        act = record_of(job, heard)
-        if act is None:
+        if ending.act is None:
             store(())
         else:
-            record_acts(self._acts, place_of_firm(job.firm_id), (act,), store)
+            record_acts(self._acts, place_of_firm(job.firm_id), (ending.act,), store)
 
 
 _GONE = object()  #: the job is no longer this worker's
