@@ -151,6 +151,16 @@ def test_a_worker_that_is_held_up_loses_its_job_and_its_process(engine: Engine, 
     assert not list(tmp_path.glob("*.two-at-once"))
 
 
+def test_the_processes_of_a_killed_worker_end_at_once(engine: Engine, tmp_path: Path) -> None:
+    job = ask(engine, "a", "steps=1 pause=60")
+    worker = begun(tmp_path)
+    until(lambda: pids(tmp_path, job), 20)
+    assert is_alive(pids(tmp_path, job)[0])
+    os.kill(worker.pid, signal.SIGKILL)
+    assert until(lambda: not is_alive(pids(tmp_path, job)[0]), 5) < LEASE_S * 0.8
+    end(worker)
+
+
 # --- killed ---------------------------------------------------------------------------------------------------
 
 

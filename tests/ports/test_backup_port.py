@@ -18,7 +18,7 @@ from regime_trading import pm
 from regime_trading.adapters.database import SqlAuditLog, SqlLedger, open_database
 from regime_trading.adapters.database.engine import reading
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, METADATA
-from regime_trading.bootstrap import database_url
+from regime_trading.bootstrap import backup, database_url
 from regime_trading.bootstrap.backup import make_backup, restore_backup
 from regime_trading.bootstrap.proof import verify_record
 from regime_trading.bootstrap.sealing import seal_everything
@@ -135,6 +135,32 @@ def test_a_backup_while_somebody_decides_restores_to_one_instant_and_goes_on(
     seal_everything(world.copy, tmp_path / "config-again")
     assert verify_record(world.copy, None, None, ()).ok
     engine.dispose()
+
+
+def test_nothing_is_sealed_between_the_store_and_the_files(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else the record of the backup would know entries that its store has never heard of, and write them again."""
+    with pm.Gate(world.config, world.artifacts) as gate:
+        world.decide(gate, 0)
+        seal_everything(world.artifacts, world.config)
+        real = backup._save_database
+
+        def then_more(*more: Any) -> Any:
+            saved = real(*more)
+            world.decide(gate, 10)
+            seal_everything(world.artifacts, world.config)
+            return saved
+
+        monkeypatch.setattr(backup, "_save_database", then_more)
+        make_backup(world.saved, world.artifacts, world.config)
+    world.there()
+    monkeypatch.setenv("REGIME_WITNESS", str(tmp_path / "witness"))
+    restore_backup(world.saved, world.copy, None)
+    with pm.Gate(world.config, world.copy) as gate:
+        world.decide(gate, 20)
+    seal_everything(world.copy, world.config)
+    assert verify_record(world.copy, None, None, ()).ok
 
 
 def test_every_table_comes_back_as_it_was(world: World) -> None:

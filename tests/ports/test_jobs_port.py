@@ -255,14 +255,14 @@ def test_workers_that_ask_at_once_get_different_jobs(database: Open) -> None:
 def test_a_slot_is_fired_once_by_whoever_comes_first(database: Open) -> None:
     engines = [database() for _ in range(4)]
     assert SqlJobs(engines[0], firm_id="alpha").last_slot("core") is None
-    start, fired = threading.Barrier(4), list[str]()
+    start, fired, told = threading.Barrier(4), list[str](), list[Job | None]()
 
     def fire(n: int) -> None:
         jobs = SqlJobs(engines[n], firm_id="alpha")
         start.wait()
         for slot in range(5):
-            if found := jobs.fire("core", slot, job(slot, by="service:scheduler")):
-                fired.append(found.job_id)
+            told.append(found := jobs.fire("core", slot, job(slot, by="service:scheduler")))
+            fired.extend([] if found is None else [found.job_id])
 
     threads = [threading.Thread(target=fire, args=(n,)) for n in range(4)]
     for thread in threads:
@@ -270,6 +270,7 @@ def test_a_slot_is_fired_once_by_whoever_comes_first(database: Open) -> None:
     for thread in threads:
         thread.join()
     assert sorted(fired) == [f"job-{n}" for n in range(5)]
+    assert len(told) == 20, "whoever comes later is told so, not refused"
     jobs = SqlJobs(engines[0], firm_id="alpha")
     assert jobs.last_slot("core") == 4 and len(jobs.page()) == 5
     assert SqlJobs(engines[0], firm_id="beta").last_slot("core") is None
