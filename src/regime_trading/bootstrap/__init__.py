@@ -103,6 +103,45 @@ def spool_folder(artifacts: Path) -> Path:
     return Path(named) if named else artifacts / "spool"
 
 
+def notification_urls(firm_id: str) -> tuple[str, ...]:
+    """Channels of a firm: ``REGIME_NOTIFY_<FIRM>`` (URLs between spaces), and those of the file that
+    ``REGIME_NOTIFY_<FIRM>_FILE`` names. Secrets: they are read here, and written nowhere.
+
+    Raises
+    ------
+    BadInput
+        A file that cannot be read, or that others may read.
+    """
+    from regime_trading.adapters.notifications import read_channel_file
+
+    name = f"REGIME_NOTIFY_{firm_id.upper().replace('-', '_')}"
+    given = tuple(os.environ.get(name, "").split())
+    file = os.environ.get(f"{name}_FILE")
+    return given + (read_channel_file(Path(file)) if file else ())
+
+
+def outbound_hosts() -> frozenset[str]:
+    """``REGIME_OUTBOUND_ALLOW``: hosts, separated by commas, that notices may be sent to although their addresses are
+    private."""
+    given = os.environ.get("REGIME_OUTBOUND_ALLOW", "")
+    return frozenset(host.strip().lower() for host in given.split(",") if host.strip())
+
+
+def dead_man() -> tuple[str | None, float]:
+    """``REGIME_DEADMAN_URL``, which is told that all is well, and every how many seconds (``REGIME_DEADMAN_EVERY_S``,
+    60).
+
+    Raises
+    ------
+    BadInput
+        An interval that is no number of seconds.
+    """
+    text = os.environ.get("REGIME_DEADMAN_EVERY_S") or "60"
+    if not text.isdecimal() or int(text) < 1:
+        raise BadInput(expected="whole seconds, 1 or more", found=repr(text), where="REGIME_DEADMAN_EVERY_S")
+    return os.environ.get("REGIME_DEADMAN_URL") or None, float(text)
+
+
 def config_folder(given: Path | None) -> Path:
     """``given``, else ``REGIME_CONFIG``, else ``./config``.
 

@@ -12,6 +12,7 @@ import typer
 
 from regime_trading import __version__
 from regime_trading.cli.audit import audit_app
+from regime_trading.cli.backup import backup, restore
 from regime_trading.cli.common import Debug, out, print_json, reporting
 from regime_trading.cli.config import config_app
 from regime_trading.cli.data import data_app
@@ -20,6 +21,7 @@ from regime_trading.cli.pm import pm_app
 from regime_trading.cli.rl import rl_app
 from regime_trading.cli.runs import backtest, run
 from regime_trading.cli.user import user_app
+from regime_trading.cli.worker import worker
 
 app = typer.Typer(
     help=__doc__.replace("``", "") if __doc__ else None,
@@ -32,6 +34,9 @@ app.command()(run)
 app.command()(backtest)
 app.command()(tape)
 app.command()(detect)
+app.command()(worker)
+app.command("backup")(backup)
+app.command("restore")(restore)
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")

@@ -18,8 +18,10 @@ from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
 from regime_trading.core.firm_files import RunFile, TableHead
-from regime_trading.core.messages import Message
+from regime_trading.core.jobs import Hold, Job, JobKind, JobStatus, Step
+from regime_trading.core.messages import Message, Numbered
 from regime_trading.core.notes import Signer
+from regime_trading.core.notifications import Notice
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.record_files import Rows, RunManifest
@@ -339,6 +341,77 @@ class Runs(Protocol):
 
     def all(self) -> tuple[RunRecord, ...]:
         """All runs, by ``as_of_ns`` and id."""
+        ...
+
+
+class Jobs(Protocol):
+    """Jobs of one firm; each step is one transaction with what it tells."""
+
+    def add(self, job: Job, *, max_waiting: int, events: Sequence[AuditEvent] = ()) -> Job:
+        """Queue a job, or return the one that is there under its id; raises ``TooManyJobs`` beyond ``max_waiting`` of
+        whoever asks."""
+        ...
+
+    def fire(self, basket: str, slot_ns: int, job: Job | None) -> Job | None:
+        """Fire a slot of a schedule, once over all processes; None where it was fired, or has no job."""
+        ...
+
+    def last_slot(self, basket: str) -> int | None: ...
+
+    def get(self, job_id: str) -> Job | None: ...
+
+    def page(
+        self,
+        *,
+        status: JobStatus | None = None,
+        kind: JobKind | None = None,
+        before: tuple[int, str] | None = None,
+        limit: int = 50,
+    ) -> tuple[Job, ...]:
+        """Jobs from the newest on, of those before ``(created_ns, job_id)``."""
+        ...
+
+    def lines(self, job_id: str, after: int = 0, limit: int = 500) -> tuple[tuple[int, int, str], ...]:
+        """Lines of a job's log: number, UTC nanoseconds, text."""
+        ...
+
+    def change(
+        self,
+        job_id: str,
+        step: Step,
+        now_ns: int,
+        *,
+        hold: Hold | None = None,
+        lines: Sequence[str] = (),
+        messages: Sequence[Message] = (),
+        events: Sequence[AuditEvent] = (),
+    ) -> Job | None:
+        """One step of a job; None where ``hold`` is no longer who holds it, and nothing happened."""
+        ...
+
+
+class MessageReader(Protocol):
+    """One lasting reader of a firm's messages: what it has not put behind it, it gets again."""
+
+    def next(self, limit: int = 100) -> tuple[tuple[Numbered, ...], int]:
+        """Messages it has not read, in order, and how many were dropped before it could."""
+        ...
+
+    def advance(self, seq: int) -> None:
+        """Everything up to ``seq`` is behind it."""
+        ...
+
+
+class Channel(Protocol):
+    """One way out of the house."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in what the operator reads; holds no secret."""
+        ...
+
+    def send(self, notice: Notice) -> bool:
+        """Whether it was taken."""
         ...
 
 

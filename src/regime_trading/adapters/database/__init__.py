@@ -10,6 +10,7 @@ from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
 from regime_trading.adapters.database.factors import SqlFactors
 from regime_trading.adapters.database.idempotency import SqlIdempotency
+from regime_trading.adapters.database.jobs import SqlJobs, SqlQueue
 from regime_trading.adapters.database.ledger import SqlLedger
 from regime_trading.adapters.database.logins import SqlLogins
 from regime_trading.adapters.database.messages import SqlMessages
@@ -28,6 +29,7 @@ __all__ = [
     "SqlAuditLog",
     "SqlFactors",
     "SqlIdempotency",
+    "SqlJobs",
     "SqlLastGood",
     "SqlLedger",
     "SqlLogins",
@@ -35,6 +37,7 @@ __all__ = [
     "SqlMessages",
     "SqlOverrides",
     "SqlPreviews",
+    "SqlQueue",
     "SqlRuns",
     "SqlSessions",
     "SqlTallies",

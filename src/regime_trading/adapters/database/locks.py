@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def held(engine: Engine, name: str) -> Iterator[bool]:
     """
     if engine.dialect.name == "postgresql":
         with reading(engine) as connection:
-            key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+            key = _key(name)
             mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one()
             connection.commit()
             try:
@@ -45,3 +45,33 @@ def held(engine: Engine, name: str) -> Iterator[bool]:
         except OSError as err:
             raise StoreDown(f"{path}: {err.strerror}") from err
         yield mine
+
+
+@contextmanager
+def held_all(engine: Engine, names: Sequence[str]) -> Iterator[bool]:
+    """As :func:`held`, of several rights at once over one connection: all of them, or False and none.
+
+    Raises
+    ------
+    StoreDown
+        A lock cannot be asked for.
+    """
+    with ExitStack() as stack:
+        if engine.dialect.name != "postgresql":
+            yield all(stack.enter_context(held(engine, name)) for name in names)
+            return
+        connection = stack.enter_context(reading(engine))
+        ask = text("SELECT pg_try_advisory_lock(:key)")
+        keys = [_key(name) for name in names]
+        mine = [key for key in keys if connection.execute(ask, {"key": key}).scalar_one()]
+        connection.commit()
+        try:
+            yield len(mine) == len(keys)
+        finally:
+            for key in mine:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _key(name: str) -> int:
+    """Number of a lock in PostgreSQL."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
