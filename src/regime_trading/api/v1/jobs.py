@@ -1,0 +1,164 @@
+"""Jobs: runs, backtests and verifications that work behind the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field, JsonValue
+
+from regime_trading.api.deps import Allowed, BaseDep, require
+from regime_trading.api.errors import ApiError
+from regime_trading.api.idempotency import KeyHeader, require_key
+from regime_trading.api.shapes import InstantText, Shape
+from regime_trading.core.access import Answer, Permission, Target, may
+from regime_trading.core.instants import instant_text
+from regime_trading.core.jobs import Job, JobKind, JobStatus
+from regime_trading.services.jobs import JobService
+
+Reader = Annotated[Allowed, require(Permission.READ, some=True)]
+Starter = Annotated[Allowed, require(Permission.RUN)]
+Canceller = Annotated[Allowed, require(Permission.CANCEL_RUN)]
+Pseudonym = Callable[[str, str], str]
+
+
+class JobIn(Shape):
+    """What shall be done; ``request`` as its kind takes it."""
+
+    kind: JobKind = Field(examples=["backtest"])
+    request: dict[str, JsonValue] = Field(default={}, examples=[{"from": "2019-01-01", "to": "2019-12-31"}])
+
+
+class JobOut(Shape):
+    """A job and how far it is."""
+
+    job_id: str
+    firm: str
+    kind: str
+    status: JobStatus
+    stage: str
+    progress: float | None = Field(description="fraction; null where it cannot be told")
+    attempt: int
+    run_id: str
+    request: dict[str, JsonValue]
+    result: JsonValue = Field(description="of a job that is done; else null")
+    error: str
+    by: str = Field(description="pseudonym, or service:…")
+    created_at: InstantText
+    started_at: InstantText | None
+    finished_at: InstantText | None
+
+
+class JobsOut(Shape):
+    """A page of jobs."""
+
+    items: tuple[JobOut, ...]
+    next_cursor: str | None
+
+
+class LineOut(Shape):
+    """One line of a log."""
+
+    line_no: int
+    at: InstantText
+    line: str
+
+
+def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
+    """Routes over the jobs of a firm; ``pseudonym`` names a person in its record."""
+    router = APIRouter(prefix="/firms/{firm}/jobs", tags=["jobs"])
+
+    @router.post("", status_code=202)
+    def start_job(firm: str, body: JobIn, allowed: Starter, base: BaseDep, key: KeyHeader = None) -> JobOut:
+        """Queue a job over accounts one may run; the same key again is the same job."""
+        request = _over_own(firm, body, allowed, base.accounts(firm) or ())
+        by = pseudonym(firm, allowed.principal.user_id)
+        return job_out(jobs.enqueue(firm, body.kind, request, by=by, key=require_key(key)))
+
+    @router.get("")
+    def list_jobs(
+        firm: str,
+        allowed: Reader,
+        status: JobStatus | None = None,
+        kind: JobKind | None = None,
+        cursor: Annotated[str, Query(max_length=200)] = "",
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> JobsOut:
+        """Jobs, the newest first."""
+        page = jobs.listed(firm, status=status, kind=kind, after=cursor, limit=limit)
+        return JobsOut(items=tuple(job_out(one) for one in page.jobs), next_cursor=page.after or None)
+
+    @router.get("/{job_id}")
+    def read_job(firm: str, job_id: str, allowed: Reader) -> JobOut:
+        """One job."""
+        return job_out(jobs.get(firm, job_id))
+
+    @router.get("/{job_id}/log")
+    def read_log(
+        firm: str, job_id: str, allowed: Reader, after: Annotated[int, Query(ge=0, le=1 << 60)] = 0
+    ) -> list[LineOut]:
+        """Lines of its log after a number."""
+        return [
+            LineOut(line_no=one.line_no, at=instant_text(one.ts_ns), line=one.line)
+            for one in jobs.log(firm, job_id, after)
+        ]
+
+    @router.post("/{job_id}/cancel")
+    def cancel_job(firm: str, job_id: str, allowed: Canceller) -> JobOut:
+        """Cancel a job; an analyst only their own."""
+        found = jobs.get(firm, job_id)
+        if found.by != pseudonym(firm, allowed.principal.user_id) and not _may_cancel_any(firm, allowed):
+            raise ApiError(
+                403, "not_own", "somebody else's job: a PM or an administrator cancels it", needs=("role",)
+            )
+        return job_out(jobs.cancel(firm, job_id))
+
+    return router
+
+
+def _over_own(firm: str, body: JobIn, allowed: Allowed, known: tuple[str, ...]) -> dict[str, Any]:
+    """The request with its accounts named: those asked for, each of which one may run, or all one may."""
+    if body.kind is JobKind.VERIFY:
+        return dict(body.request)
+    mine = [one for one in known if _may(allowed, firm, one)]
+    asked = body.request.get("accounts") or mine
+    if not isinstance(asked, list) or not asked or not set(map(str, asked)) <= set(mine):
+        raise ApiError(404, "not_found", "no such thing, or none that you may see")
+    return dict(body.request) | {"accounts": list(asked)}
+
+
+def _may(allowed: Allowed, firm: str, account: str) -> bool:
+    target = Target(firm, account)
+    return may(allowed.principal, Permission.RUN, target, allowed.now_ns) is Answer.ALLOWED
+
+
+def _may_cancel_any(firm: str, allowed: Allowed) -> bool:
+    answer = may(allowed.principal, Permission.KILL_FIRM, Target(firm), allowed.now_ns)
+    return answer is Answer.ALLOWED
+
+
+def job_out(job: Job) -> JobOut:
+    """A job as it is shown."""
+
+    def at(ts_ns: int | None) -> str | None:
+        return None if ts_ns is None else instant_text(ts_ns)
+
+    return JobOut(
+        job_id=job.job_id,
+        firm=job.firm_id,
+        kind=job.kind.value,
+        status=job.status,
+        stage=job.stage,
+        progress=job.progress,
+        attempt=job.attempt,
+        run_id=job.run_id,
+        request=json.loads(job.request),
+        result=json.loads(job.result) if job.result else None,
+        error=job.error,
+        by=job.by,
+        created_at=instant_text(job.created_ns),
+        started_at=at(job.started_ns),
+        finished_at=at(job.finished_ns),
+    )
