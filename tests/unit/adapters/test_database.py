@@ -182,7 +182,9 @@ def test_the_tables_are_not_bound_to_sqlite() -> None:
 
 
 def test_every_table_names_its_firm() -> None:
-    assert all("firm_id" in table.c and not table.c.firm_id.nullable for table in METADATA.tables.values())
+    of_a_login = {"ws_tickets"}  # reached by a hash alone (decision 0021)
+    tables = [table for name, table in METADATA.tables.items() if name not in of_a_login]
+    assert all("firm_id" in table.c and not table.c.firm_id.nullable for table in tables)
 
 
 # --- failing ----------------------------------------------------------------------------------------------

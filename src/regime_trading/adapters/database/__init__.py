@@ -7,9 +7,10 @@ from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_e
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
 from regime_trading.adapters.database.ledger import SqlLedger
-from regime_trading.adapters.database.messages import SqlMessages
+from regime_trading.adapters.database.messages import SqlMessages, message_heads
 from regime_trading.adapters.database.overrides import SqlOverrides
 from regime_trading.adapters.database.runs import SqlRuns
+from regime_trading.adapters.database.tickets import SqlTickets
 
 __all__ = [
     "Engine",
@@ -20,7 +21,9 @@ __all__ = [
     "SqlMessages",
     "SqlOverrides",
     "SqlRuns",
+    "SqlTickets",
     "firms_with_entries",
+    "message_heads",
     "open_database",
     "sqlite_url",
 ]
