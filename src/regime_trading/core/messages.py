@@ -7,9 +7,11 @@ text, as in the record.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import orjson
 from pydantic import Field
 
 from regime_trading.core.event_payloads import (
@@ -24,6 +26,7 @@ from regime_trading.core.event_payloads import (
     Strings,
     Text,
 )
+from regime_trading.core.rules import RULES
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -208,3 +211,22 @@ class Numbered:
     type: str
     account: str
     body: str
+
+
+# --- without amounts ------------------------------------------------------------------------------------------
+
+_NO_MONEY = frozenset(spec.rule_id for spec in RULES if spec.measure.unit != "money")
+_WORDS = frozenset({"rationale", "reason", "detail", "line"})
+_FIGURE = re.compile(r"\b([A-Z]{2}-\d\d)\b|\d[\d.,_]*")
+
+
+def redacted(body: str) -> str:
+    """The JSON of a message's data for somebody to whom amounts are not shown: values and limits of rules in money are
+    null, and figures in sentences (but for names of rules) are dots."""
+    data = orjson.loads(body)
+    for row in (data, *data.get("closest", ())):
+        if "rule_id" in row and row["rule_id"] not in _NO_MONEY:
+            row.update(value=None, limit=None)
+    for key in _WORDS & data.keys():
+        data[key] = _FIGURE.sub(lambda found: found[1] or "…", data[key])
+    return orjson.dumps(data).decode()

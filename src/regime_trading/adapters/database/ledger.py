@@ -49,9 +49,7 @@ class SqlLedger:
         Tell the live channel of dry runs as well: of paced ones, which people watch. Shadow and live always tell.
     """
 
-    def __init__(
-        self, engine: Engine, *, firm_id: str, env: Mode, announce_dry_runs: bool = False
-    ) -> None:
+    def __init__(self, engine: Engine, *, firm_id: str, env: Mode, announce_dry_runs: bool = False) -> None:
         self._engine, self._firm_id, self._env = engine, require_firm(firm_id), Mode(env)
         self._dry_runs = announce_dry_runs
 

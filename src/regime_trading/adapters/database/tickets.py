@@ -64,6 +64,4 @@ class SqlTickets:
             A database that cannot write.
         """
         with writing(self._engine) as connection:
-            return int(
-                connection.execute(delete(WS_TICKETS).where(WS_TICKETS.c.expires_ns < ts_ns)).rowcount
-            )
+            return int(connection.execute(delete(WS_TICKETS).where(WS_TICKETS.c.expires_ns < ts_ns)).rowcount)
