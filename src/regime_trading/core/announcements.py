@@ -11,7 +11,6 @@ from heapq import nlargest
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
 
 from regime_trading.core.audit import FIRM_ACCOUNT, PLATFORM, chain_of
 from regime_trading.core.messages import (
@@ -64,7 +63,7 @@ def _each(events: Iterable[AuditEvent]) -> Iterable[Message]:
         fields = orjson.loads(event.body)
         try:
             told = list(_told(event, fields, states))
-        except (KeyError, TypeError, ValueError, ValidationError):
+        except (LookupError, TypeError, ValueError, ArithmeticError):  # a ValidationError is a ValueError
             told = [_entry(event, fields)]
         account = _account(event, fields)
         yield from (Message(event.ts_event_ns, data, account) for data in told)

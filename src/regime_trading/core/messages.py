@@ -217,7 +217,7 @@ class Numbered:
 
 _NO_MONEY = frozenset(spec.rule_id for spec in RULES if spec.measure.unit != "money")
 _WORDS = frozenset({"rationale", "reason", "detail", "line"})
-_FIGURE = re.compile(r"\b([A-Z]{2}-\d\d)\b|\d[\d.,_]*")
+_FIGURE = re.compile(r"\b([A-Z]{2}-\d\d)\b|\d(?:[\d.,_]*\d)?")
 
 
 def redacted(body: str) -> str:
