@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI
 
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import SqlMessages, SqlTickets, message_heads, open_database
@@ -87,14 +87,23 @@ def app_of(url: str, people: People, limits: Limits | None = None) -> FastAPI:
             )
         )
     )
-
-    @app.websocket("/echo")
-    async def echo(socket: WebSocket) -> None:
-        await socket.accept()
-        while (message := await socket.receive())["type"] != "websocket.disconnect":
-            await socket.send_text(message["text"])
-
     return app
+
+
+def beside_echo(app: FastAPI) -> Any:
+    """``app``, and at ``/echo`` a bare ASGI websocket that says back what it hears: the baseline of the benchmark."""
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") != "/echo":
+            return await app(scope, receive, send)
+        while (message := await receive())["type"] != "websocket.disconnect":
+            answer = {"type": "websocket.accept"}
+            if message["type"] == "websocket.receive":
+                answer = {"type": "websocket.send", "text": message["text"]}
+            await send(answer)
+        return None
+
+    return both
 
 
 def free_port() -> int:
@@ -115,10 +124,7 @@ class InThread:
     send_buffer: int | None = None
 
     def __enter__(self) -> InThread:
-        listening = socket.socket()
-        if self.send_buffer is not None:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
-        listening.bind((HOST, 0))
+        listening = _listening(0, self.send_buffer)
         self.port = listening.getsockname()[1]
         self.server = uvicorn.Server(config_of(self.app, self.port))
         self._thread = threading.Thread(target=self.server.run, args=([listening],), daemon=True)
@@ -131,8 +137,18 @@ class InThread:
         self._thread.join(10)
 
 
-def _serve(url: str, people: Path, port: int) -> None:
-    uvicorn.Server(config_of(app_of(url, People(people)), port)).run()
+def _listening(port: int, send_buffer: int | None) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if send_buffer is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    listening.bind((HOST, port))
+    return listening
+
+
+def _serve(url: str, people: Path, port: int, send_buffer: int | None) -> None:
+    server = uvicorn.Server(config_of(beside_echo(app_of(url, People(people))), port))
+    server.run([_listening(port, send_buffer)])
 
 
 @dataclass
@@ -142,13 +158,16 @@ class InProcess:
     url: str
     people: Path
     port: int = field(default_factory=free_port)
+    send_buffer: int | None = None
 
     def __enter__(self) -> InProcess:
         self.start()
         return self
 
     def start(self) -> None:
-        self._process = CONTEXT.Process(target=_serve, args=(self.url, self.people, self.port), daemon=True)
+        self._process = CONTEXT.Process(
+            target=_serve, args=(self.url, self.people, self.port, self.send_buffer), daemon=True
+        )
         self._process.start()
         _wait_for(self.port)
 
