@@ -11,7 +11,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from regime_trading.adapters.clock import SystemClock
-from regime_trading.adapters.database import SqlMessages, SqlTickets, open_database, sqlite_url
+from regime_trading.adapters.database import (
+    SqlMessages,
+    SqlTickets,
+    message_heads,
+    open_database,
+    sqlite_url,
+)
 from regime_trading.core.access import Grant, Role
+from regime_trading.core.errors import StoreDown
 from regime_trading.core.messages import Message, ModeData, RunLogData
 from regime_trading.core.wire import FRAME_BYTES, ServerFrame
 from regime_trading.services.stream import Close, Limits
@@ -294,6 +301,36 @@ def test_others_stay_when_one_session_ends(served: InThread, store: SqlMessages,
             assert (await hear(ben))["type"] == "run.log"
 
     run(work())
+
+
+def test_without_the_store_there_is_no_sign_of_life(
+    url: str, store: SqlMessages, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = threading.Event()
+
+    def heads(engine: Engine, firms: Sequence[str]) -> dict[str, int]:
+        if down.is_set():
+            raise StoreDown("gone")
+        return message_heads(engine, firms)
+
+    monkeypatch.setattr("tests.live.server.message_heads", heads)
+    for module in ("services.stream", "api.ws"):
+        monkeypatch.setattr(f"regime_trading.{module}.HEARTBEAT_NS", 400_000_000)
+
+    async def work() -> None:
+        async with joined(served.port) as client:
+            await ask(client)
+            assert [(await hear(client, 2))["type"] for _ in range(2)] == ["hb", "hb"]
+            down.set()
+            with pytest.raises(TimeoutError):
+                for _ in range(3):  # one or two may be on their way
+                    await hear(client, 1.2)
+            down.clear()
+            store.publish([line()])
+            assert "run.log" in [(await hear(client, 2))["type"] for _ in range(2)]
+
+    with InThread(app_of(url, people)) as served:
+        run(work())
 
 
 # --- who is slow ----------------------------------------------------------------------------------------------

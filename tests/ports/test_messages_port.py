@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from tests.record_samples import decision_id, event, events, portfolio, state
 
 from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlMessages, SqlTickets, message_heads
+from regime_trading.adapters.database import messages as stored
 from regime_trading.adapters.database.engine import writing
 from regime_trading.adapters.database.messages import publish
 from regime_trading.core.commits import DecisionCommit
@@ -69,6 +70,7 @@ def test_numbers_of_what_was_undone_are_given_out_again(database: Open) -> None:
 WRITERS = """
 import os, sys, time
 from regime_trading.adapters.database import open_database
+from regime_trading.adapters.database import messages as stored
 from regime_trading.adapters.database.engine import writing
 from regime_trading.adapters.database.messages import publish
 from regime_trading.core.messages import Message, RunLogData
@@ -77,7 +79,7 @@ for writer in range(3):
     child = os.fork()
     if child == 0:
         engine = open_database(sys.argv[1])
-        for n in range(12):
+        for n in range(8):
             with writing(engine) as connection:
                 said = [RunLogData(job_id=str(writer), line=str(2 * n + k)) for k in (0, 1)]
                 publish(connection, "alpha", [Message(n, one) for one in said])
@@ -104,10 +106,10 @@ def test_processes_that_publish_at_once_leave_no_hole_for_whoever_follows(databa
     done.set()
     reader.join(20)
     assert (ran.stdout.strip(), ran.stderr) == ("[0, 0, 0]", "")
-    assert [one.seq for one in seen] == list(range(1, 73))
+    assert [one.seq for one in seen] == list(range(1, 49))
     said = [RunLogData.model_validate_json(one.body) for one in seen]
     for writer in "012":
-        assert [int(one.line) for one in said if one.job_id == writer] == list(range(24))
+        assert [int(one.line) for one in said if one.job_id == writer] == list(range(16))
 
 
 def test_old_messages_go_and_what_stays_has_no_holes(database: Open) -> None:
@@ -121,6 +123,19 @@ def test_old_messages_go_and_what_stays_has_no_holes(database: Open) -> None:
     assert (store.span(), store.after(0)) == ((7, 6), ())
     store.publish([line("next")])
     assert lines(store) == [(7, "next")]
+    assert lines(SqlMessages(database(), firm_id="beta")) == [(1, "other")]
+
+
+def test_publishing_alone_keeps_them_few(database: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MOST", 30)
+    monkeypatch.setattr(stored, "_DROPS", 10)
+    store = SqlMessages(database(), firm_id="alpha")
+    SqlMessages(database(), firm_id="beta").publish([line("other")])
+    for n in range(1, 30):
+        store.publish([line(str(n))] * 3)
+        first, last = store.span()
+        assert last == 3 * n and min(last, 30) <= last - first + 1 <= 42
+        assert [one.seq for one in store.after(0)] == list(range(first, last + 1))
     assert lines(SqlMessages(database(), firm_id="beta")) == [(1, "other")]
 
 
@@ -157,6 +172,32 @@ def test_a_decision_is_told_once_in_its_transaction(
     with pytest.raises(NotDurable):
         ledger.commit_decisions([other])
     assert len(types(engine)) == told
+
+
+def test_of_threads_that_share_a_commit_only_what_is_kept_is_told(database: Open) -> None:
+    engine = database()
+    ledger, barrier = SqlLedger(engine, firm_id="alpha", env=Mode.SHADOW), threading.Barrier(12)
+
+    def commit(n: int) -> bool:
+        where = {"env": Mode.SHADOW, "account": f"a{n}", "run_id": f"run-{n}"}
+        first = 2 if n % 3 == 0 else 1  # a gap: refused
+        made = DecisionCommit(
+            state(1, account=f"alpha/a{n}"), portfolio(1, account=f"alpha/a{n}"), (),
+            [event(first, **where)], f"run-{n}", decision_id(first, f"run-{n}"),
+        )  # fmt: skip
+        barrier.wait()
+        try:
+            ledger.commit_decisions([made])
+        except NotDurable:
+            return False
+        return True
+
+    with ThreadPoolExecutor(12) as pool:
+        kept = [n for n, done in enumerate(pool.map(commit, range(12))) if done]
+    told = SqlMessages(engine, firm_id="alpha").after(0)
+    assert kept == [n for n in range(12) if n % 3]
+    assert [one.seq for one in told] == list(range(1, 9))
+    assert {one.account for one in told} == {f"alpha/a{n}" for n in kept}
 
 
 def test_acts_are_told_where_they_are_recorded(database: Open) -> None:

@@ -151,7 +151,10 @@ class Hub:
             self._clients.discard(client)
             for task in both:
                 task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            for ended in await asyncio.gather(*both, return_exceptions=True):
+                if isinstance(ended, Exception) and not isinstance(ended, WebSocketDisconnect):
+                    _LOG.error("a connection of the live channel broke", exc_info=ended)
+                    client.close(Close.TRY_LATER)
         why = client.connection.closing
         if why is not None:
             await _goodbye(socket, why)

@@ -19,6 +19,7 @@ from regime_trading.services.stream_tail import Ring, Told, envelope
 
 HEARTBEAT_NS = 5_000_000_000
 SECOND_NS = 1_000_000_000
+REMEMBERED = 4_096  #: answers about types and accounts that a connection keeps
 #: What a type of message takes; every other type takes reading the account. None of them asks for a fresh proof of
 #: identity, so that an answer holds as long as the principal does.
 PERMISSION = {"audit.append": Permission.READ_AUDIT, "config.loaded": Permission.READ_CONFIG}
@@ -223,6 +224,8 @@ class Connection:
         """A message as this reader may see it; None where it is not for him."""
         key = (told.type, told.account)
         if key not in self._shown:
+            if len(self._shown) >= REMEMBERED:
+                self._shown.clear()
             self._shown[key] = self._show(told)
         show = self._shown[key]
         return None if show is None else show(told)

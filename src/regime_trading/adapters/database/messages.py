@@ -13,6 +13,8 @@ from regime_trading.core.errors import BadInput
 from regime_trading.core.messages import Message, Numbered
 
 KEPT = 10_000  #: messages of a firm that are never dropped, however old
+MOST = 20_000  #: about as many as a firm ever has: publishing drops the oldest beyond, a thousand at a time
+_DROPS = 1_000
 _TAKE = text(
     "INSERT INTO message_heads (firm_id, seq) VALUES (:firm, :taken)"
     " ON CONFLICT (firm_id) DO UPDATE SET seq = message_heads.seq + excluded.seq RETURNING seq"
@@ -32,7 +34,8 @@ _HEADS = select(MESSAGE_HEADS.c.firm_id, MESSAGE_HEADS.c.seq).where(
 def publish(connection: Connection, firm_id: str, messages: Sequence[Message]) -> None:
     """Number messages of a firm and store them, within the transaction of what they tell of.
 
-    Writers take turns, so numbers rise in the order of commits, without gaps.
+    Writers take turns, so numbers rise in the order of commits, without gaps. Of a firm's messages at least the last
+    ``KEPT`` stay, and not many more than ``MOST``.
 
     Raises
     ------
@@ -57,6 +60,9 @@ def publish(connection: Connection, firm_id: str, messages: Sequence[Message]) -
         for seq, message in enumerate(messages, last - len(messages) + 1)
     ]
     connection.execute(_INSERT, rows)
+    if last // _DROPS != (last - len(messages)) // _DROPS:
+        oldest = (MESSAGES.c.firm_id == firm_id) & (MESSAGES.c.seq <= last - MOST)
+        connection.execute(delete(MESSAGES).where(oldest))
 
 
 def message_heads(engine: Engine, firms: Sequence[str]) -> dict[str, int]:
