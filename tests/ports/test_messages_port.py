@@ -206,10 +206,12 @@ def test_acts_are_told_where_they_are_recorded(database: Open) -> None:
     SqlAuditLog(engine, firm_id="alpha").append(shadow)
     SqlAuditLog(engine, firm_id="alpha").append(events(3, event_type=EventType.EXPORT))
     assert types(engine) == ["audit.append"] * 3
+    SqlAuditLog(engine, firm_id="alpha").append(events(4, env=Mode.SHADOW, event_type=EventType.EXPORT))
+    assert types(engine) == ["audit.append"] * 4, "those that were there are not told again"
     SqlAuditLog(engine, firm_id="alpha", announce_dry_runs=True).append(
         events(2, run_id="paced", event_type=EventType.EXPORT)
     )
-    assert types(engine) == ["audit.append"] * 5
+    assert types(engine) == ["audit.append"] * 6
 
 
 # --- tickets --------------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_without_a_number_it_begins_with_what_comes_next_and_with_one_after_it()
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("after", [3, 11])
+@pytest.mark.parametrize("after", [3, 4, 11])
 def test_a_number_that_is_no_longer_kept_or_not_yet_given_is_a_resync(after: int) -> None:
     at = ring(5, first=6)
     one = connected(at=at, frame=asking(after=after))
@@ -164,6 +164,8 @@ def test_a_number_that_is_no_longer_kept_or_not_yet_given_is_a_resync(after: int
     assert frames[0]["data"] == {"reason": "behind"}
     at.add([told(11)])
     assert heard(sent(one, at)) == [(11, "run.log")]
+    at = ring(5, first=6)
+    assert [frame["seq"] for frame in sent(connected(at=at, frame=asking(after=5)), at)] == [6, 7, 8, 9, 10, 10]
 
 
 def test_resuming_is_not_slowness() -> None:
