@@ -165,7 +165,8 @@ def test_a_number_that_is_no_longer_kept_or_not_yet_given_is_a_resync(after: int
     at.add([told(11)])
     assert heard(sent(one, at)) == [(11, "run.log")]
     at = ring(5, first=6)
-    assert [frame["seq"] for frame in sent(connected(at=at, frame=asking(after=5)), at)] == [6, 7, 8, 9, 10, 10]
+    edge = connected(at=at, frame=asking(after=5))
+    assert [frame["seq"] for frame in sent(edge, at)] == [6, 7, 8, 9, 10, 10]
 
 
 def test_resuming_is_not_slowness() -> None:
