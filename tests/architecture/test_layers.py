@@ -85,6 +85,8 @@ def test_there_are_contracts_for_every_wall() -> None:
         "ports",
         "langgraph",
         "sqlalchemy",
+        "web",
+        "server",
         "nodes",
         "guards",
     ):

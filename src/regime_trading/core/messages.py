@@ -7,9 +7,11 @@ text, as in the record.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import orjson
 from pydantic import Field
 
 from regime_trading.core.event_payloads import (
@@ -24,6 +26,7 @@ from regime_trading.core.event_payloads import (
     Strings,
     Text,
 )
+from regime_trading.core.rules import RULES
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -56,15 +59,19 @@ class RunLogData(Data):
 
 
 class ActionData(Data):
-    """A decision was made; ``seq`` and ``chain_id`` are its entry in the record."""
+    """A decision was made; ``seq`` and ``chain_id`` are its entry in the record.
+
+    ``decision_id`` is empty and ``trading_state`` null where the judge held a run that came to none; ``exits`` and
+    ``entries`` count the symbols of which a position gets smaller, and larger.
+    """
 
     type = "pm.action"
     chain_id: Name
     seq: int
-    decision_id: Name
+    decision_id: Annotated[str, Field(max_length=140)]
     ts_event_ns: NsText
     outcome: Name
-    trading_state: StateName
+    trading_state: StateName | None
     binding_rules: Strings
     exits: int
     entries: int
@@ -113,20 +120,21 @@ class ProposalData(Data):
 
 
 class ModeData(Data):
-    """The trading state, the mode or the kill level of an account changed."""
+    """The trading state, the mode or the kill level of an account changed; null is what this message does not tell."""
 
     type = "mode.update"
-    mode: Name
+    mode: Name | None
     trading_state: StateName | None
-    kill_level: Annotated[int, Field(ge=0, le=4)]
+    kill_level: Annotated[int, Field(ge=0, le=4)] | None
     reason: Text = ""
 
 
 class ConfigData(Data):
-    """A configuration was applied, or an engine has loaded it (``config_hash`` of an account)."""
+    """A configuration was applied, or an engine has loaded it (``config_hash`` of an account); ``version`` is null
+    where only the hash is known."""
 
     type = "config.loaded"
-    version: int
+    version: int | None
     config_hash: MaybeHash = ""
     loaded: bool
 
@@ -141,6 +149,23 @@ class AuditData(Data):
     rationale: Text
 
 
+class ResyncData(Data):
+    """Messages are missing here: look again at whatever is shown, then go on from this one.
+
+    ``behind``: what was asked for is no longer kept. ``slow``: the reader was; what is urgent follows. ``bulk``: more
+    decisions were made in one transaction than are told one by one.
+    """
+
+    type = "resync"
+    reason: Literal["behind", "slow", "bulk"]
+
+
+class HeartbeatData(Data):
+    """The channel is alive, and everything up to its ``seq`` that the reader may see has been sent."""
+
+    type = "hb"
+
+
 DATA: tuple[type[Data], ...] = (
     RunStatusData,
     RunLogData,
@@ -151,8 +176,10 @@ DATA: tuple[type[Data], ...] = (
     ModeData,
     ConfigData,
     AuditData,
-)
-URGENT = frozenset({"constraint.breach", "mode.update"})  #: never thinned out, whatever waits
+    ResyncData,
+)  #: of the messages that are stored
+TOPICS: tuple[str, ...] = tuple(data.type for data in DATA if data is not ResyncData)
+URGENT = frozenset({"constraint.breach", "mode.update", "resync"})  #: never thinned out, whatever waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +192,8 @@ class Message:
         When it happened, UTC nanoseconds.
     data : Data
     account : str
-        Full name of the account it is about; empty = the firm: every member of it may see it.
+        Full name of the account it is about; empty = the firm: every member of it may see it (entries of the record
+        and configurations: whoever may read those of the whole firm).
     """
 
     ts_ns: int
@@ -183,3 +211,22 @@ class Numbered:
     type: str
     account: str
     body: str
+
+
+# --- without amounts ------------------------------------------------------------------------------------------
+
+_NO_MONEY = frozenset(spec.rule_id for spec in RULES if spec.measure.unit != "money")
+_WORDS = frozenset({"rationale", "reason", "detail", "line"})
+_FIGURE = re.compile(r"\b([A-Z]{2}-\d\d)\b|\d(?:[\d.,_]*\d)?")
+
+
+def redacted(body: str) -> str:
+    """The JSON of a message's data for somebody to whom amounts are not shown: values and limits of rules in money are
+    null, and figures in sentences (but for names of rules) are dots."""
+    data = orjson.loads(body)
+    for row in (data, *data.get("closest", ())):
+        if "rule_id" in row and row["rule_id"] not in _NO_MONEY:
+            row.update(value=None, limit=None)
+    for key in _WORDS & data.keys():
+        data[key] = _FIGURE.sub(lambda found: found[1] or "…", data[key])
+    return orjson.dumps(data).decode()

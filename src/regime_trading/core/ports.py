@@ -579,6 +579,33 @@ class Idempotency(Protocol):
 
     def forget(self, user_id: str, key: str) -> None:
         """The request changed nothing, and may be sent again."""
+
+
+class Messages(Protocol):
+    """Messages of the live channel of one firm, numbered without gaps in the order of commits."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Store messages that tell of nothing but themselves (progress, logs)."""
+        ...
+
+    def span(self) -> tuple[int, int]:
+        """Number of the oldest message that is kept and of the last one given out; (1, 0) where there is none."""
+        ...
+
+    def after(self, seq: int, limit: int = 1_000) -> tuple[Numbered, ...]:
+        """Messages after ``seq`` in order, at most ``limit`` of them."""
+        ...
+
+
+class Tickets(Protocol):
+    """Tickets for the live channel, known by their hash only; each counts once."""
+
+    def add(self, ticket_hash: str, user_id: str, session_id: str, expires_ns: int) -> None:
+        """Remember a ticket of a session, good until ``expires_ns``."""
+        ...
+
+    def take(self, ticket_hash: str, now_ns: int) -> str | None:
+        """Use a ticket up and return its session; None where it is unknown, used or no longer good."""
         ...
 
 

@@ -13,12 +13,13 @@ from regime_trading.adapters.database.idempotency import SqlIdempotency
 from regime_trading.adapters.database.jobs import SqlJobs, SqlQueue
 from regime_trading.adapters.database.ledger import SqlLedger
 from regime_trading.adapters.database.logins import SqlLogins
-from regime_trading.adapters.database.messages import SqlMessages
+from regime_trading.adapters.database.messages import SqlMessages, message_heads
 from regime_trading.adapters.database.overrides import SqlOverrides
 from regime_trading.adapters.database.previews import SqlPreviews
 from regime_trading.adapters.database.runs import SqlRuns
 from regime_trading.adapters.database.sessions import SqlSessions
 from regime_trading.adapters.database.throttles import SqlTallies, SqlThrottles
+from regime_trading.adapters.database.tickets import SqlTickets
 from regime_trading.adapters.database.users import SqlMembers
 
 __all__ = [
@@ -42,7 +43,9 @@ __all__ = [
     "SqlSessions",
     "SqlTallies",
     "SqlThrottles",
+    "SqlTickets",
     "firms_with_entries",
+    "message_heads",
     "open_database",
     "sqlite_url",
 ]

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, select,
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.group import group_of
 from regime_trading.adapters.database.locks import held
+from regime_trading.adapters.database.messages import publish
 from regime_trading.adapters.database.tables import SEALED_HEADS, WAL
+from regime_trading.core.announcements import messages_of
 from regime_trading.core.audit import (
     Backlog,
     ChainEntry,
@@ -82,10 +84,13 @@ class SqlAuditLog:
         From :func:`~regime_trading.adapters.database.engine.open_database`.
     firm_id : str
         Tenant; chains of any other firm are refused.
+    announce_dry_runs : bool
+        Tell the live channel of dry runs as well: of paced ones, which people watch.
     """
 
-    def __init__(self, engine: Engine, *, firm_id: str) -> None:
+    def __init__(self, engine: Engine, *, firm_id: str, announce_dry_runs: bool = False) -> None:
         self._engine, self._firm_id = engine, require_firm(firm_id)
+        self._dry_runs = announce_dry_runs
 
     def append(self, events: Sequence[AuditEvent]) -> tuple[Receipt, ...]:
         """Make events durable, all or none; one receipt per chain, in the order of their first events.
@@ -104,7 +109,9 @@ class SqlAuditLog:
         for event in events:
             chains.setdefault(chain_of(event), []).append(event)
         found = group_of(self._engine).run(
-            lambda connection: append_chains(connection, self._firm_id, chains)
+            lambda connection: append_chains(
+                connection, self._firm_id, chains, announce_dry_runs=self._dry_runs
+            )
         )
         return tuple(found.values())
 
@@ -194,16 +201,22 @@ class SqlAuditLog:
 
 
 def append_chains(
-    connection: Connection, firm_id: str, events_of: Mapping[str, Sequence[AuditEvent]]
+    connection: Connection,
+    firm_id: str,
+    events_of: Mapping[str, Sequence[AuditEvent]],
+    *,
+    announce_dry_runs: bool = False,
 ) -> dict[str, Receipt]:
     """Append consecutive events of several chains inside the caller's transaction; a receipt by chain.
 
-    Events already there with the same bytes are left as they are.
+    Events already there with the same bytes are left as they are. What is new is told on the live channel
+    (:func:`~regime_trading.core.announcements.messages_of`); of dry runs only where the caller says so.
     """
     for chain in events_of:
         require_chain_of(firm_id, chain)
     heads = _heads(connection, firm_id, list(events_of))
     rows: list[dict[str, Any]] = []
+    told: list[AuditEvent] = []
     receipts: dict[str, Receipt] = {}
     for chain, events in events_of.items():
         seq, head, ts_ns = heads.get(chain, _NO_HEAD)
@@ -218,8 +231,11 @@ def append_chains(
         entries = link(new, head)
         rows.extend(_row(chain, entry) for entry in entries)
         receipts[chain] = Receipt(chain, new[-1].seq, entries[-1].entry_hash)
+        if announce_dry_runs or new[0].env != Mode.DRY_RUN:
+            told.extend(new)
     if rows:
         connection.execute(_INSERT, rows)
+    publish(connection, firm_id, messages_of(told))
     return receipts
 
 

@@ -45,10 +45,13 @@ class SqlLedger:
         Tenant; accounts of any other firm are refused.
     env : Mode
         Dry-run state never mixes with that of shadow or live.
+    announce_dry_runs : bool
+        Tell the live channel of dry runs as well: of paced ones, which people watch. Shadow and live always tell.
     """
 
-    def __init__(self, engine: Engine, *, firm_id: str, env: Mode) -> None:
+    def __init__(self, engine: Engine, *, firm_id: str, env: Mode, announce_dry_runs: bool = False) -> None:
         self._engine, self._firm_id, self._env = engine, require_firm(firm_id), Mode(env)
+        self._dry_runs = announce_dry_runs
 
     def load(
         self, account: str, before_ns: int
@@ -181,7 +184,7 @@ class SqlLedger:
         """Decisions of different accounts."""
         self._require_newest(connection, [named.decision for named in wave.values()])
         chains = {named.chain: named.decision.events for named in wave.values()}
-        receipts = append_chains(connection, self._firm_id, chains)
+        receipts = append_chains(connection, self._firm_id, chains, announce_dry_runs=self._dry_runs)
         found = {
             i: _Decision(self._firm_id, self._env, named.decision, receipts[named.chain])
             for i, named in wave.items()

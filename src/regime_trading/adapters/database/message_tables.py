@@ -35,3 +35,14 @@ MESSAGE_READERS = Table(
     Column("seq", BigInteger, nullable=False),
     comment="How far each lasting reader (notifications) has come.",
 )
+
+WS_TICKETS = Table(
+    "ws_tickets",
+    METADATA,
+    Column("ticket_hash", String(64), primary_key=True),
+    Column("user_id", String(140), nullable=False),
+    Column("session_id", String(140), nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+    Column("used_ns", BigInteger),
+    comment="Tickets that open the live channel once, within seconds; they belong to a login, not to a firm.",
+)

@@ -38,10 +38,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("firm_id", "name", name=op.f("pk_message_readers")),
         comment="How far each lasting reader (notifications) has come.",
     )
+    op.create_table(
+        "ws_tickets",
+        sa.Column("ticket_hash", sa.String(64), nullable=False),
+        sa.Column("user_id", sa.String(140), nullable=False),
+        sa.Column("session_id", sa.String(140), nullable=False),
+        sa.Column("expires_ns", sa.BigInteger(), nullable=False),
+        sa.Column("used_ns", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("ticket_hash", name=op.f("pk_ws_tickets")),
+        comment="Tickets that open the live channel once, within seconds; they belong to a login, not to a firm.",
+    )
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_table("ws_tickets")
     op.drop_table("message_readers")
     op.drop_table("message_heads")
     op.drop_table("messages")
