@@ -13,7 +13,9 @@ from regime_trading.core.bars import IntradayGrid
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
+from regime_trading.core.controls import Clearing, Control, Effect, Flag, NewControl
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
+from regime_trading.core.messages import Message
 from regime_trading.core.notes import Signer
 from regime_trading.core.numbers import B1, I8
 from regime_trading.core.overrides import SessionOverride
@@ -390,6 +392,54 @@ class Overrides(Protocol):
 
     def of(self, account: str) -> tuple[SessionOverride, ...]:
         """Every override that was ever made of an account, oldest first."""
+        ...
+
+
+class Controls(Protocol):
+    """Halts of one firm (``core.controls``)."""
+
+    def set(
+        self, new: NewControl, events: Sequence[AuditEvent] = (), messages: Sequence[Message] = ()
+    ) -> Control:
+        """Put a halt in force, in one transaction with what tells of it; a flag counts once."""
+        ...
+
+    def clear(
+        self,
+        control_no: int,
+        clearing: Clearing,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """End a halt that is in force, in one transaction with what tells of it."""
+        ...
+
+    def all(self) -> tuple[Control, ...]:
+        """Every halt that ever was; StoreDown where that cannot be read."""
+        ...
+
+    def note(
+        self, effects: Sequence[Effect], events: Sequence[AuditEvent] = (), messages: Sequence[Message] = ()
+    ) -> None:
+        """Remember the first decisions that carried halts; of a known one only ``flat_ns`` is added."""
+        ...
+
+    def effects(self) -> tuple[Effect, ...]: ...
+
+
+class Flags(Protocol):
+    """Halts as files beside the database: the second path."""
+
+    def put(self, flag: NewControl) -> Flag:
+        """Lay a flag down durably; one that is there already never gets weaker."""
+        ...
+
+    def all(self) -> tuple[Flag, ...]:
+        """Every flag; StoreDown where the folder cannot be read."""
+        ...
+
+    def lower(self, flag: Flag) -> None:
+        """Take a flag away, if it is still that very one."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, func
 from regime_trading.adapters.database.audit_log import append_chains, chunks, require_chain_of
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.group import group_of
+from regime_trading.adapters.database.messages import publish
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTBOX
 from regime_trading.core.audit import chain_id, require_account, require_firm
 from regime_trading.core.canonical import canonical_bytes_trusted
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.instants import LATEST_NS
+from regime_trading.core.messages import Message
 from regime_trading.core.schemas import (
     OPEN_ORDER_STATUSES,
     AccountState,
@@ -30,6 +32,7 @@ from regime_trading.core.schemas import (
     Receipt,
 )
 
+MessagesOf = Callable[[Sequence[AuditEvent]], Sequence[Message]]
 _DECIDING = (EventType.DECISION, EventType.DEGRADED)
 _LATCH_FIELDS = ("rule_id", "trading_state", "release", "since_ns", "since_session", "until_ns", "detail")
 
@@ -45,10 +48,15 @@ class SqlLedger:
         Tenant; accounts of any other firm are refused.
     env : Mode
         Dry-run state never mixes with that of shadow or live.
+    messages_of : callable, optional
+        What the live channel is told of the entries of new decisions, in their transaction; None = nothing.
     """
 
-    def __init__(self, engine: Engine, *, firm_id: str, env: Mode) -> None:
+    def __init__(
+        self, engine: Engine, *, firm_id: str, env: Mode, messages_of: MessagesOf | None = None
+    ) -> None:
         self._engine, self._firm_id, self._env = engine, require_firm(firm_id), Mode(env)
+        self._messages_of = messages_of
 
     def load(
         self, account: str, before_ns: int
@@ -190,7 +198,11 @@ class SqlLedger:
         for decision in found.values():
             if decision.key in known:
                 _require_same_decision(connection, decision, known[decision.key])
-        _insert(connection, [decision for decision in found.values() if decision.key not in known])
+        new = [decision for decision in found.values() if decision.key not in known]
+        _insert(connection, new)
+        if self._messages_of is not None:
+            events = [event for decision in new for event in decision.made.events]
+            publish(connection, self._firm_id, self._messages_of(events))
         return {i: decision.receipt for i, decision in found.items()}
 
     def decided(self, account: str, decision_id: str) -> bool:
