@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database.controls import SqlControls
@@ -14,10 +14,13 @@ from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Acts
 from regime_trading.services.controls import Halts
 
+if TYPE_CHECKING:
+    from regime_trading.adapters.database import Engine
+
 
 def make_halts(
     root: Path,
-    engine: Callable[[], Any],
+    engine: Callable[[], Engine],
     acts: Callable[[], Acts],
     profiles: Callable[[], Sequence[TraderProfile]],
     alarm: Callable[[str], None],

@@ -372,9 +372,8 @@ class Paced:
             config_hashes=tuple(who.config_hash for who in identities),
             market=played.market,
         )
-        configs = prepared.configs
         for firm in firms:
-            block = input_block(firm, self._run_id, [of_firm(cycle, firm)], configs)
+            block = input_block(firm, self._run_id, [of_firm(cycle, firm)], prepared.configs)
             self._deps.history.inputs.put(block)
 
     def _told(self, prepared: Prepared, played: Played) -> Bar:

@@ -81,11 +81,13 @@ class PacedDeps:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that does not change from bar to bar until somebody changes the configuration."""
+    """Everything that does not change from bar to bar until somebody changes the configuration; ``configs`` holds what
+    is decided under, by hash."""
 
     loaded: Loaded
     plan: Plan
     inputs: HistoryInputs
+    configs: Mapping[str, bytes]
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -96,11 +98,6 @@ class Prepared:
     def firms(self) -> tuple[str, ...]:
         """Firm ids, sorted."""
         return tuple(sorted({who.firm_id for who in self.inputs.identities}))
-
-    @property
-    def configs(self) -> dict[str, bytes]:
-        """By hash: the configurations that are decided under."""
-        return {profile.config_hash: effective_bytes(profile) for profile in self.plan.profiles}
 
 
 def paced_run_id(request: BacktestRequest) -> str:
@@ -156,7 +153,7 @@ def prepare(
     cache = StudyCache(mine.store, mine.code_version)
     found = study(plan.window, plan.universe, loaded.settings, cache, progress)
     inputs = history_inputs(plan, found, request, plan_readings(plan, mine), mine, progress)
-    return under(Prepared(loaded, plan, inputs), plan.profiles, mine.code_version)
+    return under(Prepared(loaded, plan, inputs, {}), plan.profiles, mine.code_version)
 
 
 def under(prepared: Prepared, profiles: tuple[TraderProfile, ...], code_version: str) -> Prepared:
@@ -174,6 +171,7 @@ def under(prepared: Prepared, profiles: tuple[TraderProfile, ...], code_version:
         prepared,
         plan=replace(prepared.plan, profiles=profiles),
         inputs=replace(inputs, desk=desk, identities=identities),
+        configs={profile.config_hash: effective_bytes(profile) for profile in profiles},
     )
 
 
