@@ -32,6 +32,7 @@ from regime_trading.engine.carry import Stored, carried_from, decision_of, portf
 from regime_trading.engine.cycle import Carried, Tick, step
 from regime_trading.engine.desk import annual_bars, make_desk, market_path, research_params
 from regime_trading.engine.fills import Fills, Positions, apply_fills
+from regime_trading.engine.halts import impose
 from regime_trading.engine.inputs import InputBuffer
 from regime_trading.engine.market import MarketPath, TapePath
 from regime_trading.engine.proposals import correlation_rows, correlations
@@ -118,9 +119,11 @@ def decide_run(state: PipelineState, deps: Deps) -> Decided:
     tick = _tick(state, inputs)
     carried = carried_from(stored, inputs.desk.initial_capital, symbols)
     fills, positions = _fill_waiting(state, deps, inputs, carried)
-    ready = Carried(carried.states, positions, np.zeros_like(carried.orders))
+    halts = deps.halts(inputs.desk.accounts)
+    states, ended = impose(carried.states, [halts[account] for account in inputs.desk.accounts])
+    ready = Carried(states, positions, np.zeros_like(carried.orders))
     cycle, after = step(inputs.desk, ready, tick)
-    cycle = replace(cycle, fills=fills)
+    cycle = replace(cycle, fills=fills, released=(*ended, *cycle.released))
 
     who = inputs.identities
     digest = market_hash(tick.market)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from regime_trading.core.controls import InForce, nobody_halts
 from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import I8
 from regime_trading.core.ports import (
@@ -57,6 +58,8 @@ class Deps:
     events : ProgressSink
     notary : Notary, optional
         Signs what was sealed; None leaves the record unsigned.
+    halts : callable
+        What people have put in force for accounts, asked before each decision.
     """
 
     settings: Settings
@@ -75,6 +78,7 @@ class Deps:
     broker: Callable[[str, str], Broker]
     events: ProgressSink
     notary: Notary | None = None
+    halts: InForce = nobody_halts
 
     def profile(self, account: str, as_of_ns: int) -> TraderProfile:
         """Configuration of one account at an instant, session overrides included.

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from regime_trading.agents.deps import Deps
 from regime_trading.agents.graph import PIPELINE, build
 from regime_trading.bootstrap import artifacts_folder, database_url, load, load_valid, state_file
 from regime_trading.bootstrap.acts import make_acts
+from regime_trading.bootstrap.halts import make_halts
 from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
@@ -44,6 +45,7 @@ from regime_trading.core.trader_profile import TraderProfile, with_overrides
 from regime_trading.engine.desk import fill_costs, research_params
 from regime_trading.engine.histories import FeatureHistory, Progress, RegimeHistory
 from regime_trading.services.configurations import take_over
+from regime_trading.services.controls import in_force as halts_in_force
 from regime_trading.services.market import tape_days
 from regime_trading.services.runs import Ask, Effort, RunService, parse_time
 from regime_trading.services.study import StudyCache, regime_history
@@ -218,12 +220,13 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         stored = SqlOverrides(engine, firm_id=profile.firm_id).of(profile.account)
         return with_overrides(profile, stored, as_of_ns) if stored else profile
 
+    acts = make_acts(engine, store, version)
     standings = take_over(
         profiles,
         configuration.broken,
         lambda firm: SqlLastGood(engine, firm_id=firm),
         now_ns=SystemClock().now_ns(),
-        acts=make_acts(engine, store, version),
+        acts=acts,
     )
     kept = tuple(
         s.profile for s in standings.values() if s.status is ConfigStatus.STALE and s.profile is not None
@@ -233,6 +236,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         for profile in kept
         if standings[profile.account].least_state > TradingState.NORMAL
     }
+    halts = make_halts(store.root, lambda: engine, lambda: acts, lambda: (*profiles, *kept), to_stderr)
     deps = Deps(
         settings=settings,
         profiles=(*profiles, *kept),
@@ -250,6 +254,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         broker=broker,
         events=events or Silent(),
         notary=open_proof(store, settings.audit.witness, _told_at_the_end(stack)),
+        halts=partial(halts_in_force, halts),
     )
     runs = RunService(
         settings=settings,
@@ -263,6 +268,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         store=store,
         flow=build(deps, checkpoints),
         in_force=in_force,
+        halts=partial(halts_in_force, halts),
     )
     return App(store, configuration, runs, deps, standings)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from regime_trading.adapters.clock import SystemClock
@@ -21,6 +21,8 @@ from regime_trading.core.schemas import Mode
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
 from regime_trading.services.acts import Acts
 from regime_trading.services.configurations import take_over
+from regime_trading.services.controls import in_force as in_force_now
+from regime_trading.services.controls import took_effect
 from regime_trading.services.pm import GateConfig, GateStore
 from regime_trading.services.proof import Proof
 from regime_trading.services.sealing import BackgroundSealing, Sealing
@@ -56,9 +58,7 @@ def open_gate(
         if not stored:
             yield _config(configuration, _own_standings(configuration)), None
             return
-        store, last_good, acts = _store(
-            artifacts_folder(artifacts), stack, configuration.settings.audit.witness
-        )
+        store, last_good, acts = _store(artifacts_folder(artifacts), stack, configuration)
         now_ns = SystemClock().now_ns()
         try:
             standings = take_over(
@@ -93,7 +93,7 @@ def _own_standings(configuration: Configuration) -> dict[str, Standing]:
 
 
 def _store(
-    artifacts: Path, stack: ExitStack, witnesses: Sequence[str] = ()
+    artifacts: Path, stack: ExitStack, configuration: Configuration
 ) -> tuple[GateStore, Callable[[str], LastGoodConfigs], Callable[[], Acts]]:
     from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.database import (
@@ -107,6 +107,7 @@ def _store(
     from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
     from regime_trading.adapters.journal.spool import FirmSpool
     from regime_trading.bootstrap.acts import make_acts
+    from regime_trading.bootstrap.halts import make_halts
 
     @cache
     def engine() -> Engine:
@@ -136,7 +137,7 @@ def _store(
     def proof() -> Proof:
         from regime_trading.bootstrap.proof import open_proof, to_stderr
 
-        return open_proof(files, witnesses, to_stderr)
+        return open_proof(files, configuration.settings.audit.witness, to_stderr)
 
     def sign(firm: str, sealed: tuple[SealedEntries, ...]) -> None:
         proof().sign(firm, sealed)
@@ -146,6 +147,12 @@ def _store(
         engine()  # first, so that it is closed last
     stack.callback(sealing.close)
     folder = spool_folder(artifacts)
+
+    @cache
+    def acts() -> Acts:
+        return make_acts(engine(), files, code_version())
+
+    halts = make_halts(artifacts, engine, acts, lambda: configuration.profiles, alarm)
     store = GateStore(
         ledger=ledger,
         audit=audit,
@@ -154,9 +161,7 @@ def _store(
         spool=lambda firm: FirmSpool(folder, firm_id=firm),
         alarm=alarm,
         sealing=sealing,
+        halts=partial(in_force_now, halts),
+        under_halt=partial(took_effect, halts),
     )
-    return (
-        store,
-        lambda firm: SqlLastGood(engine(), firm_id=firm),
-        lambda: make_acts(engine(), files, code_version()),
-    )
+    return store, lambda firm: SqlLastGood(engine(), firm_id=firm), acts

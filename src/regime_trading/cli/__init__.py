@@ -16,6 +16,7 @@ from regime_trading.cli.backup import backup, restore
 from regime_trading.cli.common import Debug, out, print_json, reporting
 from regime_trading.cli.config import config_app
 from regime_trading.cli.data import data_app
+from regime_trading.cli.halt import halt_app
 from regime_trading.cli.market import detect, tape
 from regime_trading.cli.pm import pm_app
 from regime_trading.cli.rl import rl_app
@@ -40,6 +41,7 @@ app.command("restore")(restore)
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
+app.add_typer(halt_app, name="halt")
 app.add_typer(pm_app, name="pm")
 app.add_typer(rl_app, name="rl")
 app.add_typer(user_app, name="user")

@@ -187,7 +187,10 @@ def _mode_change(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Ite
 
 def _latch(event: AuditEvent, fields: Fields, states: Mapping[str, str]) -> Iterable[Data]:
     """The state is that of the decision stored with it: one latch alone does not say which of several holds."""
-    yield _mode(event, fields, states.get(event.account_id))
+    if event.account_id == FIRM_ACCOUNT:  # a halt ended; what now holds each account is told beside it
+        yield _entry(event, fields)
+    else:
+        yield _mode(event, fields, states.get(event.account_id))
 
 
 def _kill(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Iterable[Data]:

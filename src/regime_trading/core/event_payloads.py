@@ -377,6 +377,17 @@ class Killed(Payload):
     reason: Text = ""
 
 
+class HaltEnded(Payload):
+    """A person ended a halt; each account lets go of it at its next decision, and what else holds it holds on."""
+
+    kind: ClassVar[EventType] = EventType.UNLOCK
+    release: Literal["HALT"]
+    level: Literal["K1", "K2", "K3", "K4"]
+    scope: Name
+    set_at_ns: NsText
+    reason: Text = ""
+
+
 # --- orders ---------------------------------------------------------------------------------------------------
 
 
@@ -518,6 +529,7 @@ PAYLOADS: tuple[type[Payload], ...] = (
     OrderRejected,
     Reconciled,
     Killed,
+    HaltEnded,
     LoggedIn,
     AccessChanged,
     Denied,

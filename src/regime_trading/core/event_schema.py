@@ -53,7 +53,7 @@ def _event_model(payload: type[Payload]) -> type[Part]:
 
 
 EVENT_MODELS: Mapping[type[Payload], type[Part]] = {payload: _event_model(payload) for payload in PAYLOADS}
-_INNER = {EventType.DECISION: "outcome", EventType.ATTEMPT: "status"}
+_INNER = {EventType.DECISION: "outcome", EventType.ATTEMPT: "status", EventType.UNLOCK: "release"}
 
 
 def _union(models: list[Any], discriminator: str) -> Any:

@@ -186,6 +186,7 @@ _SENTENCES: Mapping[type[Payload], Callable[[Any], str]] = {
     p.OrderRejected: lambda o: f"Order in {o.symbol} rejected.",
     p.Reconciled: lambda r: f"Reconciliation {r.status}; {len(r.diff)} differences.",
     p.Killed: _killed,
+    p.HaltEnded: lambda h: f"{h.level} over {h.scope} ended; what else holds an account holds it on.",
     p.LoggedIn: lambda x: f"Login by {x.method} {x.outcome}{_times(x.count)}.",
     p.AccessChanged: _access,
     p.Denied: lambda d: f"{d.permission} denied{_times(d.count)}.",

@@ -16,6 +16,7 @@ from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.commands.previews import Done, Given, Preview, StoredPreview, Use
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
+from regime_trading.core.controls import Clearing, Control, Effect, Flag, NewControl
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
 from regime_trading.core.firm_files import RunFile, TableHead
 from regime_trading.core.jobs import Hold, Job, JobKind, JobStatus, Step
@@ -606,6 +607,53 @@ class Tickets(Protocol):
 
     def take(self, ticket_hash: str, now_ns: int) -> str | None:
         """Use a ticket up and return its session; None where it is unknown, used or no longer good."""
+
+
+class Controls(Protocol):
+    """Halts of one firm (``core.controls``)."""
+
+    def set(
+        self, new: NewControl, events: Sequence[AuditEvent] = (), messages: Sequence[Message] = ()
+    ) -> Control:
+        """Put a halt in force, in one transaction with what tells of it; a flag counts once."""
+        ...
+
+    def clear(
+        self,
+        control_no: int,
+        clearing: Clearing,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """End a halt that is in force, in one transaction with what tells of it."""
+        ...
+
+    def all(self) -> tuple[Control, ...]:
+        """Every halt that ever was; StoreDown where that cannot be read."""
+        ...
+
+    def note(
+        self, effects: Sequence[Effect], events: Sequence[AuditEvent] = (), messages: Sequence[Message] = ()
+    ) -> None:
+        """Remember the first decisions that carried halts; of a known one only ``flat_ns`` is added."""
+        ...
+
+    def effects(self) -> tuple[Effect, ...]: ...
+
+
+class Flags(Protocol):
+    """Halts as files beside the database: the second path."""
+
+    def put(self, flag: NewControl) -> Flag:
+        """Lay a flag down durably; one that is there already never gets weaker."""
+        ...
+
+    def all(self) -> tuple[Flag, ...]:
+        """Every flag; StoreDown where the folder cannot be read."""
+        ...
+
+    def lower(self, flag: Flag) -> None:
+        """Take a flag away, if it is still that very one."""
         ...
 
 

@@ -567,7 +567,7 @@ class RunRecord:
     artifacts folder."""
 
     run_id: str
-    kind: Literal["run", "backtest"]
+    kind: Literal["run", "backtest", "paced"]
     status: Literal["started", "done", "failed"]
     inputs_hash: str
     as_of_ns: int

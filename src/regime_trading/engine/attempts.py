@@ -93,7 +93,9 @@ def count_trading_day(clock: AttemptClock, traded: B1, day_id: I8) -> AttemptClo
     )
 
 
-_CIRCUITS = np.array([RULE_BY_ID[rule_id].guard is Guard.DRAWDOWN for rule_id in LATCHING_RULES])
+_CIRCUITS = np.array(
+    [RULE_BY_ID[rule_id].guard is Guard.DRAWDOWN and rule_id != "LD-15" for rule_id in LATCHING_RULES]
+)
 
 
 def ended(
@@ -102,7 +104,7 @@ def ended(
     """Accounts whose attempt ends now: (account, result, rule). Failing comes before passing.
 
     ``sessions`` int64 [A]: sessions the attempt has lasted, this one included. A circuit of guard 3 that waits for
-    people fails an attempt; a breaker of another guard does not.
+    people fails an attempt; a breaker of another guard does not, nor does a person's halt.
     """
     over: list[tuple[int, str, str]] = []
     for account in np.flatnonzero(terms.on):

@@ -19,12 +19,12 @@ from regime_trading.engine.attempts import (
     AttemptResult,
     AttemptTerms,
     count_trading_day,
-    ended,
     first_attempts,
     next_attempts,
 )
-from regime_trading.engine.cycle import Carried, Cycle, Desk, Tick, opening, restart, step
-from regime_trading.engine.fills import Fills, apply_fills, fill_orders
+from regime_trading.engine.attempts import ended as ended_attempts
+from regime_trading.engine.cycle import Carried, Cycle, Desk, Released, Tick, opening, restart, step
+from regime_trading.engine.fills import Fills, Positions, apply_fills, fill_orders
 from regime_trading.engine.market import MarketPath
 from regime_trading.engine.record import (
     Chain,
@@ -174,9 +174,7 @@ def run_history(
         Takes (view, market digest, hashes) of every bar before its entries are handed over: what was decided from.
     """
     desk, n_bars = inputs.desk, inputs.n_bars
-    carried = opening(desk.initial_capital, len(inputs.market.symbols))
-    clock = first_attempts(desk.size)
-    clock = replace(clock, first_bar=clock.first_bar + inputs.first)
+    book = opening_book(inputs)
     chains = [Chain(identity) for identity in inputs.identities]
     trace = _Trace.empty(n_bars, desk.size)
     rl = RLRows(inputs.identities, desk, inputs.market, inputs.first, n_bars, inputs.context)
@@ -185,51 +183,24 @@ def run_history(
 
     for row in range(n_bars):
         bar = inputs.first + row
-        tick = tick_at(inputs, bar)
-        _write_openings(chains, inputs, tick, clock.number, bar, clock.first_bar)
-        cycle, carried = step(desk, carried, tick)
-        traded = np.asarray((cycle.fills.qty != 0).any(axis=1))
-        clock = count_trading_day(clock, traded, tick.day_id)
-        digest = market_hash(tick.market)
-        hashes = decision_hashes(cycle.view, digest, inputs.identities)
+        played, book = play_bar(inputs, chains, book, bar)
+        cycle, tick = played.cycle, played.tick
         if keep is not None:
-            keep(cycle.view, digest, hashes)
-        seq = [
-            write_cycle(chain, cycle, a, hashes[a], [r for r in cycle.released if r.account == a])
-            for a, chain in enumerate(chains)
-        ]
-        rl.add(cycle, seq, clock.number, tick.flow, proposal_times(inputs, bar))
-        _fill_trace(trace, row, cycle, tick, clock.number, inputs.market.unit)
-        latches.update(bar, cycle, carried)
-
-        fresh = np.zeros(desk.size, dtype=np.bool_)
-        session = inputs.market.session
-        lasted = session[bar] - session[clock.first_bar] + 1
-        over = ended(inputs.terms, clock, carried.states, cycle.marks.equity, lasted)
-        if over:
-            closing, carried = _settle(inputs, carried, tick, over)
-            result = carried.positions.cash
-            fee = closing.fee.sum(axis=1)
-            traded = (np.abs(closing.qty) * closing.price * inputs.market.unit[None, :]).sum(axis=1)
+            keep(cycle.view, played.market, played.hashes)
+        rl.add(cycle, played.seq, played.number, tick.flow, proposal_times(inputs, bar))
+        _fill_trace(trace, row, cycle, tick, played.number, inputs.market.unit)
+        latches.update(bar, cycle, played.carried)
+        if played.ended:
+            cash, fee, traded = played.settled(inputs.market.unit)
             trace.fees[row] += fee
             trace.traded[row] += traded
-            for a, name, rule_id in over:
-                fresh[a] = True
-                pnl = float(result[a] - desk.initial_capital[a])
-                attempts.append(
-                    AttemptResult(a, int(clock.number[a]), int(clock.first_bar[a]), bar, name, rule_id, pnl,
-                                  int(clock.trading_days[a]))
-                )  # fmt: skip
-                symbols, ts_ns = inputs.market.symbols, tick.market.ts_ns
-                write_fills(chains[a], closing, a, symbols, ts_ns, "that close the book of the attempt")
-                _write_attempt_end(chains[a], tick, attempts[-1])
-                equity = float(cycle.marks.equity[a])
-                last = (float(x) / equity for x in (result[a] - equity, fee[a], traded[a]))
-                rl.finish(a, f"{name} by {rule_id}" if rule_id else name, *last)
+            for result in played.ended:
+                a, equity = result.account, float(cycle.marks.equity[result.account])
+                told = f"{result.result} by {result.rule_id}" if result.rule_id else result.result
+                rl.finish(a, told, *(float(x) / equity for x in (cash[a] - equity, fee[a], traded[a])))
                 latches.close(a, bar)
-                trace.equity[row, a] = result[a]
-            carried = restart(carried, fresh)
-            clock = next_attempts(clock, fresh, bar + 1)
+                trace.equity[row, a] = cash[a]
+            attempts += played.ended
 
         if (row + 1) % block_bars == 0 or row + 1 == n_bars:
             for a, chain in enumerate(chains):
@@ -237,7 +208,7 @@ def run_history(
             if progress is not None:
                 progress("decisions", row + 1, n_bars)
 
-    attempts += _open_attempts(inputs, clock, trace)
+    attempts += _open_attempts(inputs, book.clock, trace)
     return HistoryResult(
         **{name: getattr(trace, name) for name in _Trace.__dataclass_fields__},
         attempts=tuple(sorted(attempts, key=lambda x: (x.account, x.number))),
@@ -245,6 +216,112 @@ def run_history(
         rl=rl,
         heads=tuple(chain.seq for chain in chains),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What one bar hands to the next: books of all accounts, and where their attempts stand."""
+
+    carried: Carried
+    clock: AttemptClock
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One bar of every account: what was new, what was decided, its hashes, and the attempts that ended with it.
+
+    ``seq`` is each account's DECISION in its chain, ``number`` int64 [A] its attempt; ``carried`` are the books before
+    those attempts were closed by ``closing``, ``closed`` the positions after it.
+    """
+
+    tick: Tick
+    cycle: Cycle
+    market: str
+    hashes: list[DecisionHashes]
+    seq: list[int]
+    number: I8
+    carried: Carried
+    ended: tuple[AttemptResult, ...] = ()
+    closing: Fills | None = None
+    closed: Positions | None = None
+
+    def settled(self, unit: F8) -> tuple[F8, F8, F8]:
+        """Cash after the books of attempts were closed, fees and traded value of closing them, float64 [A] each."""
+        assert self.closing is not None and self.closed is not None
+        value = (np.abs(self.closing.qty) * self.closing.price * unit[None, :]).sum(axis=1)
+        return self.closed.cash, self.closing.fee.sum(axis=1), value
+
+
+def opening_book(inputs: HistoryInputs) -> Book:
+    """Fresh books at the first bar."""
+    clock = first_attempts(inputs.desk.size)
+    clock = replace(clock, first_bar=clock.first_bar + inputs.first)
+    return Book(opening(inputs.desk.initial_capital, len(inputs.market.symbols)), clock)
+
+
+def play_bar(
+    inputs: HistoryInputs, chains: Sequence[Chain], book: Book, bar: int, ended: Sequence[Released] = ()
+) -> tuple[Played, Book]:
+    """Decide one bar for all accounts and write it into their chains.
+
+    Parameters
+    ----------
+    inputs : HistoryInputs
+    chains : sequence of Chain
+        One an account.
+    book : Book
+        What the bar before left.
+    bar : int
+    ended : sequence of Released
+        Kills that people have ended since (``engine.halts``).
+    """
+    desk = inputs.desk
+    tick = tick_at(inputs, bar)
+    _write_openings(chains, inputs, tick, book.clock.number, bar, book.clock.first_bar)
+    cycle, carried = step(desk, book.carried, tick)
+    if ended:
+        cycle = replace(cycle, released=(*ended, *cycle.released))
+    clock = count_trading_day(book.clock, np.asarray((cycle.fills.qty != 0).any(axis=1)), tick.day_id)
+    digest = market_hash(tick.market)
+    hashes = decision_hashes(cycle.view, digest, inputs.identities)
+    seq = [
+        write_cycle(chain, cycle, a, hashes[a], [r for r in cycle.released if r.account == a])
+        for a, chain in enumerate(chains)
+    ]
+    played = Played(tick, cycle, digest, hashes, seq, clock.number, carried)
+    session = inputs.market.session
+    lasted = session[bar] - session[clock.first_bar] + 1
+    over = ended_attempts(inputs.terms, clock, carried.states, cycle.marks.equity, lasted)
+    if not over:
+        return played, Book(carried, clock)
+    return _close_attempts(inputs, chains, played, Book(carried, clock), bar, over)
+
+
+def _close_attempts(
+    inputs: HistoryInputs,
+    chains: Sequence[Chain],
+    played: Played,
+    book: Book,
+    bar: int,
+    over: Sequence[tuple[int, str, str]],
+) -> tuple[Played, Book]:
+    """Close the books of attempts that are over; the accounts start another with the next bar."""
+    clock, tick = book.clock, played.tick
+    closing, carried = _settle(inputs, book.carried, tick, over)
+    fresh = np.zeros(inputs.desk.size, dtype=np.bool_)
+    results = []
+    for a, name, rule_id in over:
+        fresh[a] = True
+        pnl = float(carried.positions.cash[a] - inputs.desk.initial_capital[a])
+        results.append(
+            AttemptResult(a, int(clock.number[a]), int(clock.first_bar[a]), bar, name, rule_id, pnl,
+                          int(clock.trading_days[a]))
+        )  # fmt: skip
+        symbols, ts_ns = inputs.market.symbols, tick.market.ts_ns
+        write_fills(chains[a], closing, a, symbols, ts_ns, "that close the book of the attempt")
+        _write_attempt_end(chains[a], tick, results[-1])
+    played = replace(played, ended=tuple(results), closing=closing, closed=carried.positions)
+    return played, Book(restart(carried, fresh), next_attempts(clock, fresh, bar + 1))
 
 
 def tick_at(inputs: HistoryInputs, bar: int) -> Tick:

@@ -39,6 +39,8 @@ from regime_trading.guards.snapshot import (
 
 REBASE = list(RestartPolicy).index(RestartPolicy.REBASE)
 
+_SIMULATED = np.array([rule_id != "LD-15" for rule_id in LATCHING_RULES])  #: a kill is ended by a real person
+
 SIMULATED_SAYS = frozenset({"recon", "margin", "orders", "fills"})  #: what a simulated broker says
 
 
@@ -105,12 +107,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A latch that ended: account index, rule, and who ended it (``NEXT_SESSION`` expires, people release)."""
+    """A latch that ended: account index, rule, and who ended it: nobody (``NEXT_SESSION`` expires), a simulated
+    operator, or a person, who has ended the halt behind it."""
 
     account: int
     rule_id: str
     kind: Release
     by_operator: bool
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +264,7 @@ def remember(states: States, marks: Marks, positions: Positions, market: Market,
 def release(
     desk: Desk, states: States, new_day: B1, session: int, ts_ns: int
 ) -> tuple[States, tuple[Released, ...]]:
-    """End latches whose time is up, and those that a simulated person has looked at by now."""
+    """End latches whose time is up, and those that a simulated person has looked at by now; never a kill."""
     if not (states.latch_kind > NO_LATCH).any():
         return states, ()
     after = drawdown.expire_latches(states, new_day, ts_ns)
@@ -271,7 +275,7 @@ def release(
     states = after
     if desk.operators is None:
         return states, tuple(ended)
-    for a, r in np.argwhere(states.latch_kind >= Release.MANUAL):
+    for a, r in np.argwhere((states.latch_kind >= Release.MANUAL) & _SIMULATED):
         kind = Release(int(states.latch_kind[a, r]))
         patience = desk.operators.sessions(kind)
         if patience is not None and session - states.latch_since_session[a, r] >= patience:

@@ -298,7 +298,7 @@ def write_cycle(
     write_fills(chain, fills, account, symbols, ts_ns, "of the orders waiting for this bar")
     for r in released:
         who = (ActorType.SIMULATED, "operator") if r.by_operator else (ActorType.SERVICE, SCHEDULER)
-        how = "a simulated operator released it" if r.by_operator else _ENDED[r.kind]
+        how = "a simulated operator released it" if r.by_operator else _ended(r)
         chain.write(
             ts_ns,
             EventType.UNLOCK,
@@ -310,6 +310,10 @@ def write_cycle(
     seq = _write_decision(chain, cycle, account, hashes)
     _write_transitions(chain, cycle, account, hashes.decision_id, ts_ns)
     return seq
+
+
+def _ended(released: Released) -> str:
+    return "a person ended the halt" if released.by_person else _ENDED[released.kind]
 
 
 def write_fills(

@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from regime_trading.core.bars import SECOND_NS
+from regime_trading.core.controls import NO_HALT, Halt
 from regime_trading.core.numbers import B1, F8, I1, nano_of
 from regime_trading.core.portfolio import RecentFill, Recon, Traffic
 from regime_trading.core.requests import PMRequest
@@ -45,6 +46,8 @@ class Subject:
         What the standing of the configuration demands at least.
     hermetic : bool
         The state came with the request: nothing else counts.
+    halt : Halt
+        What people have put in force for the account.
     """
 
     request: PMRequest
@@ -52,6 +55,7 @@ class Subject:
     state: AccountState | None
     least_state: TradingState = TradingState.NORMAL
     hermetic: bool = True
+    halt: Halt = NO_HALT
 
     @property
     def account(self) -> str:

@@ -28,6 +28,7 @@ from regime_trading.engine.cycle import Cycle, Desk, Released, firm_index, mark,
 from regime_trading.engine.cycle_inputs import CycleInputs, of_firm
 from regime_trading.engine.desk import fill_costs
 from regime_trading.engine.fills import Fills, Marks, Positions
+from regime_trading.engine.halts import impose
 from regime_trading.engine.inputs import input_block
 from regime_trading.engine.record import DecisionHashes, Identity, decision_hashes, market_hash
 from regime_trading.engine.request_books import (
@@ -237,6 +238,8 @@ def _prepare(key: _Key, subjects: tuple[Subject, ...], settings: Settings) -> _P
     balance = np.where(np.isfinite(balance), balance, states.last_balance)
     states = replace(remember(states, marks, positions, market, unit), last_balance=balance)
     states, released = release(desk, states, new_day, market.session, market.ts_ns)
+    states, ended = impose(states, [subject.halt for subject in subjects])
+    released = (*released, *ended)
     books = _books(subjects, desk, market, states, positions, marks)
     return _Prepared(subjects, market, states, positions, marks, books, new_day, released, desk)
 

@@ -415,7 +415,8 @@ def decide(view: View, knobs: Knobs, *, annual: float) -> tuple[Decisions, State
         exit_ladder=np.asarray(knobs["XL-02"]["exit_ladder_max"], dtype=np.float64),
     )
     session = np.full(view.n_accounts, view.market.session, dtype=np.int64)
-    return decisions, replace(states, k_last=projection.k, k_session=session)
+    kill = np.maximum(states.kill_level, np.int8(0))  # not knowing it lasts for one decision
+    return decisions, replace(states, k_last=projection.k, k_session=session, kill_level=kill)
 
 
 def _holding(states: States) -> I8:

@@ -15,6 +15,7 @@ from regime_trading.guards.verdict import NOT_EVALUABLE, LatchRequest, Verdict, 
 
 _KILL = LATCHING_RULES.index("LD-15")
 HIGHEST_KILL = 4
+_UNKNOWN_STATE = np.int8(TradingState.REDUCE_ONLY)
 _KILL_STATE = np.array(
     [TradingState.NORMAL, TradingState.REDUCE_ONLY, TradingState.REDUCE_ONLY, TradingState.LOCKED, TradingState.NORMAL],
     dtype=np.int8,
@@ -60,18 +61,24 @@ def manual_kill(view: View, k: Params) -> Verdict:
     every working entry cancelled, known or not; K3 LOCKED; K4 cancel only, trading state unchanged.
 
     A halt keeps risk and a flatten trades: K4 after K3 owes the flatten (``risk.md`` 2.1). Every level is latched
-    until a person releases it, so that no restart forgets it.
+    until a person releases it, so that no restart forgets it. A level that cannot be told (below 0) is REDUCE_ONLY for
+    this one decision, without a latch.
     """
     level = kill_level(view.states)
     on = level > 0
-    constraint = _stopped(view, on, _KILL_STATE[level], level >= 2)
+    unknown = (view.states.kill_level < 0) & ~on
+    constraint = _stopped(
+        view, on | unknown, np.where(unknown, _UNKNOWN_STATE, _KILL_STATE[level]), level >= 2
+    )
+    authority = np.where(unknown, np.int8(Authority.RISK_REDUCING), _KILL_AUTHORITY[level])
     return verdict(
         view,
-        replace(constraint, authority=_KILL_AUTHORITY[level]) if holds(on) else UNCONSTRAINED,
+        replace(constraint, authority=authority) if holds(on | unknown) else UNCONSTRAINED,
         bound=on,
-        value=level.astype(np.float64),
+        unknown=unknown,
+        value=np.where(unknown, np.nan, level.astype(np.float64)),
         limit=view.everyone(0.0),
-        codes={f"KILL_K{n}": level == n for n in range(1, HIGHEST_KILL + 1)},
+        codes={f"KILL_K{n}": level == n for n in range(1, HIGHEST_KILL + 1)} | {"KILL_UNKNOWN": unknown},
         latch=LatchRequest(
             fire=on, state=_KILL_STATE[level], kind=np.full(view.n_accounts, Release.MANUAL, dtype=np.int8)
         ),

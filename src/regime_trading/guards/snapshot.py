@@ -225,7 +225,7 @@ class States:
     k_last, k_session : float64, int64 [A]
         Budget factor of the last session, and that session (−1 = none).
     kill_level : int8 [A]
-        0 to 4 (``risk.md`` 5.3).
+        0 to 4 (``risk.md`` 5.3); −1 = cannot be told, for one decision.
     last_price, last_sigma, last_fx : float64 [A, N]
         Last good ones.
     flat_ns, flat_side : int64, int8 [A, N]

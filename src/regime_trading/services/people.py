@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import orjson
-
 from regime_trading.core.access import Caller, Principal
 from regime_trading.core.actors import ip_prefix
-from regime_trading.core.audit import PLATFORM, chain_of
+from regime_trading.core.audit import PLATFORM
 from regime_trading.core.canonical import sha256_hex
 from regime_trading.core.credentials import ID_BYTES, SECRET_BYTES, Entropy, id_from, keyed_hash, secret_from
 from regime_trading.core.errors import BadInput
 from regime_trading.core.event_payloads import AccessChanged, LoggedIn, Payload
-from regime_trading.core.messages import AuditData, Message
 from regime_trading.core.ports import (
     Actors,
     ApiTokens,
@@ -30,7 +27,7 @@ from regime_trading.core.ports import (
     Throttles,
     Totp,
 )
-from regime_trading.core.schemas import ActorType, AuditEvent, EventType
+from regime_trading.core.schemas import ActorType, AuditEvent
 from regime_trading.core.users import Account, Told, User
 from regime_trading.services.acts import Act, Acts, Who, place_of_firm, record_acts
 
@@ -203,7 +200,7 @@ def record_in(acts: Acts, made: Mapping[str, Sequence[Act]], now_ns: int, commit
 
     def step(left: Sequence[str], events: tuple[AuditEvent, ...]) -> T:
         if not left:
-            return commit(Told(events, _announced(events)))
+            return commit(Told(events))
         first, rest = left[0], left[1:]
         return record_acts(at, place_of_firm(first), made[first], lambda more: step(rest, (*events, *more)))
 
@@ -223,23 +220,6 @@ def at_instant(acts: Acts, now_ns: int) -> Acts:
 def payload_json(payload: Payload) -> str:
     """A payload as it waits in a tally."""
     return payload.model_dump_json()
-
-
-def _announced(events: Sequence[AuditEvent]) -> dict[str, tuple[Message, ...]]:
-    """Changes of access are announced, so that open sockets look again; logins are not."""
-    found: dict[str, tuple[Message, ...]] = {}
-    for event in events:
-        if event.event_type != EventType.ACCESS:
-            continue
-        body = orjson.loads(event.body)
-        data = AuditData(
-            chain_id=chain_of(event),
-            seq=event.seq,
-            event_type=event.event_type,
-            rationale=body["rationale"][:500],
-        )
-        found[event.firm_id] = (*found.get(event.firm_id, ()), Message(event.ts_event_ns, data))
-    return found
 
 
 def _subject(user_id: str) -> str:

@@ -12,6 +12,8 @@ import orjson
 from regime_trading.core.audit import chain_id
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import Standing
+from regime_trading.core.controls import InForce as Halted
+from regime_trading.core.controls import nobody_halts
 from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS, instant_text
 from regime_trading.core.ports import AuditLog, InputStore, Ledger, Spool
@@ -25,6 +27,7 @@ from regime_trading.engine.record import Chain, write_cycle
 from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_firm import Sibling
 from regime_trading.engine.requests import Answer, decide_requests, inputs_of
+from regime_trading.services.controls import Carried
 from regime_trading.services.degraded import (
     AUDIT_DEGRADED,
     SAID,
@@ -68,6 +71,10 @@ class GateStore:
         Told in one sentence what a person must hear of now.
     sealing : BackgroundSealing, optional
         Seals what is due after a decision.
+    halts : callable
+        What people have put in force for accounts, asked before each decision.
+    under_halt : callable
+        Told of durable decisions that were made under a halt.
     """
 
     ledger: Callable[[str, Mode], Ledger]
@@ -77,6 +84,8 @@ class GateStore:
     spool: Callable[[str], Spool] | None = None
     alarm: Callable[[str], None] = lambda _: None
     sealing: BackgroundSealing | None = None
+    halts: Halted = nobody_halts
+    under_halt: Callable[[Sequence[Carried]], None] = lambda _: None
 
 
 def decide(
@@ -122,7 +131,10 @@ def _subjects(
     store: GateStore | None,
     held: Container[str] = (),
 ) -> list[Subject]:
-    """What decides each request; firms that are ``held`` may only reduce."""
+    """What decides each request; firms that are ``held`` may only reduce. A halt tightens a request with a state of its
+    own as well, but it is for whoever keeps that state to let go of it."""
+    profiles = _profiles(requests, config, None if store is None else store.in_force)
+    halts = (nobody_halts if store is None else store.halts)([request.account for request in requests])
     return [
         Subject(
             request=request,
@@ -130,10 +142,11 @@ def _subjects(
             state=request.state if request.state is not None else _remembered(profile, request, store),
             least_state=_least(config, request.account, profile.firm_id in held),
             hermetic=request.state is not None or store is None,
+            halt=halts[request.account]
+            if request.state is None
+            else replace(halts[request.account], lifted=0),
         )
-        for request, profile in zip(
-            requests, _profiles(requests, config, None if store is None else store.in_force), strict=True
-        )
+        for request, profile in zip(requests, profiles, strict=True)
     ]
 
 
@@ -254,6 +267,14 @@ def _record(
         audit = store.audit(firm)
         store.ledger(firm, Mode(env)).commit_decisions([_commit(*pair, audit) for pair in batch.values()])
         done.update({n: answer.decision for n, (_, answer) in batch.items()})
+        store.under_halt([_carried(answer) for _, answer in batch.values()])
+
+
+def _carried(answer: Answer) -> Carried:
+    decision, held = answer.decision, answer.portfolio.positions
+    return Carried(
+        decision.account, decision.decision_id, decision.as_of_ns, answer.state.kill_level, len(held)
+    )
 
 
 def _keep_inputs(answers: Sequence[Answer], store: GateStore) -> None:
@@ -276,7 +297,7 @@ def _commit(subject: Subject, answer: Answer, audit: AuditLog) -> DecisionCommit
     mode = int(answer.cycle.decisions.mode_before[answer.row])
     chain = Chain(who, seq=head, mode=mode)
     if told is not None:
-        chain.breached = _breached(told.event.body)
+        chain.breached = breached_rules(told.event.body)
     released = [gone for gone in answer.cycle.released if gone.account == answer.row]
     write_cycle(chain, answer.cycle, answer.row, answer.hashes, released)
     return DecisionCommit(
@@ -390,7 +411,7 @@ def _require_later(
 _TRANSITIONS = frozenset({Guard.DATA_SANITY, Guard.BLACKOUT, Guard.DRAWDOWN})
 
 
-def _breached(body: bytes) -> np.ndarray:
+def breached_rules(body: bytes) -> np.ndarray:
     """Rules of guards 1 to 3 that did not hold at the last decision of a chain, so that only changes are written."""
     said = {rule["rule_id"]: rule["outcome"] for rule in orjson.loads(body)["rules"]}
     broken = (RuleOutcome.BOUND, RuleOutcome.UNKNOWN)

@@ -223,26 +223,28 @@ def approvals(history: RecordHistory, scope: Scope) -> Register:
 
 
 def kills(history: RecordHistory, scope: Scope) -> Register:
-    """One row per use of a kill switch, drills included, with how long it took."""
-    rows = []
+    """One row per use of a kill switch and scope, drills included, with how long it took; the latest entry tells."""
+    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
     wanted = (scope.of_firm(E.KILL), scope.of_accounts(E.KILL))
     for entry in _each_once(history, wanted):
         said = entry.fields()
         if scope.holds(entry.ts_event_ns) and _is_of(scope, said["scope"]):
             asked = int(said["asked_at_ns"])
-            rows.append(
+            use = (said["scope"], said["level"], asked)
+            first = rows.get(use)
+            rows[use] = (
                 {key: said[key] for key in ("level", "scope", "drill", "cancelled_orders", "reason")}
                 | {
                     "at": instant_text(asked),
                     "first_ns": asked,
                     "effective_s": _seconds(asked, said["effective_at_ns"]),
                     "flat_s": _seconds(asked, said["flat_at_ns"]),
-                    "by": said["actor"]["id"],
+                    "by": said["actor"]["id"] if first is None else first["by"],
                 }
                 | place_of(entry)
             )
     columns = "at level scope drill effective_s flat_s cancelled_orders by reason chain seq"
-    return _register("kills", columns, rows)
+    return _register("kills", columns, list(rows.values()))
 
 
 def _each_once(history: RecordHistory, wanted: Sequence[Selection]) -> Iterator[Recorded]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from regime_trading.core.audit import Dataset
 from regime_trading.core.canonical import content_hash, sha256_hex
+from regime_trading.core.controls import InForce, nobody_halts
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import ArtifactStore, Ledger, MarketData, RecordSealer
 from regime_trading.core.ports import Runs as RunRecords
@@ -90,6 +91,7 @@ class RunService:
     store: ArtifactStore
     flow: Flow
     in_force: Callable[[TraderProfile, int], TraderProfile]
+    halts: InForce = nobody_halts
 
     def run(self, ask: Ask) -> Finished:
         """Run the pipeline, or verify and re-use the identical run that was made before.
@@ -173,11 +175,15 @@ class RunService:
         return following
 
     def _config_hash(self, accounts: Iterable[str], as_of_ns: int) -> str:
-        """Hash of the settings and of the configurations in force, session overrides and standing included."""
+        """Hash of the settings and of the configurations in force, session overrides, standing and halts included."""
         mine = (self.in_force(p, as_of_ns) for p in self.profiles if p.account in accounts)
         own = {profile.account: profile.config_hash for profile in mine}
         least = {name: state.name for name, state in self.least_state.items() if name in own}
-        standing = {"least_state": least} if least else {}
+        standing: dict[str, Any] = {"least_state": least} if least else {}
+        halts = {
+            name: [h.level, h.lifted] for name, h in self.halts(list(own)).items() if h.level or h.lifted
+        }
+        standing |= {"halts": halts} if halts else {}
         return content_hash({"settings": self.settings.content_hash(), "profiles": own, **standing})
 
     def can_resume(self, run_id: str) -> bool:

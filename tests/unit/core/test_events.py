@@ -95,6 +95,7 @@ SAMPLES: tuple[Payload, ...] = (
         diff=(p.Difference(field="qty", symbol="KO", ours="5", theirs="4"),),
         checked_at_ns="5",
     ),
+    p.HaltEnded(release="HALT", level="K3", scope="f/a", set_at_ns="1"),
     p.Killed(level="K2", scope="f", drill=True, asked_at_ns="1", effective_at_ns="2", cancelled_orders=3),
     p.LoggedIn(outcome="failed", method="passkey", ip_prefix="203.0.113.0/24", count=3),
     p.AccessChanged(

@@ -304,7 +304,7 @@ def _profile(r: np.random.Generator, symbols: tuple[str, ...], traits: frozenset
         put("UT-06", mode=pick("no_increase", "no_trade"), before_s=pick(0, 300))
     if "switched_off" in traits:
         for rule_id in profile:
-            if r.random() < 0.15:
+            if r.random() < 0.15 and rule_id != "LD-15":  # a halt cannot be switched off
                 put(rule_id, enabled=False)
     return profile
 

@@ -7,6 +7,7 @@ from regime_trading.adapters.database.api_tokens import SqlApiTokens
 from regime_trading.adapters.database.approvals import SqlApprovals
 from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
 from regime_trading.adapters.database.configurations import SqlLastGood
+from regime_trading.adapters.database.controls import SqlControls
 from regime_trading.adapters.database.engine import open_database, sqlite_url
 from regime_trading.adapters.database.factors import SqlFactors
 from regime_trading.adapters.database.idempotency import SqlIdempotency
@@ -28,6 +29,7 @@ __all__ = [
     "SqlApiTokens",
     "SqlApprovals",
     "SqlAuditLog",
+    "SqlControls",
     "SqlFactors",
     "SqlIdempotency",
     "SqlJobs",

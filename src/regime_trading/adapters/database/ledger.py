@@ -193,7 +193,8 @@ class SqlLedger:
         for decision in found.values():
             if decision.key in known:
                 _require_same_decision(connection, decision, known[decision.key])
-        _insert(connection, [decision for decision in found.values() if decision.key not in known])
+        new = [decision for decision in found.values() if decision.key not in known]
+        _insert(connection, new)
         return {i: decision.receipt for i, decision in found.items()}
 
     def decided(self, account: str, decision_id: str) -> bool:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 
+from pydantic import field_validator
+
 from regime_trading.core.rules.base import (
     Fraction,
     Guard,
@@ -93,7 +95,13 @@ class ExternalBreach(RuleParams):
 
 
 class ManualKill(RuleParams):
-    pass
+    @field_validator("enabled")
+    @classmethod
+    def _stays_on(cls, value: bool) -> bool:
+        """A halt is a person's word: no configuration takes it away."""
+        if not value:
+            raise ValueError("true: a halt cannot be switched off")
+        return value
 
 
 class MinEquity(RuleParams):
