@@ -4,6 +4,7 @@ from sqlalchemy import Engine
 
 from regime_trading.adapters.database.actors import SqlActors
 from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
+from regime_trading.adapters.database.config_versions import SqlConfigVersions
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.engine import open_database, sqlite_url
 from regime_trading.adapters.database.ledger import SqlLedger
@@ -15,6 +16,7 @@ __all__ = [
     "Engine",
     "SqlActors",
     "SqlAuditLog",
+    "SqlConfigVersions",
     "SqlLastGood",
     "SqlLedger",
     "SqlMessages",
