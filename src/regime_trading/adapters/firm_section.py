@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from regime_trading.adapters.yaml_text import parse_yaml
+from regime_trading.adapters.yaml_text import parse_nodes, parse_yaml
 from regime_trading.core.config_versions import DOCUMENT
 from regime_trading.core.errors import BadInput
 from regime_trading.core.settings import Finding, InvalidConfig
@@ -60,7 +58,10 @@ def cut(text: str, firm_id: str) -> Section:
     BadInput
         No such firm, more than one, or firms that are not written as a block list of block mappings.
     """
-    firms = _firms(text)
+    return _cut(text, _firms(parse_nodes(text.encode(), _FILE)[0]), firm_id)
+
+
+def _cut(text: str, firms: SequenceNode, firm_id: str) -> Section:
     found = [n for n, item in enumerate(firms.value) if _id(item) == firm_id]
     if len(found) != 1:
         raise BadInput(expected=f"firm {firm_id} once", found=f"it is there {len(found)} times", where=_FILE)
@@ -103,18 +104,19 @@ def put(text: str, firm_id: str, document: str) -> str:
     said = parse_yaml(plain.encode(), DOCUMENT)[0]
     if said.get("id") != firm_id:
         raise _bad("id", repr(firm_id), repr(said.get("id")))
-    section = cut(text, firm_id)
+    root, before, _ = parse_nodes(text.encode(), _FILE)
+    section = _cut(text, _firms(root), firm_id)
     written = section.written(plain)
     if "\r\n" in text[section.start : section.end]:
         written = written.replace("\n", "\r\n")
     after = text[: section.start] + written + text[section.end :]
-    before = parse_yaml(text.encode(), _FILE)[0]
     firms = [said if n == section.position else firm for n, firm in enumerate(before["firms"])]
     try:
-        found: Any = parse_yaml(after.encode(), _FILE)[0]
+        root, found, _ = parse_nodes(after.encode(), _FILE)
+        same = found == {**before, "firms": firms} and _cut(after, _firms(root), firm_id).document == plain
     except BadInput:
-        found = None
-    if found != {**before, "firms": firms} or cut(after, firm_id).document != plain:
+        same = False
+    if not same:
         raise _bad(
             "", "a document that means the same inside the file, and nothing else there", "another one"
         )
@@ -125,10 +127,8 @@ def _bad(path: str, expected: str, found: str) -> InvalidConfig:
     return InvalidConfig((Finding(path=path, file=DOCUMENT, line=1, expected=expected, found=found),))
 
 
-def _firms(text: str) -> SequenceNode:
-    parse_yaml(text.encode(), _FILE)  # refuses what is not strict
-    root = YAML(typ="safe", pure=True).compose(text)
-    for key, value in root.value if isinstance(root, MappingNode) else ():
+def _firms(root: MappingNode) -> SequenceNode:
+    for key, value in root.value:
         if key.value == "firms" and isinstance(value, SequenceNode):
             return value
     raise BadInput(expected="a list of firms", found="none", where=_FILE)

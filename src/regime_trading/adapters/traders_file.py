@@ -11,15 +11,14 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from pydantic import JsonValue
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from regime_trading.adapters.config_files import load_firms
 from regime_trading.adapters.disk import sync
 from regime_trading.adapters.firm_section import Section, cut, put
 from regime_trading.adapters.yaml_edit import set_values
-from regime_trading.adapters.yaml_text import MAX_BYTES, parse_yaml
+from regime_trading.adapters.yaml_text import MAX_BYTES, parse_nodes
 from regime_trading.core.config_versions import DOCUMENT, DocumentFinding, Reading, VersionConflict
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.settings import Finding, InvalidConfig
@@ -245,10 +244,8 @@ def _keys(document: str) -> dict[tuple[int, str], int]:
                 found.setdefault((mark.line + 1, str(key.value)), mark.column + 1)
             walk(value)
 
-    with suppress(YAMLError, BadInput, RecursionError):
-        parse_yaml(document.encode(), DOCUMENT)  # refuses what grows or refers to itself
-        root = YAML(typ="safe", pure=True).compose(document)
-        walk(root)
+    with suppress(BadInput):  # what grows or refers to itself never gets here
+        walk(parse_nodes(document.encode(), DOCUMENT)[0])
     return found
 
 

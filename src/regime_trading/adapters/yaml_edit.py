@@ -11,17 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
-from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from regime_trading.adapters.firm_section import last_of
-from regime_trading.adapters.yaml_text import parse_yaml
+from regime_trading.adapters.yaml_text import parse_nodes, parse_yaml
 from regime_trading.core.config_versions import DOCUMENT
 from regime_trading.core.errors import BadInput
 from regime_trading.core.rules import RULE_BY_KEY
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z_]+")
-_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null"})
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z_]*")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 Steps = tuple[str | int, ...]
@@ -59,13 +58,12 @@ def _account(document: str, account_id: str) -> Steps:
 
 
 def _set(document: str, base: Steps, steps: Sequence[str], value: JsonValue) -> str:
-    data, _ = parse_yaml(document.encode(), DOCUMENT)
+    root, data, _ = parse_nodes(document.encode(), DOCUMENT)
     base, steps = _entered(data, base, list(steps))
     path, rest, old = _reach(data, (*base, *steps))
     wanted: Any = value
     for step in reversed(rest):
         wanted = {step: wanted}
-    root = YAML(typ="safe", pure=True).compose(document)
     if rest and isinstance(old, Mapping) and old:
         after = _inserted(document, _node(root, path), rest[0], wanted[rest[0]])
     else:
