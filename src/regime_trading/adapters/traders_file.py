@@ -219,8 +219,8 @@ def _name(file: str | None) -> str | None:
 
 
 def _with_columns(document: str, findings: Iterable[Finding]) -> tuple[DocumentFinding, ...]:
-    keys, lines = _keys(document), document.split("\n")
-    found = []
+    found, lines = list[DocumentFinding](), document.split("\n")
+    keys = _keys(document) if (findings := tuple(findings)) else {}
     for finding in findings:
         inside = finding.file == DOCUMENT and finding.line is not None and finding.line <= len(lines)
         column = None

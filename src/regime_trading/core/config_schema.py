@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
-from regime_trading.core.rules import RULES, UNLIMITED, RuleSpec, merge_of, unit_of
+from regime_trading.core.rules import RULES, UNLIMITED, Merge, RuleSpec, merge_of, unit_of
 from regime_trading.core.traders import FirmConfig
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -56,6 +56,8 @@ def document_schema() -> dict[str, JsonValue]:
         },
         "additionalProperties": False,
     }
+    pair = {"type": "array", "minItems": 2, "maxItems": 2, "description": "[drawdown, action]"}
+    defs["Rung"] = {"anyOf": [pair, defs["Rung"]]}
     for owner in ("FirmConfig", "AccountConfig"):
         defs[owner]["properties"]["risk"] = {"$ref": "#/$defs/Risk"}
     defs["Risk"] = risk
@@ -68,6 +70,8 @@ def _name(ref: dict[str, Any]) -> str:
 
 def _describe(params: dict[str, Any], spec: RuleSpec) -> None:
     for name, one in params["properties"].items():
+        if merge_of(spec.params, name) is Merge.LADDER:
+            one["anyOf"] = [{"type": one.pop("type"), "items": one.pop("items")}, {"const": UNLIMITED}]
         unit, merge = unit_of(spec.params, name), str(merge_of(spec.params, name))
         if one.get("default") == "Infinity":
             one["default"] = UNLIMITED

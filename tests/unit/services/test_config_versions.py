@@ -31,6 +31,7 @@ from regime_trading.adapters.database import (
     sqlite_url,
 )
 from regime_trading.core.config_diff import Direction
+from regime_trading.core.config_holds import HOLDER
 from regime_trading.core.config_versions import (
     FILE,
     ConfigVersion,
@@ -39,6 +40,7 @@ from regime_trading.core.config_versions import (
     VersionStatus,
 )
 from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.overrides import MAX_LIVE, SessionOverride
 from regime_trading.core.rules import Gross, TradingState
 from regime_trading.core.settings import InvalidConfig
 from regime_trading.core.trader_profile import with_overrides
@@ -46,7 +48,9 @@ from regime_trading.services.acts import place_of_firm
 from regime_trading.services.config_apply import REQUEST_NS, Drift
 from regime_trading.services.config_changes import WhatIf
 from regime_trading.services.config_versions import ConfigService
-from regime_trading.services.configurations import take_over
+from regime_trading.services.configurations import OverrideAsk, make_override, take_over
+from regime_trading.services.limits import limits_in_force
+from regime_trading.services.registers import Scope
 
 TIGHTER = ('gross: "0.9"', 'gross: "0.8"')
 LOOSER = ('gross: "0.9"', 'gross: "1.0"')
@@ -283,6 +287,30 @@ def test_the_old_limit_is_in_force_until_the_session_ends(service: ConfigService
     assert str(core.params(Gross).max_gross) == "1.0"
     (entry,) = (entry for entry in told(service) if entry["event_type"] == "OVERRIDE")
     assert (entry["path"], entry["created_by"]) == ("risk.gross", "service:config")
+
+
+def test_the_record_tells_the_limit_in_force_at_any_time(service: ConfigService) -> None:
+    made = drafted(service, LOOSER)
+    at(service, T + HOUR).apply(FIRM, made.version, "r-1", agreed(made))
+    scope = Scope(FIRM, account_id="live")
+    for now_ns, gross, layer in ((T, "0.9", "firm"), (T + HOUR, "0.9", "session"), (NIGHT_NS, "1.0", "firm")):
+        told_then = limits_in_force(service.deps.acts.history(FIRM), scope, now_ns)
+        (row,) = (row for row in told_then["limits"] if row["path"] == "risk.gross.max_gross")
+        assert (row["value"], row["decided_by"][0].split()[0]) == (gross, layer)
+
+
+def test_what_is_held_back_takes_nobodys_room(service: ConfigService, engine: Engine) -> None:
+    store = SqlOverrides(engine, firm_id=FIRM)
+    live = service.current(FIRM).reading.profiles[1]
+    ask = OverrideAsk("risk.gross", "0.5", "1h", "a bad day")
+    for n in range(MAX_LIVE):
+        made = SessionOverride(
+            account=live.account, path="risk.gross", value="0.8", reason="held", created_by=HOLDER,
+            created_at_ns=T + n, expires_at_ns=T + HOUR,
+        )  # fmt: skip
+        store.add(made, lambda _: None)
+    make_override(live, ask, store, now_ns=T + MAX_LIVE, acts=service.deps.acts)
+    assert len(store.of(live.account)) == MAX_LIVE + 1
 
 
 def test_what_no_override_can_hold_waits_for_the_session(service: ConfigService, folder: Path) -> None:
