@@ -30,7 +30,7 @@ def file(folder: Path) -> TradersFile:
     [
         ("gross:", "grosz:", "risk.grosz", (4, 3), "a known key, the nearest is 'gross'"),
         ('"0.02"}', '"2%"}', "risk.daily_loss.limit_pct", (5, 16), "a valid decimal"),
-        ('share: "0.5"', 'share: "5"', "accounts.1.baskets.0.share", (21, 19), "less than or equal to 1"),
+        ('share: "0.5"', 'share: "5"', "accounts.1.baskets.0.share", (21, 21), "less than or equal to 1"),
         ("name: one, share", "nam: one, share", "accounts.0.baskets.0.nam", (13, 16), "a known key"),
         ('sigma_target: "0.08"', 'sigma_target: "0.2"', "risk.sigma_target", (23, 7), "at most 0.15"),
         ('sigma_target: "0.08"', 'gross: "0.95"', "risk.gross", (23, 7), "at most 0.9, as set by firm north-pier (line 4"),

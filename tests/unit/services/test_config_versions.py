@@ -293,7 +293,7 @@ def test_the_record_tells_the_limit_in_force_at_any_time(service: ConfigService)
     made = drafted(service, LOOSER)
     at(service, T + HOUR).apply(FIRM, made.version, "r-1", agreed(made))
     scope = Scope(FIRM, account_id="live")
-    for now_ns, gross, layer in ((T, "0.9", "firm"), (T + HOUR, "0.9", "session"), (NIGHT_NS, "1.0", "firm")):
+    for now_ns, gross, layer in ((T, "0.9", "firm"), (T + HOUR, "0.9", "session"), (NIGHT_NS, "1", "firm")):
         told_then = limits_in_force(service.deps.acts.history(FIRM), scope, now_ns)
         (row,) = (row for row in told_then["limits"] if row["path"] == "risk.gross.max_gross")
         assert (row["value"], row["decided_by"][0].split()[0]) == (gross, layer)
