@@ -25,7 +25,7 @@ from regime_trading.core.config_versions import (
 )
 from regime_trading.core.merging import stricter_or_equal
 from regime_trading.core.profile_merge import merge_profiles
-from regime_trading.core.rules import RULES
+from regime_trading.core.rules import RULES, Gross
 from regime_trading.core.schemas import Mode
 from regime_trading.core.settings import InvalidConfig
 from regime_trading.core.trader_profile import TraderProfile, in_mode, with_overrides
@@ -171,6 +171,17 @@ def test_holds(before: dict[str, Any], after: dict[str, Any], paths: list[str] |
     assert old is not None and new is not None
     found = holds(old, new, T, "why")
     assert (None if found is None else [one.path for one in found]) == paths
+
+
+def test_a_session_cannot_be_ended_by_moving_its_end() -> None:
+    old = made({"gross": "0.9"})
+    day = {"trading_day": {"reset_at": "08:01", "zone": "UTC"}}
+    new = live(merge_profiles(traders({"risk": {"gross": "1.0"}}, day), settings())[0])
+    assert old is not None
+    found = holds(old, new, T, "why")
+    assert found is not None
+    last_ns = session_end_ns(old, T) - 1
+    assert str(with_overrides(new, found, last_ns).params(Gross).max_gross) == "0.9"
 
 
 def test_a_dry_run_waits_for_no_session() -> None:
