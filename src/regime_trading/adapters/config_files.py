@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from regime_trading.adapters.yaml_text import read_yaml
+from regime_trading.adapters.yaml_text import parse_yaml, read_yaml
 from regime_trading.core.config_status import BrokenFirm
 from regime_trading.core.profile_merge import merge_firms, merge_profiles
 from regime_trading.core.risk_layers import NO_TEXT, ConfigText, expected_found, nearest
@@ -67,8 +67,15 @@ def load_configuration(
     return Configuration(settings, profiles, traders.presets, settings_text, traders_text=text)
 
 
-def load_firms(settings_path: Path, traders_path: Path, config_version: int = 1) -> Configuration:
+def load_firms(
+    settings_path: Path, traders_path: Path, config_version: int = 1, content: bytes | None = None
+) -> Configuration:
     """As :func:`load_configuration`, but a problem of one firm stops that firm only.
+
+    Parameters
+    ----------
+    content : bytes, optional
+        What the traders file would say; what it says where None.
 
     Raises
     ------
@@ -78,7 +85,7 @@ def load_firms(settings_path: Path, traders_path: Path, config_version: int = 1)
         A file that cannot be read, or is not strict YAML.
     """
     settings, settings_text = _load(settings_path, Settings)
-    written = _read_traders(traders_path)
+    written = _read_traders(traders_path, content=content)
     data, text = written.data, written.text
     kept, refused = _isolated(written)
     absent = {_id(_firm(data, f)) for f in refused}
@@ -120,8 +127,9 @@ class _Written:
     found: Mapping[KeyPath, Finding] = field(default_factory=dict)
 
 
-def _read_traders(path: Path, presets_path: Path | None = None) -> _Written:
+def _read_traders(path: Path, presets_path: Path | None = None, content: bytes | None = None) -> _Written:
     """The traders file, and the presets of ``presets_path`` (``presets.yaml`` beside it where None) if it is there.
+    ``content`` is taken for what the traders file says, where given.
 
     Raises
     ------
@@ -130,7 +138,7 @@ def _read_traders(path: Path, presets_path: Path | None = None) -> _Written:
     BadInput
         A file that cannot be read, or is not strict YAML.
     """
-    data, text = read_yaml(path)
+    data, text = read_yaml(path) if content is None else parse_yaml(content, path.as_posix())
     beside = path.with_name(PRESETS) if presets_path is None else presets_path
     if not beside.exists():
         return _Written(data, text)

@@ -63,6 +63,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], ConfigText]:
 
 def parse_yaml(data: bytes, name: str) -> tuple[dict[str, Any], ConfigText]:
     """As :func:`read_yaml`, for the bytes of a file called ``name``."""
+    return parse_nodes(data, name)[1:]
+
+
+def parse_nodes(data: bytes, name: str) -> tuple[MappingNode, dict[str, Any], ConfigText]:
+    """As :func:`parse_yaml`, with the nodes of the text before it."""
     if len(data) > MAX_BYTES:
         raise BadInput(expected=f"at most {MAX_BYTES} bytes", found=f"{len(data)} or more", where=name)
     builder = _Builder(name)
@@ -81,7 +86,7 @@ def parse_yaml(data: bytes, name: str) -> tuple[dict[str, Any], ConfigText]:
         raise BadInput(expected=f"at most {MAX_DEPTH} levels", found="more", where=name) from error
     except YAMLError as error:
         raise BadInput(expected="YAML", found=str(error).splitlines()[0], where=name) from error
-    return value, ConfigText(name, builder.lines)
+    return root, value, ConfigText(name, builder.lines)
 
 
 def _read(path: Path, name: str) -> bytes:

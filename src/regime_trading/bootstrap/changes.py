@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,22 @@ def replay_change(
     shown = {item["account"] for item in replayed["accounts"]}
     changes = [c for c in changes_between(before, after) if c.account in shown or not c.account]
     return changes_answer(changes) | {"replay": replayed}
+
+
+def replay_profiles(
+    configuration: Configuration,
+    old: Sequence[TraderProfile],
+    new: Sequence[TraderProfile],
+    request: WhatIf,
+    artifacts: Path | None,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """What other profiles would have decided over the days of ``request``, under the settings of ``configuration``;
+    as :func:`replay_change`, without the list of changes."""
+    ignore_solver()
+    store = LocalArtifacts(artifacts_folder(artifacts))
+    sides = (replace(configuration, profiles=tuple(profiles)) for profiles in (old, new))
+    return what_if(request, *(_replay_deps(side, store) for side in sides), progress)
 
 
 def _replay_deps(configuration: Configuration, store: LocalArtifacts) -> BacktestDeps:

@@ -21,6 +21,7 @@ from regime_trading.cli.common import (
     reporting,
     steps,
 )
+from regime_trading.cli.versions import add_commands
 from regime_trading.core.errors import BadInput
 
 config_app = typer.Typer(
@@ -268,3 +269,6 @@ def config_overrides(
         for item in told:
             table.add_row(*(escape(str(item[k])) for k in ("account", "path", "value", "ends_at", "reason")))
         out.print(table if told else "No override is in force.")
+
+
+add_commands(config_app)

@@ -71,15 +71,20 @@ def config_changes(old: Side, new: Side) -> tuple[Change, ...]:
     Accounts that came or went, then the keys of each account in the order of the file, then presets and what is
     common to all accounts.
     """
-    before = {profile.account: profile for profile in old.profiles}
-    after = {profile.account: profile for profile in new.profiles}
+    changes = list(account_changes(old.profiles, new.profiles))
+    changes += _preset_changes(old, new)
+    changes += _settings_changes(old, new)
+    return tuple(changes)
+
+
+def account_changes(old: Sequence[TraderProfile], new: Sequence[TraderProfile]) -> tuple[Change, ...]:
+    """Accounts that came or went, then the keys of each account in the order of the file."""
+    before, after = ({profile.account: profile for profile in some} for some in (old, new))
     changes = [_gone(profile) for name, profile in before.items() if name not in after]
     changes += [_came(profile) for name, profile in after.items() if name not in before]
     for name, profile in after.items():
         if name in before:
             changes += profile_changes(before[name], profile)
-    changes += _preset_changes(old, new)
-    changes += _settings_changes(old, new)
     return tuple(changes)
 
 

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pydantic import JsonValue
+
 from regime_trading.core.access import Grant, Role
 from regime_trading.core.actors import ActorName
 from regime_trading.core.approvals import Approval, ApprovalStatus
@@ -16,6 +18,7 @@ from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.commands.previews import Done, Given, Preview, StoredPreview, Use
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.config_status import LastGood
+from regime_trading.core.config_versions import ConfigVersion, Reading, VersionStatus
 from regime_trading.core.controls import Clearing, Control, Effect, Flag, NewControl
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
 from regime_trading.core.firm_files import RunFile, TableHead
@@ -677,6 +680,89 @@ class LastGoodConfigs(Protocol):
 
     def accounts(self) -> tuple[str, ...]:
         """Accounts that were accepted before, sorted."""
+        ...
+
+
+class FirmFile(Protocol):
+    """``traders.yaml``, one firm's section at a time (``adapters.traders_file``)."""
+
+    def now(self, firm_id: str) -> Reading:
+        """The section as it is, and what the loader says of it."""
+        ...
+
+    def with_document(self, firm_id: str, document: str) -> Reading:
+        """The same if the section were ``document``."""
+        ...
+
+    def edited(self, document: str, account_id: str, values: Mapping[str, JsonValue]) -> str:
+        """``document`` with values of one account set, by dotted path; the rest of it as it is."""
+        ...
+
+    def turn(self) -> AbstractContextManager[None]:
+        """The right to replace the file; waits for it."""
+        ...
+
+    def replace(self, before: bytes, after: bytes) -> None:
+        """Replace the file durably where it still is ``before``."""
+        ...
+
+
+class ConfigVersions(Protocol):
+    """Versions of one firm's section; each change is one transaction with its ``events`` and ``messages``."""
+
+    def get(self, version: int) -> ConfigVersion: ...
+
+    def all(self, before: int | None = None, limit: int = 1_000) -> tuple[ConfigVersion, ...]: ...
+
+    def of_status(self, *statuses: VersionStatus) -> tuple[ConfigVersion, ...]: ...
+
+    def in_force(self) -> ConfigVersion | None: ...
+
+    def add(
+        self, version: ConfigVersion, events: Sequence[AuditEvent] = (), messages: Sequence[Message] = ()
+    ) -> ConfigVersion:
+        """Store a new version under the next number."""
+        ...
+
+    def take_in(
+        self,
+        version: ConfigVersion,
+        profiles: Sequence[TraderProfile],
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> ConfigVersion:
+        """Store what somebody wrote into the file."""
+        ...
+
+    def change(
+        self,
+        before: ConfigVersion,
+        after: ConfigVersion,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """Move a version on."""
+        ...
+
+    def start(
+        self,
+        before: ConfigVersion,
+        after: ConfigVersion,
+        holds: Sequence[SessionOverride],
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """Move a version to ``applying``."""
+        ...
+
+    def finish(
+        self,
+        before: ConfigVersion,
+        after: ConfigVersion,
+        profiles: Sequence[TraderProfile],
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """Move a version from ``applying`` to ``applied``."""
         ...
 
 

@@ -12,9 +12,11 @@ from regime_trading.core.audit import FIRM_ACCOUNT, PLATFORM
 from regime_trading.core.canonical import content_hash
 from regime_trading.core.config_diff import profile_changes
 from regime_trading.core.config_status import BrokenFirm
+from regime_trading.core.config_versions import AccountEffect, ConfigVersion
 from regime_trading.core.event_payloads import (
     ConfigAccepted,
     ConfigChange,
+    ConfigChanged,
     ConfigFinding,
     ConfigRefused,
     Overridden,
@@ -23,12 +25,15 @@ from regime_trading.core.overrides import SessionOverride, ends_ns, session_boun
 from regime_trading.core.ports import LastGoodConfigs
 from regime_trading.core.recorded import Selection
 from regime_trading.core.schemas import EventType
+from regime_trading.core.settings import Finding
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Act, Acts, place_of_firm, record_act, record_acts
 
 FIRST_SIGHT = "FIRST_SIGHT"  #: the record holds no earlier configuration of the account
 BEFORE_UNKNOWN = "BEFORE_UNKNOWN"  #: there was one, and it does not verify any more
 AFTER_REFUSAL = "AFTER_REFUSAL"  #: the files were refused in between
+NOT_APPLIED = "NOT_APPLIED"  #: a version was refused before it got into the files
+NOT_WRITTEN = "NOT_WRITTEN"  #: a recorded change did not reach the files: what was in force before is again
 _IDENT = re.compile(r"[a-z0-9-]{1,40}")
 
 
@@ -51,6 +56,41 @@ def accept(
         store.accept(profiles, now_ns)
         return
     record_acts(acts, place_of_firm(firm_id), made, lambda events: store.accept(profiles, now_ns, events))
+
+
+def changed_act(version: ConfigVersion, before: TraderProfile | None, after: TraderProfile) -> Act:
+    """The entry of one account that a version changes."""
+    changes = () if before is None else tuple(map(_change, profile_changes(before, after)))
+    return Act(
+        ConfigChanged(
+            account=after.account,
+            before_hash="" if before is None else before.config_hash,
+            after_hash=after.config_hash,
+            changes=changes,
+            profile=recorded_profile(after),
+            request_id=version.request_id or f"version-{version.version}",
+        ),
+        config_hash=after.config_hash,
+        reason_codes=(FIRST_SIGHT,) if before is None else (),
+        correlation_id=f"version-{version.version}",
+    )
+
+
+def reverted_act(version: ConfigVersion, effect: AccountEffect, before: TraderProfile) -> Act:
+    """The entry that takes one back: the version did not reach the files, and ``before`` is in force as it was."""
+    return Act(
+        ConfigChanged(
+            account=effect.account,
+            before_hash=effect.after_hash,
+            after_hash=before.config_hash,
+            changes=(),
+            profile=recorded_profile(before),
+            request_id=version.request_id or f"version-{version.version}",
+        ),
+        config_hash=before.config_hash,
+        reason_codes=(NOT_WRITTEN,),
+        correlation_id=f"version-{version.version}",
+    )
 
 
 def _accepted(profile: TraderProfile, known: Mapping[str, str], store: LastGoodConfigs, refused: bool) -> Act:
@@ -104,6 +144,19 @@ def record_refusal(broken: BrokenFirm, acts: Acts) -> None:
     """Record why the configuration of a firm was refused, unless the same is recorded since the last acceptance; of a
     firm without a legal name in the record of the platform."""
     firm_id = broken.firm_id if _IDENT.fullmatch(broken.firm_id) else PLATFORM
+    refused = _refused(broken)
+    if refused.refusal_hash not in _open_refusals(acts, firm_id):
+        record_act(acts, place_of_firm(firm_id), Act(refused))
+
+
+def refused_version(version: ConfigVersion, findings: Sequence[Finding]) -> Act:
+    """The entry of a version that was to be applied and was not: the files stay as they are."""
+    accounts = tuple(one.account for one in version.accounts)
+    refused = _refused(BrokenFirm(version.firm_id, accounts, tuple(findings)))
+    return Act(refused, reason_codes=(NOT_APPLIED,), correlation_id=f"version-{version.version}")
+
+
+def _refused(broken: BrokenFirm) -> ConfigRefused:
     findings, erased = [], []
     for n, finding in enumerate(broken.findings):
         place = "" if finding.file is None else PurePath(finding.file).name
@@ -114,12 +167,9 @@ def record_refusal(broken: BrokenFirm, acts: Acts) -> None:
     accounts = tuple(name for name in broken.accounts if _is_account(name))
     said = {"accounts": list(accounts), "findings": [f.model_dump(mode="json") for f in findings]}
     digest = content_hash(said)
-    if digest in _open_refusals(acts, firm_id):
-        return
-    refused = ConfigRefused(
+    return ConfigRefused(
         accounts=accounts, refusal_hash=digest, findings=tuple(findings), erased=tuple(erased)
     )
-    record_act(acts, place_of_firm(firm_id), Act(refused))
 
 
 def _is_account(name: str) -> bool:
@@ -133,10 +183,11 @@ def _open_refusals(acts: Acts, firm_id: str) -> set[str]:
     wanted = Selection(kinds=tuple(k.value for k in kinds), accounts=(account,))
     found: set[str] = set()
     for entry in acts.history(firm_id).entries(wanted):
-        if entry.event_type == EventType.CONFIG_REFUSED:
-            found.add(entry.fields()["refusal_hash"])
-        else:
+        said = entry.fields()
+        if entry.event_type != EventType.CONFIG_REFUSED:
             found.clear()
+        elif NOT_APPLIED not in said["reason_codes"]:
+            found.add(said["refusal_hash"])
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue, ValidationError
 
 from regime_trading.core.actors import plain_text
+from regime_trading.core.config_holds import HOLDER
 from regime_trading.core.config_status import BrokenFirm, Standing, standing
 from regime_trading.core.errors import BadInput
 from regime_trading.core.overrides import (
@@ -118,7 +119,7 @@ def make_override(
 
     def check(stored: tuple[SessionOverride, ...]) -> None:
         live = live_overrides(stored, now_ns, session_boundary(profile.trading_day))
-        require_room(live, profile.account)
+        require_room([one for one in live if one.created_by != HOLDER], profile.account)
         check_override(with_overrides(profile, stored, now_ns), override)
 
     if acts is None:

@@ -19,6 +19,7 @@ from regime_trading.core.risk_stack import risk_path
 from regime_trading.core.rules import RULES
 from regime_trading.core.schemas import EventType as E
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
+from regime_trading.services.config_acts import NOT_APPLIED
 from regime_trading.services.registers import Scope, place_of
 
 _ACCEPTED = (E.CONFIG_ACCEPTED, E.CONFIG_CHANGED)
@@ -69,7 +70,8 @@ def _at(history: RecordHistory, scope: Scope, at_ns: int) -> dict[str, Any]:
         )
     last = known[-1]
     tight = _tightened(last, _overrides(history, scope, at_ns), at_ns)
-    refused = list(history.entries(replace(scope, to_ns=at_ns).of_firm(E.CONFIG_REFUSED)))
+    entries = history.entries(replace(scope, to_ns=at_ns).of_firm(E.CONFIG_REFUSED))
+    refused = [entry for entry in entries if NOT_APPLIED not in entry.fields()["reason_codes"]]
     notes = [
         f"The files were refused at {instant_text(entry.ts_event_ns)}; since then the account may do less."
         for entry in refused[-1:]

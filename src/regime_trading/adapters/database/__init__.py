@@ -6,6 +6,7 @@ from regime_trading.adapters.database.actors import SqlActors
 from regime_trading.adapters.database.api_tokens import SqlApiTokens
 from regime_trading.adapters.database.approvals import SqlApprovals
 from regime_trading.adapters.database.audit_log import SqlAuditLog, firms_with_entries
+from regime_trading.adapters.database.config_versions import SqlConfigVersions
 from regime_trading.adapters.database.configurations import SqlLastGood
 from regime_trading.adapters.database.controls import SqlControls
 from regime_trading.adapters.database.engine import open_database, sqlite_url
@@ -29,6 +30,7 @@ __all__ = [
     "SqlApiTokens",
     "SqlApprovals",
     "SqlAuditLog",
+    "SqlConfigVersions",
     "SqlControls",
     "SqlFactors",
     "SqlIdempotency",

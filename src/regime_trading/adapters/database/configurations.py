@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import ValidationError
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from regime_trading.adapters.database.audit_log import append_chain
 from regime_trading.adapters.database.engine import reading, writing
@@ -45,31 +45,9 @@ class SqlLastGood:
         NotDurable
             A database that cannot write, or entries whose place is taken. Nothing was remembered.
         """
-        for profile in profiles:
-            if profile.firm_id != self._firm_id:
-                raise BadInput(
-                    expected=f"an account of firm {self._firm_id}", found=profile.account, where="account"
-                )
-            if profile.session_overrides:
-                raise BadInput(expected="no session overrides", found="some", where=profile.account)
-        table = LAST_GOOD_CONFIGS
-        rows = [
-            {
-                "firm_id": self._firm_id,
-                "account": profile.account,
-                "accepted_ns": now_ns,
-                "config_hash": profile.config_hash,
-                "profile": profile.model_dump_json(),
-            }
-            for profile in profiles
-        ]
-        names = [profile.account for profile in profiles]
+        require_acceptable(profiles, self._firm_id)
         with writing(self._engine) as connection:
-            connection.execute(
-                delete(table).where(table.c.firm_id == self._firm_id, table.c.account.in_(names))
-            )
-            if rows:
-                connection.execute(table.insert(), rows)
+            remember(connection, self._firm_id, profiles, now_ns)
             if events:
                 append_chain(connection, self._firm_id, chain_of(events[0]), events)
 
@@ -106,3 +84,37 @@ class SqlLastGood:
         query = select(table.c.account).where(table.c.firm_id == self._firm_id).order_by(table.c.account)
         with reading(self._engine) as connection:
             return tuple(connection.execute(query).scalars())
+
+
+def require_acceptable(profiles: Sequence[TraderProfile], firm_id: str) -> None:
+    """Refuse accounts of another firm, and configurations with session overrides in them.
+
+    Raises
+    ------
+    BadInput
+        Any of these.
+    """
+    for profile in profiles:
+        if profile.firm_id != firm_id:
+            raise BadInput(expected=f"an account of firm {firm_id}", found=profile.account, where="account")
+        if profile.session_overrides:
+            raise BadInput(expected="no session overrides", found="some", where=profile.account)
+
+
+def remember(connection: Connection, firm_id: str, profiles: Sequence[TraderProfile], now_ns: int) -> None:
+    """Remember configurations that were accepted, within the caller's transaction."""
+    table = LAST_GOOD_CONFIGS
+    rows = [
+        {
+            "firm_id": firm_id,
+            "account": profile.account,
+            "accepted_ns": now_ns,
+            "config_hash": profile.config_hash,
+            "profile": profile.model_dump_json(),
+        }
+        for profile in profiles
+    ]
+    names = [profile.account for profile in profiles]
+    connection.execute(delete(table).where(table.c.firm_id == firm_id, table.c.account.in_(names)))
+    if rows:
+        connection.execute(table.insert(), rows)

@@ -57,15 +57,7 @@ class SqlOverrides:
             if override in stored:
                 return
             check(stored)
-            row = {
-                "firm_id": self._firm_id,
-                "override_id": override.override_id,
-                "account": override.account,
-                "created_at_ns": override.created_at_ns,
-                "expires_at_ns": override.expires_at_ns,
-                "body": override.model_dump_json(),
-            }
-            connection.execute(SESSION_OVERRIDES.insert(), row)
+            insert_overrides(connection, self._firm_id, (override,))
             if events:
                 append_chain(connection, self._firm_id, chain_of(events[0]), events)
 
@@ -94,6 +86,23 @@ class SqlOverrides:
     def _require_own(self, account: str) -> None:
         if account.split("/")[0] != self._firm_id:
             raise BadInput(expected=f"an account of firm {self._firm_id}", found=account, where="account")
+
+
+def insert_overrides(connection: Connection, firm_id: str, overrides: Sequence[SessionOverride]) -> None:
+    """Store new overrides of a firm, within the caller's transaction."""
+    rows = [
+        {
+            "firm_id": firm_id,
+            "override_id": override.override_id,
+            "account": override.account,
+            "created_at_ns": override.created_at_ns,
+            "expires_at_ns": override.expires_at_ns,
+            "body": override.model_dump_json(),
+        }
+        for override in overrides
+    ]
+    if rows:
+        connection.execute(SESSION_OVERRIDES.insert(), rows)
 
 
 def _verified(name: str, body: str, account: str) -> SessionOverride:
