@@ -24,6 +24,7 @@ from regime_trading.api.security import KnownHosts, SecureHeaders, SmallBodies
 
 LOG = logging.getLogger("regime_trading.api")
 PREFIX = "/api/v1"
+Application = FastAPI
 MAX_BODY = 1 << 20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 Observe = Callable[[str, str, int, float], None]

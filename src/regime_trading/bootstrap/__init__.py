@@ -97,6 +97,11 @@ def has_database(artifacts: Path) -> bool:
     return bool(os.environ.get("REGIME_DATABASE")) or (artifacts / "state" / DATABASE).exists()
 
 
+def metrics_token() -> str | None:
+    """``REGIME_METRICS_TOKEN``: who sends it may read the metrics from another machine; None where it is not set."""
+    return os.environ.get("REGIME_METRICS_TOKEN") or None
+
+
 def spool_folder(artifacts: Path) -> Path:
     """Second place of the record: ``REGIME_SPOOL``, which belongs on another device, else beside the database."""
     named = os.environ.get("REGIME_SPOOL")

@@ -193,8 +193,7 @@ class Configured:
         kept = tuple(
             s.profile for s in standings.values() if s.status is ConfigStatus.STALE and s.profile is not None
         )
-        least = {name: s.least_state for name, s in standings.items()}
-        return Loaded(read.settings, (*read.profiles, *kept), least)
+        return Loaded(read.settings, (*read.profiles, *kept), standings)
 
 
 def _deps(

@@ -21,6 +21,7 @@ from regime_trading.cli.market import detect, tape
 from regime_trading.cli.pm import pm_app
 from regime_trading.cli.rl import rl_app
 from regime_trading.cli.runs import backtest, run
+from regime_trading.cli.serve import serve
 from regime_trading.cli.user import user_app
 from regime_trading.cli.worker import worker
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(backtest)
+app.command()(serve)
 app.command()(tape)
 app.command()(detect)
 app.command()(worker)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from regime_trading.core.canonical import content_hash
+from regime_trading.core.config_status import Standing
 from regime_trading.core.controls import InForce, nobody_halts
 from regime_trading.core.errors import BadInput
 from regime_trading.core.ports import AuditLog, Ledger, RecordHistory, Runs
@@ -32,11 +33,16 @@ from regime_trading.services.study import Progress, StudyCache, study
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The configuration as it stands: settings, the accounts that can be decided, and what their standing demands."""
+    """The configuration as it stands: settings, the accounts that can be decided, and how every account stands."""
 
     settings: Settings
     profiles: tuple[TraderProfile, ...]
-    least_state: Mapping[str, TradingState]
+    standings: Mapping[str, Standing]
+
+    @property
+    def least_state(self) -> dict[str, TradingState]:
+        """What the standing of each account demands."""
+        return {name: one.least_state for name, one in self.standings.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,15 @@ class SessionService:
         found = self.presence(cookie, now_ns)
         return None if found is None else found.principal
 
+    def principals(self, session_ids: Sequence[str], now_ns: int) -> dict[str, Principal]:
+        """Whom sessions stand for, with roles as they are now, by session id; those that are over are left out."""
+        found = self.people.sessions.by_ids(session_ids)
+        return {
+            session.session_id: session_principal(session, account)
+            for session, account in found
+            if is_alive(session, account, now_ns)
+        }
+
     def all(self, user_id: str, now_ns: int) -> tuple[Session, ...]:
         """Sessions of a person that count now, newest first."""
         account = self.people.logins.account(user_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, func, insert, select, update
@@ -30,9 +30,21 @@ def find_account(connection: Connection, where: ColumnElement[bool]) -> Account 
     grants = connection.execute(
         select(GRANTS).where(GRANTS.c.user_id == row["user_id"]).order_by(GRANTS.c.firm_id, GRANTS.c.role)
     )
-    return Account(
-        user_of(row), row["password_hash"], tuple(grant_of(g._mapping) for g in grants), factors_of(row)
-    )
+    return _account(row, grants.mappings())
+
+
+def find_accounts(connection: Connection, user_ids: Sequence[str]) -> dict[str, Account]:
+    """Those of some users who are there, with roles and factors, by user id."""
+    grants: dict[str, list[RowMapping]] = {user_id: [] for user_id in user_ids}
+    query = select(GRANTS).where(GRANTS.c.user_id.in_(user_ids)).order_by(GRANTS.c.firm_id, GRANTS.c.role)
+    for grant in connection.execute(query).mappings():
+        grants[grant["user_id"]].append(grant)
+    users = connection.execute(USER.where(USERS.c.user_id.in_(user_ids))).mappings()
+    return {row["user_id"]: _account(row, grants[row["user_id"]]) for row in users}
+
+
+def _account(row: RowMapping, grants: Iterable[RowMapping]) -> Account:
+    return Account(user_of(row), row["password_hash"], tuple(map(grant_of, grants)), factors_of(row))
 
 
 def user_of(row: RowMapping) -> User:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from regime_trading.adapters.database.accounts import find_account, record, rotate, session_of, session_row
+from regime_trading.adapters.database.accounts import (
+    find_account,
+    find_accounts,
+    record,
+    rotate,
+    session_of,
+    session_row,
+)
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.identity_tables import (
     CHALLENGES,
@@ -72,6 +79,14 @@ class SqlSessions:
                 return None
             account = find_account(connection, USERS.c.user_id == row["user_id"])
             return None if account is None else (session_of(row), account)
+
+    def by_ids(self, session_ids: Sequence[str]) -> tuple[tuple[Session, Account], ...]:
+        """Those of some sessions that are there, and whose they are, as they are now; some may be over."""
+        with reading(self._engine) as connection:
+            query = select(SESSIONS).where(SESSIONS.c.session_id.in_(session_ids))
+            sessions = [session_of(row) for row in connection.execute(query).mappings()]
+            accounts = find_accounts(connection, sorted({one.user_id for one in sessions}))
+        return tuple((one, accounts[one.user_id]) for one in sessions if one.user_id in accounts)
 
     def touch(self, cookie_hash: str, now_ns: int) -> None:
         """Note that a session was used; never backwards."""

@@ -1,0 +1,469 @@
+"""The server, wired: one process of the API over an artifacts folder and a configuration."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from regime_trading.adapters.artifacts import LocalArtifacts
+from regime_trading.adapters.clock import SystemClock
+from regime_trading.adapters.database import (
+    SqlActors,
+    SqlApprovals,
+    SqlJobs,
+    SqlMessages,
+    SqlPreviews,
+    open_database,
+)
+from regime_trading.adapters.database.messages import message_heads
+from regime_trading.adapters.database.tickets import SqlTickets
+from regime_trading.adapters.metrics import Metrics
+from regime_trading.adapters.witness import open_witnesses
+from regime_trading.api.app import PREFIX, Application, Options, create_app
+from regime_trading.api.deps import Base
+from regime_trading.api.limits import Limiter
+from regime_trading.api.security import LOOPBACK, Site
+from regime_trading.api.system import system_router
+from regime_trading.api.v1.approvals import approvals_router
+from regime_trading.api.v1.commands import commands_router
+from regime_trading.api.v1.jobs import jobs_router
+from regime_trading.api.v1.me import me_router
+from regime_trading.api.v1.session import Entrance, session_router
+from regime_trading.api.v1.users import users_router
+from regime_trading.api.v1.views import views_routers
+from regime_trading.api.ws import StreamDeps, websocket_router, wire_schema
+from regime_trading.bootstrap import (
+    artifacts_folder,
+    config_folder,
+    database_url,
+    metrics_token,
+    witness_places,
+)
+from regime_trading.bootstrap.acts import make_acts
+from regime_trading.bootstrap.paced import Configured
+from regime_trading.bootstrap.readiness import readiness_of
+from regime_trading.bootstrap.secrets import server_secret
+from regime_trading.bootstrap.selftest import require_live_rules
+from regime_trading.bootstrap.users import link_url, make_people
+from regime_trading.bootstrap.version import code_version
+from regime_trading.bootstrap.views import firm_sources, open_proofs
+from regime_trading.bootstrap.worker import Worker, WorkerSettings
+from regime_trading.core.access import Answer, Permission, Principal, Target
+from regime_trading.core.audit import PLATFORM
+from regime_trading.core.commands.completion import Candidates, recent_of
+from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.rules import RULE_IDS
+from regime_trading.core.schemas import Mode
+from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.services.approvals import settle
+from regime_trading.services.command_executors import own_executors
+from regime_trading.services.desk import Desk
+from regime_trading.services.factors import FactorService
+from regime_trading.services.identity import Identity
+from regime_trading.services.jobs import JobService
+from regime_trading.services.links import LinkService
+from regime_trading.services.paced_plan import Loaded
+from regime_trading.services.people import People
+from regime_trading.services.readiness import answer
+from regime_trading.services.sessions import SessionService
+from regime_trading.services.stream_tickets import redeem
+from regime_trading.services.tallied import record_denied, record_tallies
+from regime_trading.services.tokens import TokenService
+from regime_trading.services.users import MemberService
+from regime_trading.services.views.proof import ProofReader
+from regime_trading.services.views.sources import FirmSources
+
+LOG = logging.getLogger("regime_trading")
+MINUTE_S = 60.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How the server is reached and what it does beside answering.
+
+    Parameters
+    ----------
+    host, port
+        Where it listens.
+    public_url : str
+        What people type.
+    tls : bool
+        It speaks TLS itself.
+    jobs : int
+        Jobs that this process does at a time; 0 leaves them to ``regime worker``.
+    demo : bool
+        Every screen says that this is a demo.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str = "http://localhost:8000"
+    tls: bool = False
+    jobs: int = 1
+    demo: bool = False
+
+    def __post_init__(self) -> None:
+        site = Site(self.public_url)
+        if self.host not in LOOPBACK and not self.tls:
+            raise BadInput(
+                expected="a loopback address, or --tls-cert and --tls-key", found=self.host, where="--host"
+            )
+        if self.demo and (self.host not in LOOPBACK or site.host not in LOOPBACK):
+            raise BadInput(expected="a loopback address for a demo", found=self.host, where="--demo")
+
+
+@dataclass
+class Server:
+    """One installation as a server sees it; everything is made once and shared by its threads."""
+
+    engine: Any
+    store: LocalArtifacts
+    config: Path
+    configured: Callable[[], Loaded]
+    people: People
+    options: ServeOptions
+    clock: SystemClock = field(default_factory=SystemClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    limiter: Limiter = field(default_factory=Limiter)
+    proofs: dict[str, ProofReader] = field(default_factory=dict)
+
+    @property
+    def site(self) -> Site:
+        """Where it is reached."""
+        return Site(self.options.public_url)
+
+    # --- configuration ------------------------------------------------------------------------------------
+
+    def profiles(self) -> tuple[TraderProfile, ...]:
+        """Accounts as they are configured now."""
+        return self.configured().profiles
+
+    def accounts(self, firm_id: str) -> tuple[str, ...] | None:
+        """Full names of a firm's accounts; None where there is no such firm."""
+        found = tuple(sorted(p.account for p in self.profiles() if p.firm_id == firm_id))
+        return found or None
+
+    def firms(self) -> tuple[str, ...]:
+        """Firms that are configured."""
+        return tuple(sorted({profile.firm_id for profile in self.profiles()}))
+
+    def mode(self, account: str) -> Mode | None:
+        """Mode of an account."""
+        return next((p.mode for p in self.profiles() if p.account == account), None)
+
+    # --- people -------------------------------------------------------------------------------------------
+
+    def by_cookie(self, secret: str, now_ns: int) -> Principal | None:
+        """Whose session a cookie names."""
+        return SessionService(self.people).principal_of_session(secret, now_ns)
+
+    def by_token(self, text: str, now_ns: int) -> Principal | None:
+        """Whose API token this is."""
+        return TokenService(self.people).principal_of_token(text, now_ns)
+
+    def denied(
+        self, principal: Principal, permission: Permission, target: Target, answer: Answer, route: str
+    ) -> None:
+        """Record a refusal; one that cannot be recorded is refused all the same."""
+        try:
+            record_denied(self.people, principal, permission, target, answer, route, self.clock.now_ns())
+        except NotDurable as error:
+            LOG.error("a refusal could not be recorded: %s", error)
+
+    def person(self, user_id: str) -> Principal | None:
+        """A person with their roles as they are now, as if in a session of their own."""
+        account = self.people.logins.account(user_id)
+        if account is None or account.user.disabled_ns is not None:
+            return None
+        return Principal(user_id, account.grants, second_factor=bool(account.factors))
+
+    def pseudonym(self, firm_id: str, user_id: str) -> str:
+        """Of a person in the record of a firm."""
+        account = self.people.logins.account(user_id)
+        name = "" if account is None else account.user.name
+        known = SqlActors(self.engine, firm_id=firm_id)
+        return known.pseudonym(f"user:{user_id}", self.clock.now_ns(), name=name)
+
+    # --- what is shown and commanded ----------------------------------------------------------------------
+
+    def sources(self, firm_id: str) -> FirmSources:
+        """What the views of a firm read."""
+        loaded = self.configured()
+        if firm_id not in self.proofs:
+            places = witness_places(loaded.settings.audit.witness, self.store.root)
+            self.proofs[firm_id] = open_proofs(firm_id, self.store, open_witnesses(places))
+        return firm_sources(
+            firm_id,
+            engine=self.engine,
+            store=self.store,
+            settings=loaded.settings,
+            standings=loaded.standings,
+            proofs=self.proofs[firm_id],
+        )
+
+    def candidates(self, principal: Principal, scope: tuple[str, ...]) -> Candidates:
+        """What there is to choose from in a command, for a person."""
+        accounts = [
+            account
+            for firm_id in principal.firms
+            for account in self.accounts(firm_id) or ()
+            if any(
+                g.accounts is None or account in g.accounts for g in principal.grants if g.firm_id == firm_id
+            )
+        ]
+        settings = self.configured().settings
+        given = [
+            one.command
+            for firm_id in principal.firms
+            for one in SqlPreviews(self.engine, firm_id=firm_id).history(principal.user_id)
+        ]
+        return Candidates(
+            values={
+                "account": accounts,
+                "firm": list(principal.firms),
+                "rule": list(RULE_IDS),
+                "basket": sorted(settings.baskets),
+                "source": sorted(settings.sources),
+            },
+            scope=tuple(account for account in scope if account in accounts),
+            recent=recent_of(given),
+        )
+
+    def ready(self) -> dict[str, Any]:
+        """Whether it can do its work now."""
+        checks = readiness_of(self.engine, self.store.root, self.config, with_worker=self.options.jobs > 0)
+        self.metrics.ready({one.name: one.ok for one in checks})
+        return answer(checks)
+
+    def housekeep(self, desk: Desk) -> None:
+        """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets."""
+        now_ns = self.clock.now_ns()
+        for firm_id in (PLATFORM, *self.firms()):
+            record_tallies(self.people, firm_id, now_ns)
+        for firm_id in self.firms():
+            settle(desk, firm_id)
+        SqlTickets(self.engine).drop_before(now_ns)
+
+
+@contextmanager
+def open_server(
+    options: ServeOptions, artifacts: Path | None = None, config: Path | None = None
+) -> Iterator[Application]:
+    """The application over an artifacts folder, whose store is made where there is none.
+
+    Raises
+    ------
+    SilentRules
+        A rule that no longer fires.
+    InvalidConfig, BadInput
+        A configuration, an address or a secret that cannot be accepted.
+    NotDurable
+        A store that cannot be opened.
+    """
+    require_live_rules()
+    secret = server_secret()
+    with ExitStack() as stack:
+        store = LocalArtifacts(artifacts_folder(artifacts))
+        engine = open_database(database_url(store.root))
+        stack.callback(engine.dispose)
+        acts, folder = make_acts(engine, store, code_version()), config_folder(config)
+        server = Server(
+            engine=engine,
+            store=store,
+            config=folder,
+            configured=Configured(folder, engine, acts, LOG.critical),
+            people=make_people(engine, secret, acts),
+            options=options,
+        )
+        desk = _desk(server, acts)
+        stack.enter_context(_housekeeping(server, desk))
+        if options.jobs:
+            stack.enter_context(_working(server, acts))
+        yield _application(server, desk)
+
+
+def _desk(server: Server, acts: Any) -> Desk:
+    executors: dict[tuple[str, str], Any] = {}
+    desk = Desk(
+        acts=acts,
+        approvals=lambda firm: SqlApprovals(server.engine, firm_id=firm),
+        previews=lambda firm: SqlPreviews(server.engine, firm_id=firm),
+        executors=executors,
+        people=server.person,
+        pseudonym=server.pseudonym,
+        mode=server.mode,
+        entropy=secrets.token_bytes,
+    )
+    executors |= own_executors(lambda: desk)
+    return desk
+
+
+@contextmanager
+def _housekeeping(server: Server, desk: Desk) -> Iterator[None]:
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(MINUTE_S):
+            try:
+                server.housekeep(desk)
+            except Exception as error:
+                LOG.error("housekeeping failed: %s", error)
+
+    thread = threading.Thread(target=work, name="housekeeping", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def _working(server: Server, acts: Any) -> Iterator[None]:
+    worker = Worker(
+        server.engine,
+        server.store.root,
+        server.config,
+        WorkerSettings(slots=server.options.jobs),
+        acts,
+        server.clock,
+        LOG.error,
+    )
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+
+
+# --- the application --------------------------------------------------------------------------------------------
+
+OPEN = frozenset(
+    {
+        f"POST {PREFIX}/session",
+        f"POST {PREFIX}/session/link",
+        f"POST {PREFIX}/session/link/password",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /metrics",
+    }
+)
+#: By cookie alone: the services behind them look at the session themselves.
+OF_A_COOKIE = frozenset(
+    f"{method} {PREFIX}/{path}"
+    for method, path in (
+        ("GET", "session"),
+        ("DELETE", "session"),
+        ("POST", "session/factor"),
+        ("POST", "session/step-up"),
+        ("POST", "session/passkey-options"),
+        ("POST", "session/password"),
+        ("POST", "me/factors/totp"),
+        ("POST", "me/factors/totp/confirm"),
+        ("POST", "me/factors/passkeys/options"),
+        ("POST", "me/factors/passkeys"),
+        ("POST", "me/factors/recovery-codes"),
+        ("DELETE", "me/factors/{kind}"),
+    )
+)
+OWN = frozenset(
+    f"{method} {PREFIX}/{path}"
+    for method, path in (
+        ("GET", "me"),
+        ("GET", "me/factors"),
+        ("GET", "me/sessions"),
+        ("DELETE", "me/sessions/{session_id}"),
+        ("GET", "commands"),
+        ("GET", "complete"),
+        ("POST", "commands/preview"),
+        ("POST", "commands/confirm"),
+        ("POST", "commands/do"),
+        ("GET", "commands/history"),
+    )
+)
+
+
+def _application(server: Server, desk: Desk) -> Application:
+    people, options = server.people, server.options
+    sessions, tokens = SessionService(people), TokenService(people)
+    jobs = JobService(
+        cache(lambda firm: SqlJobs(server.engine, firm_id=firm)), server.clock, secrets.token_bytes
+    )
+    base = Base(server.clock, server, server.site, server.accounts, server.limiter)
+    return create_app(
+        Options(
+            base=base,
+            routers=(
+                session_router(Entrance(Identity(people), sessions, LinkService(people))),
+                me_router(FactorService(people), sessions, tokens, demo=options.demo, version=code_version()),
+                users_router(MemberService(people), tokens, partial(link_url, options.public_url)),
+                *views_routers(server.sources),
+                jobs_router(jobs, server.pseudonym),
+                approvals_router(desk),
+                commands_router(desk, server.candidates),
+            ),
+            others=(
+                websocket_router(_stream(server, sessions)),
+                system_router(server.ready, server.metrics.render, metrics_token()),
+            ),
+            open_to_all=OPEN | OF_A_COOKIE,
+            own_only=OWN,
+            version=code_version(),
+            request_id=lambda: secrets.token_hex(8),
+            observe=server.metrics.answered,
+            schemas=wire_schema,
+        )
+    )
+
+
+def _stream(server: Server, sessions: SessionService) -> StreamDeps:
+    def principals_of(session_ids: Sequence[str]) -> Mapping[str, Principal]:
+        return sessions.principals(session_ids, server.clock.now_ns())
+
+    return StreamDeps(
+        principal_of_cookie=lambda secret: server.by_cookie(secret, server.clock.now_ns()),
+        principals_of=principals_of,
+        redeem_ticket=lambda text: redeem(SqlTickets(server.engine), text, server.clock.now_ns()),
+        heads=partial(message_heads, server.engine),
+        messages=cache(lambda firm: SqlMessages(server.engine, firm_id=firm)),
+        clock=server.clock,
+        allowed_origins=frozenset({server.site.origin}),
+        cookie=server.site.cookie,
+    )
+
+
+def run_server(
+    options: ServeOptions,
+    artifacts: Path | None,
+    config: Path | None,
+    *,
+    cert: Path | None = None,
+    key: Path | None = None,
+) -> None:
+    """Serve until interrupted; raises as :func:`open_server`."""
+    import uvicorn
+
+    from regime_trading.bootstrap.logs import configure_logs
+
+    configure_logs()
+    with open_server(options, artifacts, config) as app:
+        uvicorn.run(
+            app,
+            host=options.host,
+            port=options.port,
+            ssl_certfile=cert,
+            ssl_keyfile=key,
+            access_log=False,  # the application says one line about each request itself, without its query
+            log_config=None,
+            server_header=False,
+            date_header=True,
+            ws_max_size=65_536,
+            timeout_graceful_shutdown=10,
+        )
