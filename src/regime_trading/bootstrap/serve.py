@@ -59,6 +59,7 @@ from regime_trading.core.access import Answer, Permission, Principal, Target
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.commands.completion import Candidates, recent_of
 from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.ports import Passwords
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import Mode
 from regime_trading.core.trader_profile import TraderProfile
@@ -254,9 +255,21 @@ class Server:
 
 @contextmanager
 def open_server(
-    options: ServeOptions, artifacts: Path | None = None, config: Path | None = None
+    options: ServeOptions,
+    artifacts: Path | None = None,
+    config: Path | None = None,
+    *,
+    passwords: Passwords | None = None,
 ) -> Iterator[Application]:
     """The application over an artifacts folder, whose store is made where there is none.
+
+    Parameters
+    ----------
+    options : ServeOptions
+    artifacts, config : Path, optional
+        Folders; the environment and then the defaults where None.
+    passwords : Passwords, optional
+        Another cost of passwords, for tests.
 
     Raises
     ------
@@ -279,7 +292,7 @@ def open_server(
             store=store,
             config=folder,
             configured=Configured(folder, engine, acts, LOG.critical),
-            people=make_people(engine, secret, acts),
+            people=make_people(engine, secret, acts, passwords=passwords),
             options=options,
         )
         desk = _desk(server, acts)
