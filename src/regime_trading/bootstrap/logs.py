@@ -66,6 +66,7 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _said(record: logging.LogRecord) -> str:

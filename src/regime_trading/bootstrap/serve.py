@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,20 @@ class Server:
 
     def by_cookie(self, secret: str, now_ns: int) -> Principal | None:
         """Whose session a cookie names."""
-        return SessionService(self.people).principal_of_session(secret, now_ns)
+        found = SessionService(self.people).principal_of_session(secret, now_ns)
+        return None if found is None else self.as_played(found, now_ns)
+
+    def by_ids(self, session_ids: Sequence[str]) -> dict[str, Principal]:
+        """Whom sessions stand for, by session id; those that are over are left out."""
+        now_ns = self.clock.now_ns()
+        found = SessionService(self.people).principals(session_ids, now_ns)
+        return {name: self.as_played(principal, now_ns) for name, principal in found.items()}
+
+    def as_played(self, principal: Principal, now_ns: int) -> Principal:
+        """In a demo, which only this machine reaches, a password stands for a second factor and a fresh proof."""
+        if not self.options.demo:
+            return principal
+        return replace(principal, second_factor=True, stepped_up_ns=now_ns)
 
     def by_token(self, text: str, now_ns: int) -> Principal | None:
         """Whose API token this is."""
@@ -183,7 +196,8 @@ class Server:
         account = self.people.logins.account(user_id)
         if account is None or account.user.disabled_ns is not None:
             return None
-        return Principal(user_id, account.grants, second_factor=bool(account.factors))
+        proved = bool(account.factors) or self.options.demo
+        return Principal(user_id, account.grants, second_factor=proved)
 
     def pseudonym(self, firm_id: str, user_id: str) -> str:
         """Of a person in the record of a firm."""
@@ -260,6 +274,7 @@ def open_server(
     config: Path | None = None,
     *,
     passwords: Passwords | None = None,
+    play: Callable[[Server], AbstractContextManager[None]] | None = None,
 ) -> Iterator[Application]:
     """The application over an artifacts folder, whose store is made where there is none.
 
@@ -270,6 +285,8 @@ def open_server(
         Folders; the environment and then the defaults where None.
     passwords : Passwords, optional
         Another cost of passwords, for tests.
+    play : callable, optional
+        What goes on beside answering, as long as it does (a demo).
 
     Raises
     ------
@@ -299,6 +316,8 @@ def open_server(
         stack.enter_context(_housekeeping(server, desk))
         if options.jobs:
             stack.enter_context(_working(server, acts))
+        if play is not None:
+            stack.enter_context(play(server))
         yield _application(server, desk)
 
 
@@ -423,7 +442,7 @@ def _application(server: Server, desk: Desk) -> Application:
                 commands_router(desk, server.candidates),
             ),
             others=(
-                websocket_router(_stream(server, sessions)),
+                websocket_router(_stream(server)),
                 system_router(server.ready, server.metrics.render, metrics_token()),
             ),
             open_to_all=OPEN | OF_A_COOKIE,
@@ -436,13 +455,10 @@ def _application(server: Server, desk: Desk) -> Application:
     )
 
 
-def _stream(server: Server, sessions: SessionService) -> StreamDeps:
-    def principals_of(session_ids: Sequence[str]) -> Mapping[str, Principal]:
-        return sessions.principals(session_ids, server.clock.now_ns())
-
+def _stream(server: Server) -> StreamDeps:
     return StreamDeps(
         principal_of_cookie=lambda secret: server.by_cookie(secret, server.clock.now_ns()),
-        principals_of=principals_of,
+        principals_of=server.by_ids,
         redeem_ticket=lambda text: redeem(SqlTickets(server.engine), text, server.clock.now_ns()),
         heads=partial(message_heads, server.engine),
         messages=cache(lambda firm: SqlMessages(server.engine, firm_id=firm)),
@@ -459,6 +475,7 @@ def run_server(
     *,
     cert: Path | None = None,
     key: Path | None = None,
+    play: Callable[[Server], AbstractContextManager[None]] | None = None,
 ) -> None:
     """Serve until interrupted; raises as :func:`open_server`."""
     import uvicorn
@@ -466,7 +483,7 @@ def run_server(
     from regime_trading.bootstrap.logs import configure_logs
 
     configure_logs()
-    with open_server(options, artifacts, config) as app:
+    with open_server(options, artifacts, config, play=play) as app:
         uvicorn.run(
             app,
             host=options.host,

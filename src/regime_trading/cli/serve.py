@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from regime_trading.cli.common import Artifacts, Config, Debug, err, reporting
+
+if TYPE_CHECKING:
+    from regime_trading.bootstrap.serve import ServeOptions
 
 
 def serve(
@@ -21,6 +26,13 @@ def serve(
     jobs: Annotated[
         int, typer.Option(min=0, max=64, help="Jobs this process does at a time; 0 leaves them to a worker.")
     ] = 1,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Replay bundled prices in a folder of its own, with people made for it."),
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(min=0.01, max=1_000, help="Bars a second of a demo; one is a trading day.")
+    ] = 1.0,
     artifacts: Artifacts = None,
     config: Config = None,
     debug: Debug = False,
@@ -37,9 +49,30 @@ def serve(
             public_url=public_url or _url(host, port, tls_cert is not None),
             tls=tls_cert is not None,
             jobs=jobs,
+            demo=demo,
         )
         err.print(f"Regime Trading at {options.public_url} (stop with Ctrl-C)")
-        run_server(options, artifacts, config, cert=tls_cert, key=tls_key)
+        if demo:
+            _demo(options, speed, artifacts, config)
+        else:
+            run_server(options, artifacts, config, cert=tls_cert, key=tls_key)
+
+
+def _demo(options: ServeOptions, speed: float, artifacts: Path | None, config: Path | None) -> None:
+    from regime_trading.bootstrap.demo import demo_folders, players, playing
+    from regime_trading.bootstrap.serve import Server, run_server
+
+    root, own = demo_folders(artifacts, config)
+
+    @contextmanager
+    def play(server: Server) -> Iterator[None]:
+        err.print(f"A demo: fictional firms, bundled prices, simulated orders; everything is in {root}")
+        for one in players(server.people, server.firms(), server.clock.now_ns()):
+            err.print(f"  {one.login:34} {one.password}   {one.role.value}", highlight=False, soft_wrap=True)
+        with playing(root, own, speed):
+            yield
+
+    run_server(options, root, own, play=play)
 
 
 def _url(host: str, port: int, tls: bool) -> str:
