@@ -17,7 +17,6 @@ from regime_trading.bootstrap.serve import ServeOptions, open_server
 from regime_trading.bootstrap.users import create_admin
 
 HOME = "http://localhost:8000"
-OURS = {"x-regime": "1", "origin": HOME}
 CONFIG = Path(__file__).parents[2] / "config"
 API = "/api/v1"
 
@@ -27,16 +26,18 @@ class Browser:
     """Somebody's browser: it keeps cookies, and sends what a page of ours would."""
 
     app: Any
+    home: str = HOME
     login: str = ""
     seed: str = ""
     user_id: str = ""
     client: TestClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = TestClient(self.app, base_url=HOME, raise_server_exceptions=False)
+        self.client = TestClient(self.app, base_url=self.home, raise_server_exceptions=False)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        sent = (OURS if method != "GET" else {}) | {name.replace("_", "-"): v for name, v in headers.items()}
+        ours = {"x-regime": "1", "origin": self.home}
+        sent = (ours if method != "GET" else {}) | {name.replace("_", "-"): v for name, v in headers.items()}
         return self.client.request(method, f"{API}{path}", json=body, headers=sent)
 
     def get(self, path: str) -> Any:
@@ -75,6 +76,7 @@ class Installation:
     folder: Path
     config: Path
     admins: dict[str, Browser]
+    home: str = HOME
 
     def invite(self, firm: str, login: str, *roles: tuple[str, list[str] | None]) -> Browser:
         """A person with roles, signed in with a second factor."""
@@ -86,22 +88,21 @@ class Installation:
                 "PUT", f"/firms/{firm}/users/{made['user_id']}/roles", {"role": role, "accounts": accounts}
             )
             assert answer.status_code == 204, answer.text
-        browser = Browser(self.app)
+        browser = Browser(self.app, self.home)
         browser.accept(made["link"])
         return browser
 
 
 @contextmanager
-def installed(
-    folder: Path, *, jobs: int = 0, firms: tuple[str, ...] = ("north-pier", "kestrel-lane")
-) -> Iterator[Installation]:
+def installed(folder: Path, *, jobs: int = 0, home: str = HOME) -> Iterator[Installation]:
     """The shipped configuration over an empty store."""
     artifacts, config = folder / "artifacts", folder / "config"
     shutil.copytree(CONFIG, config)
-    with open_server(ServeOptions(jobs=jobs), artifacts, config, passwords=CHEAP) as app, TestClient(app):
+    options = ServeOptions(jobs=jobs, public_url=home)
+    with open_server(options, artifacts, config, passwords=CHEAP) as app, TestClient(app):
         admins = {}
         for firm in ("north-pier", "kestrel-lane"):
-            made = create_admin(firm, f"admin@{firm}.example", None, HOME, artifacts, config)
-            admins[firm] = Browser(app)
+            made = create_admin(firm, f"admin@{firm}.example", None, home, artifacts, config)
+            admins[firm] = Browser(app, home)
             admins[firm].accept(made["link"])
-        yield Installation(app, artifacts, config, admins)
+        yield Installation(app, artifacts, config, admins, home)

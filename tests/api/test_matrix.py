@@ -155,3 +155,13 @@ def test_unsafe_requests_of_another_site_do_nothing(place: Installation, people:
                 method,
                 route.path,
             )
+
+
+def test_what_belongs_to_oneself_is_answered(place: Installation, people: dict[Any, Browser]) -> None:
+    for (role, scope), browser in people.items():
+        for name in OWN:
+            method, path = name.split(" ")
+            if method == "GET":
+                asked = path.removeprefix(PREFIX) + ("?text=/h" if path.endswith("/complete") else "")
+                response = browser.ask("GET", asked)
+                assert response.status_code == 200, (role, scope, name, response.text)

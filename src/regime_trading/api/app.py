@@ -136,7 +136,7 @@ def _document(app: FastAPI, options: Options) -> None:
             components = document.setdefault("components", {})
             components.setdefault("securitySchemes", {}).update(_schemes(options.base))
             if options.schemas is not None:
-                components.setdefault("schemas", {}).update(options.schemas())
+                _add(components.setdefault("schemas", {}), options.schemas())
             for route in http_routes(app):
                 for method in route.methods or ():
                     if operation := document["paths"].get(route.path, {}).get(method.lower()):
@@ -145,6 +145,14 @@ def _document(app: FastAPI, options: Options) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _add(schemas: dict[str, Any], more: dict[str, Any]) -> None:
+    """Schemas of the live channel, none in the place of one of the API."""
+    clashes = sorted(name for name in schemas.keys() & more.keys() if schemas[name] != more[name])
+    if clashes:
+        raise RuntimeError(f"two schemas of one name: {clashes}")
+    schemas.update(more)
 
 
 def _schemes(base: Base) -> dict[str, Any]:

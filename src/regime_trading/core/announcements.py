@@ -17,9 +17,9 @@ from regime_trading.core.messages import (
     ActionData,
     AuditData,
     BreachData,
+    ClosestRule,
     ConfigData,
     ConstraintData,
-    ConstraintRow,
     Data,
     Message,
     ModeData,
@@ -144,7 +144,7 @@ def _steps(targets: Mapping[str, Sequence[str]]) -> tuple[int, int]:
     return exits, entries
 
 
-def closest(rules: Sequence[Fields], most: int = CLOSEST) -> list[ConstraintRow]:
+def closest(rules: Sequence[Fields], most: int = CLOSEST) -> list[ClosestRule]:
     """The rules of a decision closest to their limits: those that bind, those that are not known, then by how much of
     the limit is used. Rules without a limit other than zero come after those with one."""
     ranked = [
@@ -155,8 +155,8 @@ def closest(rules: Sequence[Fields], most: int = CLOSEST) -> list[ConstraintRow]
     return [_row(rules[-n]) for *_, n in nlargest(most, ranked)]
 
 
-def _row(rule: Fields) -> ConstraintRow:
-    return ConstraintRow(**{key: rule[key] for key in ("rule_id", "value", "limit", "outcome")})
+def _row(rule: Fields) -> ClosestRule:
+    return ClosestRule(**{key: rule[key] for key in ("rule_id", "value", "limit", "outcome")})
 
 
 def _used(rule_id: str, value: str | None, limit: str | None) -> float:

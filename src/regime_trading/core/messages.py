@@ -78,7 +78,7 @@ class ActionData(Data):
     rationale: Text = ""
 
 
-class ConstraintRow(Part):
+class ClosestRule(Part):
     """How much of its limit a rule uses; null where it is not known."""
 
     rule_id: str
@@ -94,7 +94,7 @@ class ConstraintData(Data):
     decision_id: Name
     ts_event_ns: NsText
     snapshot_hash: Hash
-    closest: tuple[ConstraintRow, ...]
+    closest: tuple[ClosestRule, ...]
 
 
 class BreachData(Data):

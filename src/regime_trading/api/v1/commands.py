@@ -97,7 +97,9 @@ def commands_router(desk: Desk, candidates: CandidatesOf) -> APIRouter:
     def read_commands(principal: PrincipalDep) -> CatalogueOut:
         """The catalogue, as far as one's roles go."""
         commands = tuple(_command(spec) for spec in offered(principal))
-        return CatalogueOut(commands=commands, aliases=dict(ALIASES))
+        return CatalogueOut(
+            commands=commands, aliases={" ".join(old): " ".join(new) for old, new in ALIASES.items()}
+        )
 
     @router.get("/complete")
     def read_completions(
