@@ -55,12 +55,15 @@ def weights_of(qty: F8, scale: Scale) -> F8:
     return known_or_zero(nano_weights(qty, scale.value, scale.equity[:, 0]))
 
 
-def book_after(view: View, exit_qty: F8, scale: Scale) -> F8:
-    """Nanoweights of the book once exits are filled, and entries that already work; exits are not credited twice."""
+def books_after(view: View, exit_qty: F8, scale: Scale) -> tuple[F8, ...]:
+    """Nanoweights of the book once exits are filled: without the entries that already work at the broker, and with.
+
+    Whether they fill or are cancelled first is not known, and a hedge that may not come is no hedge.
+    """
     qty, working = view.books.qty, view.books.broker.working_entry_qty
     left = np.divide(qty + exit_qty, qty, out=np.ones_like(qty), where=(qty != 0) & (exit_qty != 0))
     book: F8 = np.trunc(view.held * left)
-    return book + weights_of(working, scale) if holds(working) else book
+    return (book, book + weights_of(working, scale)) if holds(working) else (book,)
 
 
 def passed(view: View, meet: Constraint, before: F8, after: F8, risk: Risk) -> B1:
@@ -100,21 +103,28 @@ def within_budgets(
     waiting = np.zeros((*entry_qty.shape, len(budget_rules(meet))), dtype=np.bool_)
     if not holds(entry_qty):
         return entry_qty, waiting
-    base = book_after(view, exit_qty, scale)
-    over = passed(view, meet, base, base + entering, risk)
-    if not holds(over):
+    factor = np.ones(entry_qty.shape)
+    for base in books_after(view, exit_qty, scale):
+        over = passed(view, meet, base, base + entering, risk)
+        if not holds(over):
+            continue
+        for budget, share in enumerate(_shares(meet, base, entering, risk)):
+            share = np.where(over[:, budget, None], share, 1.0)
+            waiting[..., budget] |= (share < 1.0) & (entry_qty != 0)
+            factor = np.minimum(factor, share)
+    if not holds(waiting):
         return entry_qty, waiting
+    return np.where(factor < 1.0, scale.lots(entry_qty * factor), entry_qty) + 0.0, waiting
+
+
+def _shares(meet: Constraint, base: F8, entering: F8, risk: Risk) -> list[F8]:
+    """Share of each entry that each budget leaves beside ``base``, float64 [A, N] per budget."""
     shares = [cap_share(c, base, entering) for c in meet.caps]
     shares += [pair_share(pair, base, entering, risk.rho, risk.blind) for pair in meet.pairs]
     shares += [_share_of_tilt(tilt, base, entering) for tilt in meet.tilts]
     shares += [np.where(entering != 0, 0.0, 1.0) for _ in meet.tails]
     shares += [_share_of_volatility(meet.vol, base, entering, risk)] if meet.vol is not None else []
-    factor = np.ones(entry_qty.shape)
-    for budget, share in enumerate(shares):
-        share = np.where(over[:, budget, None], share, 1.0)
-        waiting[..., budget] = (share < 1.0) & (entry_qty != 0)
-        factor = np.minimum(factor, share)
-    return np.where(factor < 1.0, scale.lots(entry_qty * factor), entry_qty) + 0.0, waiting
+    return shares
 
 
 def _share_of_tilt(tilt: Tilt, base: F8, entering: F8) -> F8:
@@ -139,7 +149,8 @@ def all_or_none(
     view: View, meet: Constraint, exit_qty: F8, entry_qty: F8, risk: Risk, scale: Scale
 ) -> tuple[F8, B1]:
     """Lots and dropped legs may undo a hedge: then no entry of the account leaves in this step."""
-    base = book_after(view, exit_qty, scale)
-    over = passed(view, meet, base, base + weights_of(entry_qty, scale), risk)
+    entering = weights_of(entry_qty, scale)
+    found = [passed(view, meet, base, base + entering, risk) for base in books_after(view, exit_qty, scale)]
+    over = np.logical_or.reduce(found)
     waiting = over[:, None, :] & (entry_qty != 0)[..., None]
     return np.where(any_asset(over)[:, None], 0.0, entry_qty), waiting

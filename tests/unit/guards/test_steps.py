@@ -233,3 +233,12 @@ def test_what_opens_is_whole_lots_though_a_partial_fill_left_an_odd_one(
     assert d.steps.exit_qty.tolist() == [[side * exit_qty]]
     assert d.steps.entry_qty.tolist() == [[side * entry_qty]]
     assert not d.steps.cancel.any()
+
+
+@pytest.mark.parametrize("works", [0.0, -100.0, 100.0, -1000.0])
+def test_a_hedge_that_only_works_makes_no_room(works: float) -> None:
+    """A shrinks from 300 by 50 now (5 % of 100 000); net 0.30 then leaves 50 of B, whatever works in C and may go."""
+    s = book([300, 0, 0], [0.10, 0.20, 0.0], CC_03={"max_net": "0.3"})
+    s = s.with_market(adv=np.array([100_000.0, 1e12, 1e12]))
+    found = steps(at_work(s, [0.0, 0.0, works]))
+    assert found == [-50.0, 0.0 if works > 0 else 50.0, 0.0]

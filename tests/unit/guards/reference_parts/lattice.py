@@ -308,8 +308,11 @@ class Lattice:
         entries = self.wait_for_exits(exits, entries)
         for i in [i for i in range(n) if crumb(i)]:
             entries[i] = 0.0
-        base = self.after_exits(exits)
-        if self.passed(base, [b + self.weight(i, entries[i]) for i, b in enumerate(base)]):
+        over = [
+            self.passed(base, [b + self.weight(i, entries[i]) for i, b in enumerate(base)])
+            for base in self.after_exits(exits)
+        ]
+        if any(over):
             entries = [0.0] * n
         if meet.authority >= 1:
             entries = [0.0] * n
@@ -324,12 +327,15 @@ class Lattice:
         return math.copysign(min(abs(step), self.lots(i, units) if units is not None else unknown), step)
 
     def after_exits(self, exits):
-        working = self.view.books.broker.working_entry_qty[self.a]
-        return [
-            (math.trunc(w * ((self.qty[i] + exits[i]) / self.qty[i])) if exits[i] else w)
-            + self.weight(i, number(working[i]) or 0.0)
+        """The book once exits are filled: nothing of what works at the broker fills, or all of it."""
+        working = [number(x) or 0.0 for x in self.view.books.broker.working_entry_qty[self.a]]
+        alone = [
+            math.trunc(w * ((self.qty[i] + exits[i]) / self.qty[i])) if exits[i] else w
             for i, w in enumerate(self.held_weight)
         ]
+        yield alone
+        if any(self.view.books.broker.working_entry_qty.flat):
+            yield [w + self.weight(i, working[i]) for i, w in enumerate(alone)]
 
     def volatility_of(self, book):
         sigma, pair = self.risk
@@ -368,11 +374,16 @@ class Lattice:
 
     def wait_for_exits(self, exits, entries):
         """Entries cut to what the budgets leave while exits are still to come; hedges are not cut."""
+        factor = [1.0] * self.n
+        for base in self.after_exits(exits):
+            self.beside(base, entries, factor)
+        return [self.lots(i, e * factor[i]) if factor[i] < 1 else e for i, e in enumerate(entries)]
+
+    def beside(self, base, entries, factor):
         n, meet = self.n, self.meet
-        base, entering = self.after_exits(exits), [self.weight(i, e) for i, e in enumerate(entries)]
+        entering = [self.weight(i, e) for i, e in enumerate(entries)]
         after = [b + e for b, e in zip(base, entering, strict=True)]
         over = self.passed(base, after)
-        factor = [1.0] * n
 
         def least(i, value):
             factor[i] = min(factor[i], value)
@@ -420,7 +431,6 @@ class Lattice:
             k = self.largest_k(*self.variance(part, rest, [1.0] * n, sigma, pair), meet.vol)
             for i in adding:
                 least(i, k)
-        return [self.lots(i, e * factor[i]) if factor[i] < 1 else e for i, e in enumerate(entries)]
 
     def adds_variance(self, book, i):
         sigma, pair = self.risk
