@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.gate_samples import CORE, DEFENSIVE, T, changed, request, shipped
 from tests.whole_chain import whole_chain
 
 from regime_trading.adapters.artifacts import LocalArtifacts
+from regime_trading.adapters.config_files import Configuration
 from regime_trading.adapters.database import SqlLedger, open_database, sqlite_url
 from regime_trading.adapters.database.engine import reading
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, OUTBOX
@@ -45,14 +47,22 @@ ROUNDS = FAN_IN + 1
 Ack = Callable[..., None]
 
 
-def gate_config() -> GateConfig:
+@cache
+def configuration() -> Configuration:
     """The shipped accounts of one firm in shadow."""
     settings, profiles = shipped()
-    own = {name: changed(profiles[name], mode=Mode.SHADOW) for name in (CORE, DEFENSIVE)}
+    return Configuration(
+        settings, tuple(changed(profiles[name], mode=Mode.SHADOW) for name in (CORE, DEFENSIVE))
+    )
+
+
+def gate_config() -> GateConfig:
+    own = configuration()
     standings = {
-        name: standing(name, profile, None, (), now_ns=T, starting=True) for name, profile in own.items()
+        profile.account: standing(profile.account, profile, None, (), now_ns=T, starting=True)
+        for profile in own.profiles
     }
-    return GateConfig(settings, standings, "crash")
+    return GateConfig(own.settings, standings, "crash")
 
 
 class Place:
@@ -60,7 +70,7 @@ class Place:
 
     def __init__(self, folder: Path, config: GateConfig, stack: ExitStack) -> None:
         self.folder, self.config = folder, config
-        store, *_ = _store(folder, stack)
+        store, *_ = _store(folder, stack, configuration())
         self.store: GateStore = replace(store, alarm=lambda _: None, sealing=None)
         self.files = LocalArtifacts(folder)
         self.sealer = ParquetSealer(self.files)
