@@ -59,13 +59,13 @@ def test_a_halt_its_entry_and_its_message_are_one(opened: Open, database: Callab
 def test_its_end_is_added_once_and_nothing_is_removed(opened: Open) -> None:
     store = opened()
     first, second = store.set(new()), store.set(new(account="", level=Level.K2))
-    store.clear(1, Clearing(9, "u-2", "r-1"))
+    store.clear((1,), Clearing(9, "u-2", "r-1"))
     assert store.all() == (replace(first, cleared_ns=9, cleared_by="u-2", approval_id="r-1"), second)
     for no in (1, 3):
         with pytest.raises(BadInput, match="in force"):
-            store.clear(no, Clearing(10, "u-3"))
+            store.clear((no,), Clearing(10, "u-3"))
     with pytest.raises(NotDurable):
-        store.clear(2, Clearing(10, "u-3"), [event(seq=7)])
+        store.clear((2,), Clearing(10, "u-3"), [event(seq=7)])
     assert opened().all()[1].cleared_ns is None
 
 
@@ -73,7 +73,7 @@ def test_a_flag_is_adopted_once(opened: Open) -> None:
     flagged = new(flag="a" * 64)
     assert opened().set(flagged, [event()]) == opened().set(flagged, [event(seq=2)])
     store = opened()
-    store.clear(1, Clearing(9, "u-2"))
+    store.clear((1,), Clearing(9, "u-2"))
     assert store.set(flagged).cleared_ns == 9, "spent"
     assert len(store.all()) == 1
 
@@ -94,7 +94,7 @@ def test_a_firm_does_not_see_another(opened: Open) -> None:
     opened().set(new())
     assert opened("beta").all() == () and opened("beta").effects() == ()
     with pytest.raises(BadInput, match="in force"):
-        opened("beta").clear(1, Clearing(9, "u-2"))
+        opened("beta").clear((1,), Clearing(9, "u-2"))
     for wrong in (new(), NewControl("beta", "alpha/main", Level.K1, 5, "u-1", "x")):
         with pytest.raises(BadInput, match="a scope of firm beta"):
             opened("beta").set(wrong)

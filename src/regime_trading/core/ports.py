@@ -623,12 +623,12 @@ class Controls(Protocol):
 
     def clear(
         self,
-        control_no: int,
+        control_nos: Sequence[int],
         clearing: Clearing,
         events: Sequence[AuditEvent] = (),
         messages: Sequence[Message] = (),
     ) -> None:
-        """End a halt that is in force, in one transaction with what tells of it."""
+        """End halts that are in force, all or none, in one transaction with what tells of it."""
         ...
 
     def all(self) -> tuple[Control, ...]:

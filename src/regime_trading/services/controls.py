@@ -251,43 +251,60 @@ def resume(halts: Halts, ask: ResumeAsk, principal: Principal, by: Who, agreed: 
     NotDurable
         It could not be stored: the halt is in force.
     """
+    return resume_together(halts, (ask,), principal, by, agreed)[0]
+
+
+def resume_together(
+    halts: Halts, asks: Sequence[ResumeAsk], principal: Principal, by: Who, agreed: Agreed
+) -> tuple[Control, ...]:
+    """End several halts of one firm, of one approval, in one transaction: all of them, or none. Raises as
+    :func:`resume`."""
     now_ns = halts.clock.now_ns()
+    ending = [_ending(halts, ask, principal, by, agreed, now_ns) for ask in asks]
+    firm_id, approval_id = asks[0].firm_id, asks[0].approval_id
+    store, numbers = halts.store(firm_id), {control.control_no for control in ending}
+    left = [one for one in store.all() if one.control_no not in numbers]
+    told: dict[str, Message] = {}
+    for control, ask in zip(ending, asks, strict=True):
+        said = f"{control.level.name} ended: {_reason(ask.reason)}"
+        for message in _messages(
+            halts, control, now_ns, lambda account: max(0, halt_of(account, left, ()).level), said
+        ):
+            told[message.account] = message
+    clearing = Clearing(now_ns, by[1], approval_id)
+    record_acts(
+        halts.acts(),
+        place_of_firm(firm_id),
+        [_ended_act(control, ask, by) for control, ask in zip(ending, asks, strict=True)],
+        partial(store.clear, sorted(numbers), clearing, messages=list(told.values())),
+    )
+    return tuple(replace(one, cleared_ns=now_ns, cleared_by=by[1], approval_id=approval_id) for one in ending)
+
+
+def _ending(
+    halts: Halts, ask: ResumeAsk, principal: Principal, by: Who, agreed: Agreed, now_ns: int
+) -> Control:
+    """The halt that is to end, where it may."""
     control = _standing(halts, ask)
     dry = _is_dry(halts, control)
     if not (dry and principal.caller is Caller.LOCAL):
         target = Target(control.firm_id, control.account or None)
         _require(_ENDING, principal, target, now_ns, f"ending {control.level.name}")
-    reason = _reason(ask.reason)
+    _reason(ask.reason)
     if not dry:
         _require_others(control, ask, by, agreed)
-    act = Act(
-        HaltEnded(
-            release="HALT",
-            level=control.level.name,
-            scope=control.scope,
-            set_at_ns=str(control.set_ns),
-            reason=reason,
-        ),
-        actor=by,
-        rule_id=RULE,
-        correlation_id=ask.approval_id,
+    return control
+
+
+def _ended_act(control: Control, ask: ResumeAsk, by: Who) -> Act:
+    said = HaltEnded(
+        release="HALT",
+        level=control.level.name,
+        scope=control.scope,
+        set_at_ns=str(control.set_ns),
+        reason=_reason(ask.reason),
     )
-    left = [one for one in halts.store(control.firm_id).all() if one.control_no != control.control_no]
-    messages = _messages(
-        halts,
-        control,
-        now_ns,
-        lambda account: max(0, halt_of(account, left, ()).level),
-        f"{control.level.name} ended: {reason}",
-    )
-    clearing = Clearing(now_ns, by[1], ask.approval_id)
-    record_acts(
-        halts.acts(),
-        place_of_firm(control.firm_id),
-        (act,),
-        partial(halts.store(control.firm_id).clear, control.control_no, clearing, messages=messages),
-    )
-    return replace(control, cleared_ns=now_ns, cleared_by=by[1], approval_id=ask.approval_id)
+    return Act(said, actor=by, rule_id=RULE, correlation_id=ask.approval_id)
 
 
 def _standing(halts: Halts, ask: ResumeAsk) -> Control:

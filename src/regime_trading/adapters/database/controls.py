@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -64,30 +64,34 @@ class SqlControls:
 
     def clear(
         self,
-        control_no: int,
+        control_nos: Sequence[int],
         clearing: Clearing,
         events: Sequence[AuditEvent] = (),
         messages: Sequence[Message] = (),
     ) -> None:
-        """End a halt, with what tells of it, in one transaction.
+        """End halts, all or none, with what tells of it, in one transaction.
 
         Raises
         ------
         BadInput
             No such halt, or one that has ended already.
         NotDurable
-            A database that cannot write, or entries whose place is taken. The halt is in force.
+            A database that cannot write, or entries whose place is taken. The halts are in force.
         """
         said = {name: value or None for name, value in asdict(clearing).items()}
-        key = self._mine & (CONTROLS.c.control_no == control_no) & CONTROLS.c.cleared_ns.is_(None)
         with writing(self._engine) as connection:
-            if connection.execute(update(CONTROLS).where(key).values(**said)).rowcount != 1:
-                raise BadInput(
-                    expected=f"a halt of firm {self._firm_id} that is in force",
-                    found=str(control_no),
-                    where="halt",
-                )
+            for control_no in control_nos:
+                self._clear(connection, control_no, said)
             self._tell(connection, events, messages)
+
+    def _clear(self, connection: Connection, control_no: int, said: Mapping[str, Any]) -> None:
+        key = self._mine & (CONTROLS.c.control_no == control_no) & CONTROLS.c.cleared_ns.is_(None)
+        if connection.execute(update(CONTROLS).where(key).values(**said)).rowcount != 1:
+            raise BadInput(
+                expected=f"a halt of firm {self._firm_id} that is in force",
+                found=str(control_no),
+                where="halt",
+            )
 
     def all(self) -> tuple[Control, ...]:
         """Every halt that ever was, by number."""

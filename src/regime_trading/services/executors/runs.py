@@ -1,0 +1,115 @@
+"""``/run …`` and ``/cancel run``: jobs over accounts that whoever asks may run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import JsonValue
+
+from regime_trading.core.access import Answer, Permission
+from regime_trading.core.commands.execution import Context, Effects, Outcome
+from regime_trading.core.commands.grammar import Command
+from regime_trading.core.config_diff import Direction
+from regime_trading.core.errors import BadInput, Refused
+from regime_trading.core.jobs import ENDED, REQUESTS, Job, JobKind, checked_request
+from regime_trading.core.schemas import Mode
+from regime_trading.services.executors.deps import ExecutorDeps
+from regime_trading.services.executors.looking import has_role, within_reach
+
+_KEYS = {"basket": "basket", "from": "first", "to": "last"}  #: of a command, and of the request of a job
+_SENDS_NOTHING = frozenset({Mode.DRY_RUN, Mode.SHADOW})
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job of ``kind``; None = no job does this alone. ``--dry-run`` shows what would be queued, and queues nothing.
+
+    Parameters
+    ----------
+    deps : ExecutorDeps
+    kind : JobKind, optional
+    quiet : bool
+        Only over accounts whose mode sends no order.
+    """
+
+    deps: ExecutorDeps
+    kind: JobKind | None
+    quiet: bool = False
+
+    def simulate(self, command: Command, context: Context) -> Effects:
+        """Which job, over which accounts; what no job executes is blocked."""
+        if self.kind is None or self.kind not in REQUESTS:
+            return Effects(Direction.NEUTRAL, (), blocking=(f"no job executes {command.name} yet",))
+        if command.values("seed"):
+            return Effects(Direction.NEUTRAL, (), blocking=("jobs take no seed: leave it out",))
+        request = self._request(command, context)
+        checked_request(self.kind, request, context.firm_id)
+        return Effects(
+            Direction.NEUTRAL,
+            (f"A job of kind {self.kind.value} over {', '.join(request['accounts'])}.",),
+            unchanged=("No limit changes.",),
+            blocking=self._blocking(request["accounts"], context),
+        )
+
+    def execute(self, command: Command, context: Context) -> Outcome:
+        """Queue it; under the same key it is one job."""
+        assert self.kind is not None, "blocked"
+        request = self._request(command, context)
+        if "dry-run" in command.flags:
+            return Outcome("Nothing was queued.", {"kind": self.kind.value, "request": request})
+        job = self.deps.jobs.enqueue(
+            context.firm_id, self.kind, request, by=context.actor[1], key=context.key
+        )
+        data: dict[str, JsonValue] = {"job_id": job.job_id, "status": job.status.value, "route": "/runs"}
+        return Outcome(f"Job {job.job_id} is queued.", data | dict.fromkeys(command.flags, True))
+
+    def _request(self, command: Command, context: Context) -> dict[str, Any]:
+        """As its kind takes it: accounts are those that were named, or all that one may run."""
+        known = self.deps.profiles(context.firm_id)
+        named = [value.text for value in command.values("account")]
+        accounts = within_reach(context, Permission.RUN, named or sorted(known))
+        if not accounts or not set(named or accounts) <= set(accounts) & set(known):
+            raise Refused(Answer.UNKNOWN, f"to use {command.name}")
+        found = {name: command.text(key) for key, name in _KEYS.items() if command.values(key)}
+        symbols = [value.text for value in command.values("symbol")]
+        return found | {"accounts": list(dict.fromkeys(accounts))} | ({"symbols": symbols} if symbols else {})
+
+    def _blocking(self, accounts: list[str], context: Context) -> tuple[str, ...]:
+        if not self.quiet:
+            return ()
+        modes = {name: profile.mode for name, profile in self.deps.profiles(context.firm_id).items()}
+        live = [name for name in accounts if modes.get(name) not in _SENDS_NOTHING]
+        return tuple(f"{name} is in a mode that sends orders" for name in live)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """A job is cancelled: one's own, or anybody's by whoever may halt the firm."""
+
+    deps: ExecutorDeps
+
+    def simulate(self, command: Command, context: Context) -> Effects:
+        """It stops; what it wrote stays."""
+        job = self._own(command, context)
+        ended = (f"{job.job_id} is {job.status.value} already",) if job.status in ENDED else ()
+        said = f"Job {job.job_id} ({job.kind.value}) is cancelled."
+        return Effects(Direction.NEUTRAL, (said,), unchanged=("What it has written stays.",), blocking=ended)
+
+    def execute(self, command: Command, context: Context) -> Outcome:
+        """Cancel it; whoever works on it is told."""
+        job = self.deps.jobs.cancel(context.firm_id, self._own(command, context).job_id)
+        return Outcome(f"Job {job.job_id} is {job.status.value}.", {"job_id": job.job_id, "route": "/runs"})
+
+    def _own(self, command: Command, context: Context) -> Job:
+        try:
+            job = self.deps.jobs.get(context.firm_id, command.text("id"))
+        except BadInput as error:
+            raise Refused(Answer.UNKNOWN, f"to use {command.name}") from error
+        if job.by == context.actor[1] or has_role(context, Permission.KILL_FIRM, None):
+            return job
+        accounts = json.loads(job.request).get("accounts") or [None]
+        seen = all(has_role(context, Permission.READ, account) for account in accounts)
+        answer = Answer.NO_ROLE if seen else Answer.UNKNOWN
+        raise Refused(answer, f"to use {command.name}" + (": it is somebody else's job" if seen else ""))
