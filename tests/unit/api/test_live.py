@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 from tests.edge_world import Edge, pseudonym
-from tests.gate_samples import CORE, GROWTH, shipped
+from tests.gate_samples import CORE, shipped
 from tests.views_world import KESTREL, NORTH, NOW, World, decided
 
 from regime_trading.adapters.artifacts import LocalArtifacts
@@ -30,9 +30,7 @@ from regime_trading.services.controls import Carried, Halts, took_effect
 AT = f"/firms/{NORTH}"
 PROFILES = shipped()[1]
 MODES = {
-    name: Mode.SHADOW if name in (CORE, GROWTH) else one.mode
-    for name, one in PROFILES.items()
-    if one.firm_id == NORTH
+    name: Mode.SHADOW if name == CORE else one.mode for name, one in PROFILES.items() if one.firm_id == NORTH
 }
 DRY = next(name for name, mode in MODES.items() if mode is Mode.DRY_RUN)
 SAID = {"reason": "the tape is wrong"}
@@ -122,7 +120,7 @@ def test_where_every_account_stands(edge: Live) -> None:
     assert [one["account"] for one in said["accounts"]] == list(MODES) and said["degraded"] == ""
     core, dry = edge.row(CORE), edge.row(DRY)
     assert (core["mode"], dry["mode"]) == ("shadow", "dry_run")
-    assert core["trading_state"] == "LOCKED" and core["latches"]
+    assert core["trading_state"] == "FLATTEN" and core["latches"]
     assert dry["halt"]["level"] == 0 and dry["halt"]["text"] == "no halt"
     assert (dry["next_gate"]["title"], dry["next_gate"]["state"]) == ("shadow", "not_built")
     assert core["next_gate"]["title"] == "gated live" and "not built" in core["next_gate"]["detail"]
@@ -132,10 +130,10 @@ def test_where_every_account_stands(edge: Live) -> None:
 
 
 def test_a_flatten_is_told_of_honestly(edge: Live) -> None:
-    edge.post(at(GROWTH, "halt"), "pm", 201, level="K3", **SAID)
-    assert edge.row(GROWTH)["halt"]["text"] == "K3, not in effect yet, NOT FLAT: 1 of 1"
-    took_effect(edge.halts, [Carried(GROWTH, "d-1", NOW, 3, 2)])
-    halt = edge.row(GROWTH)["halt"]
+    edge.post(at(CORE, "halt"), "pm", 201, level="K3", **SAID)
+    assert edge.row(CORE)["halt"]["text"] == "K3, not in effect yet, NOT FLAT: 1 of 1"
+    took_effect(edge.halts, [Carried(CORE, "d-1", NOW, 3, 2)])
+    halt = edge.row(CORE)["halt"]
     assert (halt["text"], halt["left"], halt["of"]) == ("K3, NOT FLAT: 1 of 2", ["KO"], 2)
     assert (halt["flat"], halt["decision_id"], halt["controls"]) == (False, "d-1", [1])
     edge.down = True
@@ -171,7 +169,7 @@ def test_who_may_halt_an_account(edge: Live, who: str, level: str, answer: str) 
     assert (said["control_no"], said["scope"], said["level"], said["flag"]) == (1, CORE, level, False)
     assert (said["voided"], edge.voided) == (2, [(NORTH, CORE, f"{level} of {CORE}")])
     (entry,) = edge.told("KILL")
-    assert (entry["actor"], entry["level"]) == (f"USER:u-{who}", level) or entry["level"] == level
+    assert (entry["actor"]["id"], entry["level"], entry["scope"]) == (f"u-{who}", level, CORE)
     assert edge.halts.store(NORTH).all()[0].set_by == f"u-{who}"
     assert edge.row(CORE)["halt"]["level"] == int(level[1])
 
@@ -187,12 +185,12 @@ def test_who_may_halt_the_firm(edge: Live) -> None:
 
 def test_what_is_anothers_or_not_there_cannot_be_halted(edge: Live) -> None:
     part = "pm:" + CORE.partition("/")[2]
-    for path in (at(GROWTH, "halt"), f"{AT}/accounts/none/halt", f"/firms/{KESTREL}/accounts/any/halt"):
+    for path in (at(DRY, "halt"), f"{AT}/accounts/none/halt", f"/firms/{KESTREL}/accounts/any/halt"):
         assert edge.post(path, part, 404, level="K1", **SAID)["code"] == "not_found"
     for wrong in ({"level": "K4"}, {"level": "K1", "reason": ""}, {"level": "K1", "more": 1}):
         assert edge.post(at(CORE, "halt"), part, 422, **(SAID | wrong))["code"] == "invalid"
-    secret = {"level": "K1", "reason": "line one\nline two"}
-    assert edge.post(at(CORE, "halt"), part, 400, **secret)["code"] == "bad_input"
+    two_lines = {"level": "K1", "reason": "line one\nline two"}
+    assert edge.post(at(CORE, "halt"), part, 400, **two_lines)["code"] == "bad_input"
     assert not edge.halts.store(NORTH).all()
 
 
@@ -238,7 +236,7 @@ def test_a_dry_run_goes_on_when_one_person_says_so(edge: Live) -> None:
     assert (program.status_code, program.json()["code"]) == (403, "not_by_token")
     said = edge.post(at(DRY, "resume"), "pm+fresh", **body)
     assert (said["in_force"], said["cleared_by"]) == (False, "u-pm")
-    assert edge.row(DRY)["halt"]["level"] == 0 and len(edge.told("HALT_ENDED")) == 1
+    assert edge.row(DRY)["halt"]["level"] == 0 and len(edge.told("UNLOCK")) == 1
     assert edge.post(at(DRY, "resume"), "pm+fresh", 404, **body)["code"] == "not_found"
 
 
@@ -265,20 +263,20 @@ def test_a_firm_that_runs_dry_goes_on(tmp_path: Path, world: World) -> None:
 
 def test_the_history_of_halts(edge: Live) -> None:
     edge.post(at(CORE, "halt"), "pm", 201, level="K1", **SAID)
-    edge.post(at(GROWTH, "halt"), "pm", 201, level="K3", **SAID)
+    edge.post(at(DRY, "halt"), "pm", 201, level="K3", **SAID)
     edge.post(f"{AT}/halt", "pm", 201, level="K2", **SAID)
-    took_effect(edge.halts, [Carried(GROWTH, "d-1", NOW, 3, 1), Carried(CORE, "d-2", NOW, 2, 0)])
+    took_effect(edge.halts, [Carried(DRY, "d-1", NOW, 3, 1), Carried(CORE, "d-2", NOW, 2, 0)])
     said = edge.get(f"{AT}/controls", "viewer")
     assert [(one["control_no"], one["account"], one["level"]) for one in said] == [
         (3, "", "K2"),
-        (2, GROWTH, "K3"),
+        (2, DRY, "K3"),
         (1, CORE, "K1"),
     ]
     assert [one["control_no"] for one in edge.get(f"{AT}/controls?limit=1", "viewer")] == [3]
     own = edge.get(f"{AT}/controls", "viewer:" + CORE.partition("/")[2])
     assert [one["control_no"] for one in own] == [3, 1]
     assert {effect["account"] for one in own for effect in one["effects"]} == {CORE}
-    assert GROWTH not in json.dumps(own)
+    assert DRY not in json.dumps(own)
 
 
 @pytest.mark.parametrize(

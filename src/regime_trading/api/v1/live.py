@@ -37,7 +37,7 @@ from regime_trading.core.access import Answer, Permission
 from regime_trading.core.commands.catalogue import NO_LIVE
 from regime_trading.core.config_versions import NeedsAgreement
 from regime_trading.core.controls import Control, Flag, HaltStatus, Level, permission
-from regime_trading.core.errors import RegimeError, StoreDown
+from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
 from regime_trading.core.ports import Ledger
 from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.services.acts import Who
@@ -200,7 +200,7 @@ def _halt_of(deps: LiveDeps, name: str, mode: Mode | None) -> HaltOut:
             raise StoreDown(f"{name} has no mode")
         found = status(deps.halts, name, deps.ledger(firm, mode))
         return halt_out(found, deps.halts.store(firm).all(), positions_known=True)
-    except StoreDown as error:
+    except RegimeError as error:
         LOG.error("positions of %s cannot be read: %s", name, error)
         said = in_force(deps.halts, [name])[name]
         bare = HaltStatus(name, said.level, said.reason, said.set_by, said.set_ns)
@@ -228,7 +228,7 @@ def _who(deps: LiveDeps, firm: str, user_id: str) -> Who:
     """Somebody in the record; whoever is at the machine while pseudonyms cannot be read, as a flag is recorded."""
     try:
         return ActorType.USER, deps.pseudonym(firm, user_id)
-    except StoreDown:
+    except NotDurable:
         return SOMEBODY_LOCAL
 
 
