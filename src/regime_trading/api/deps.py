@@ -225,6 +225,33 @@ def visible_accounts(allowed: Allowed, base: Base) -> tuple[str, ...]:
     )
 
 
+def require_also(
+    request: Request, base: Base, allowed: Allowed, permission: Permission, account: str | None = None
+) -> None:
+    """What a route asks for beside its own permission, over an account (full name) or the firm; a refusal is recorded.
+
+    Raises
+    ------
+    ApiError
+        403. An account that the caller may not know of is refused like one over which they have too little.
+    """
+    target = Target(allowed.target.firm_id, account)
+    answer = may(allowed.principal, permission, target, allowed.now_ns)
+    if answer is Answer.ALLOWED:
+        return
+    answer = Answer.NO_ROLE if answer is Answer.UNKNOWN else answer
+    record_refusal(request, base, allowed, permission, target, answer)
+    raise refusal(answer)
+
+
+def record_refusal(
+    request: Request, base: Base, allowed: Allowed, permission: Permission, target: Target, answer: Answer
+) -> None:
+    """Record that a route refuses somebody whom it let in."""
+    route = f"{request.method} {route_of(request.scope)}"
+    base.doors.denied(allowed.principal, permission, target, answer, route)
+
+
 def is_person(principal: Principal) -> bool:
     """Whether a person with a cookie calls."""
     return principal.caller is Caller.SESSION

@@ -18,7 +18,10 @@ from regime_trading.api.shapes import preview_out
 from regime_trading.core.access import Answer
 from regime_trading.core.commands.faults import ParseError
 from regime_trading.core.commands.previews import Preview
+from regime_trading.core.config_versions import NeedsAgreement, VersionConflict
+from regime_trading.core.controls import HaltDenied
 from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, Refused, TooMuch
+from regime_trading.core.settings import Finding, InvalidConfig
 from regime_trading.core.users import NotIdentified, ProofNeeded, TooManyTries
 from regime_trading.services.views.base import NotThere
 
@@ -48,7 +51,9 @@ class Problem(BaseModel):
     instance: str = Field(description="path of the request", examples=["/api/v1/firms/north-pier"])
     request_id: str = Field(examples=["01k8r3v0d2"])
     errors: tuple[FieldProblem, ...] = ()
-    needs: tuple[str, ...] = Field(default=(), description="what it takes: second_factor, step_up, a role")
+    needs: tuple[str, ...] = Field(
+        default=(), description="what it takes: second_factor, step_up, role, agreement"
+    )
     at: int | None = Field(
         default=None, description="where the caret goes in a command: characters before it"
     )
@@ -144,9 +149,13 @@ def install(app: FastAPI) -> None:
     """Every error of the application becomes a problem."""
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(BadInput, _bad_input)
+    app.add_exception_handler(InvalidConfig, _invalid_config)
+    app.add_exception_handler(VersionConflict, _version_conflict)
+    app.add_exception_handler(NeedsAgreement, _needs_agreement)
     app.add_exception_handler(ParseError, _no_command)
     app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HaltDenied, _halt_denied)
     app.add_exception_handler(TooMuch, _too_much)
     app.add_exception_handler(NotIdentified, _not_identified)
     app.add_exception_handler(TooManyTries, _too_many_tries)
@@ -170,6 +179,32 @@ def _bad_input(request: Request, error: Exception) -> JSONResponse:
         return _api_error(request, not_found())
     said = FieldProblem(where=error.where, message=f"expected {error.expected}, found {error.found}")
     return problem_response(request, 400, "bad_input", str(error), errors=[said])
+
+
+def _invalid_config(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidConfig)
+    said = [_finding(one) for one in error.findings[:50]]
+    return problem_response(request, 422, "invalid_config", "the loader refuses this document", errors=said)
+
+
+def _finding(found: Finding) -> FieldProblem:
+    place = ":".join(str(part) for part in (found.file, found.line) if part is not None)
+    where = " ".join(part for part in (place, found.path) if part)
+    return FieldProblem(where=where, message=f"expected {found.expected}, found {found.found}")
+
+
+def _version_conflict(request: Request, error: Exception) -> JSONResponse:
+    return problem_response(request, 409, "conflict_version", str(error))
+
+
+def _needs_agreement(request: Request, error: Exception) -> JSONResponse:
+    detail = f"{error}. Propose it as a command: other people are asked then"
+    return problem_response(request, 403, "needs_agreement", detail, needs=("agreement",))
+
+
+def _halt_denied(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HaltDenied)
+    return _api_error(request, refusal(error.answer))
 
 
 def _no_command(request: Request, error: Exception) -> JSONResponse:

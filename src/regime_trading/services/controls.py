@@ -286,7 +286,7 @@ def _ending(
 ) -> Control:
     """The halt that is to end, where it may."""
     control = _standing(halts, ask)
-    dry = _is_dry(halts, control)
+    dry = runs_dry(halts, control)
     if not (dry and principal.caller is Caller.LOCAL):
         target = Target(control.firm_id, control.account or None)
         _require(_ENDING, principal, target, now_ns, f"ending {control.level.name}")
@@ -316,7 +316,7 @@ def _standing(halts: Halts, ask: ResumeAsk) -> Control:
     )
 
 
-def _is_dry(halts: Halts, control: Control) -> bool:
+def runs_dry(halts: Halts, control: Control) -> bool:
     """Whether everything that a control covers runs dry; an account that is not known does not."""
     modes = halts.modes(control.firm_id)
     covered = [control.account] if control.account else list(modes)
