@@ -18,7 +18,9 @@ from regime_trading.adapters.database import (
     SqlActors,
     SqlApprovals,
     SqlJobs,
+    SqlLedger,
     SqlMessages,
+    SqlOverrides,
     SqlPreviews,
     open_database,
 )
@@ -33,9 +35,12 @@ from regime_trading.api.security import LOOPBACK, Site
 from regime_trading.api.system import system_router
 from regime_trading.api.v1.approvals import approvals_router
 from regime_trading.api.v1.commands import commands_router
+from regime_trading.api.v1.configs import configs_router
 from regime_trading.api.v1.jobs import jobs_router
+from regime_trading.api.v1.live import LiveDeps, live_router
 from regime_trading.api.v1.me import me_router
 from regime_trading.api.v1.session import Entrance, session_router
+from regime_trading.api.v1.tickets import tickets_router
 from regime_trading.api.v1.users import users_router
 from regime_trading.api.v1.views import views_routers
 from regime_trading.api.ws import StreamDeps, websocket_router, wire_schema
@@ -47,6 +52,8 @@ from regime_trading.bootstrap import (
     witness_places,
 )
 from regime_trading.bootstrap.acts import make_acts
+from regime_trading.bootstrap.config_versions import config_replay, config_service, with_actor
+from regime_trading.bootstrap.halts import make_halts
 from regime_trading.bootstrap.paced import Configured
 from regime_trading.bootstrap.readiness import readiness_of
 from regime_trading.bootstrap.secrets import server_secret
@@ -58,14 +65,19 @@ from regime_trading.bootstrap.worker import Worker, WorkerSettings
 from regime_trading.core.access import Answer, Permission, Principal, Target
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.commands.completion import Candidates, recent_of
+from regime_trading.core.commands.execution import Executor
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.ports import Passwords
 from regime_trading.core.rules import RULE_IDS
-from regime_trading.core.schemas import Mode
+from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.core.trader_profile import TraderProfile
-from regime_trading.services.approvals import settle
+from regime_trading.services.acts import Acts, Who
+from regime_trading.services.approvals import settle, void_pending
 from regime_trading.services.command_executors import own_executors
+from regime_trading.services.config_versions import ConfigService
+from regime_trading.services.controls import Halts
 from regime_trading.services.desk import Desk
+from regime_trading.services.executors import ExecutorDeps, executors
 from regime_trading.services.factors import FactorService
 from regime_trading.services.identity import Identity
 from regime_trading.services.jobs import JobService
@@ -206,6 +218,26 @@ class Server:
         known = SqlActors(self.engine, firm_id=firm_id)
         return known.pseudonym(f"user:{user_id}", self.clock.now_ns(), name=name)
 
+    # --- what is done -------------------------------------------------------------------------------------
+
+    def ledger(self, firm_id: str, mode: Mode) -> SqlLedger:
+        """States and decisions of a firm's accounts."""
+        return SqlLedger(self.engine, firm_id=firm_id, env=mode)
+
+    def jobs(self) -> JobService:
+        """Jobs of every firm."""
+        rows = cache(lambda firm: SqlJobs(self.engine, firm_id=firm))
+        return JobService(rows, self.clock, secrets.token_bytes)
+
+    def configs_as(self, who: Who) -> ConfigService:
+        """Versions of the configuration, made by somebody."""
+        service = config_service(self.engine, self.people.acts, self.config)
+        return with_actor(service, lambda _: who)
+
+    def configs_of(self, principal: Principal, firm_id: str) -> ConfigService:
+        """Versions of the configuration of a firm, made by whoever calls."""
+        return self.configs_as((ActorType.USER, self.pseudonym(firm_id, principal.user_id)))
+
     # --- what is shown and commanded ----------------------------------------------------------------------
 
     def sources(self, firm_id: str) -> FirmSources:
@@ -312,28 +344,44 @@ def open_server(
             people=make_people(engine, secret, acts, passwords=passwords),
             options=options,
         )
-        desk = _desk(server, acts)
+        halts = _halts(server, acts)
+        desk = _desk(server, acts, halts)
         stack.enter_context(_housekeeping(server, desk))
         if options.jobs:
             stack.enter_context(_working(server, acts))
         if play is not None:
             stack.enter_context(play(server))
-        yield _application(server, desk)
+        yield _application(server, desk, halts)
 
 
-def _desk(server: Server, acts: Any) -> Desk:
-    executors: dict[tuple[str, str], Any] = {}
+def _halts(server: Server, acts: Acts) -> Halts:
+    return make_halts(server.store.root, lambda: server.engine, lambda: acts, server.profiles, LOG.critical)
+
+
+def _desk(server: Server, acts: Acts, halts: Halts) -> Desk:
+    found: dict[tuple[str, str], Executor] = {}
     desk = Desk(
         acts=acts,
         approvals=lambda firm: SqlApprovals(server.engine, firm_id=firm),
         previews=lambda firm: SqlPreviews(server.engine, firm_id=firm),
-        executors=executors,
+        executors=found,
         people=server.person,
         pseudonym=server.pseudonym,
         mode=server.mode,
         entropy=secrets.token_bytes,
     )
-    executors |= own_executors(lambda: desk)
+    deps = ExecutorDeps(
+        desk=lambda: desk,
+        acts=lambda: acts,
+        halts=halts,
+        ledger=server.ledger,
+        configs=server.configs_as,
+        profiles=lambda firm: {p.account: p for p in server.profiles() if p.firm_id == firm},
+        overrides=lambda firm: SqlOverrides(server.engine, firm_id=firm),
+        jobs=server.jobs(),
+    )
+    found |= own_executors(lambda: desk)
+    found |= executors(deps)
     return desk
 
 
@@ -418,15 +466,20 @@ OWN = frozenset(
         ("POST", "commands/confirm"),
         ("POST", "commands/do"),
         ("GET", "commands/history"),
+        ("POST", "ws-ticket"),
     )
 )
 
 
-def _application(server: Server, desk: Desk) -> Application:
+def _application(server: Server, desk: Desk, halts: Halts) -> Application:
     people, options = server.people, server.options
     sessions, tokens = SessionService(people), TokenService(people)
-    jobs = JobService(
-        cache(lambda firm: SqlJobs(server.engine, firm_id=firm)), server.clock, secrets.token_bytes
+    live = LiveDeps(
+        halts=halts,
+        void=partial(void_pending, desk),
+        pseudonym=server.pseudonym,
+        sources_of=server.sources,
+        ledger=server.ledger,
     )
     base = Base(server.clock, server, server.site, server.accounts, server.limiter)
     return create_app(
@@ -437,9 +490,12 @@ def _application(server: Server, desk: Desk) -> Application:
                 me_router(FactorService(people), sessions, tokens, demo=options.demo, version=code_version()),
                 users_router(MemberService(people), tokens, partial(link_url, options.public_url)),
                 *views_routers(server.sources),
-                jobs_router(jobs, server.pseudonym),
+                jobs_router(server.jobs(), server.pseudonym),
                 approvals_router(desk),
                 commands_router(desk, server.candidates),
+                configs_router(server.configs_of, config_replay(server.store.root, server.config)),
+                live_router(live),
+                tickets_router(SqlTickets(server.engine), secrets.token_bytes),
             ),
             others=(
                 websocket_router(_stream(server)),
