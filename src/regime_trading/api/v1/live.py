@@ -163,7 +163,7 @@ def _add_ending(router: APIRouter, deps: LiveDeps) -> None:
         """End one halt of the whole firm, where all of it runs dry."""
         return _resume(deps, request, base, allowed, "", body)
 
-    @router.post("/accounts/{account}/mode", status_code=403)
+    @router.post("/accounts/{account}/mode", status_code=204)
     def change_mode(
         firm: str, account: str, body: ModeIn, allowed: Shadower, base: BaseDep, request: Request
     ) -> None:
