@@ -91,6 +91,7 @@ class House:
     service: ConfigService
     jobs: JobService
     heard: list[str]
+    file: Path
     desk: Desk
     deps: ExecutorDeps
 
@@ -131,10 +132,11 @@ def house(tmp_path: Path) -> Iterator[House]:
     base = service_over(engine, folder_of(tmp_path / "config"))
     service = replace(base, deps=replace(base.deps, acts=acts))
 
+    file = tmp_path / "config" / "traders.yaml"
     read = dict[tuple[str, bytes], dict[str, TraderProfile]]()
 
     def profiles(firm: str) -> dict[str, TraderProfile]:
-        key = firm, (tmp_path / "config" / "traders.yaml").read_bytes()
+        key = firm, file.read_bytes()
         if key not in read:
             read[key] = {one.account: one for one in service.deps.file.now(firm).profiles}
         return read[key]
@@ -177,7 +179,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         )
     )
     service.current(FIRM)
-    yield House(engine, watch, acts, halts, service, jobs, heard, made[0], deps)
+    yield House(engine, watch, acts, halts, service, jobs, heard, file, made[0], deps)
     engine.dispose()
 
 
@@ -493,6 +495,32 @@ def test_a_rollback_reaches_no_further_than_who_asks_for_it(house: House) -> Non
     last = house.service.current(FIRM).number
     alone = house.preview(f"/config rollback account:{DRY} v:{last - 1}")
     assert f"it loosens {SHADOW}, where others must agree" in alone.blocking[0], "not by way of a dry run"
+
+
+def by_hand(house: House, *changes: tuple[str, str]) -> None:
+    """Somebody edits the file."""
+    file = house.file
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    house.service.current(FIRM)
+
+
+def test_where_more_people_must_agree_than_are_asked_a_command_does_not_do(house: House) -> None:
+    governed = "(fictional)   # a remark\n    governance: {loosen_approvers: 3}"
+    by_hand(house, ("(fictional)   # a remark", governed))
+    made = house.preview(LOOSE)
+    assert "takes 3 people" in made.blocking[0]
+    conflict(lambda: house.confirm(made), "blocked")
+
+
+def test_no_rollback_lets_an_account_trade_with_money(house: House) -> None:
+    by_hand(house, ("mode: shadow", "mode: gated_live"))
+    by_hand(house, ("mode: gated_live", "mode: shadow"))
+    made = house.preview(f"/config rollback account:{SHADOW} v:2")
+    assert any("trade with money" in why for why in made.blocking)
 
 
 def test_nobody_reads_the_text_around_an_account_that_is_theirs(house: House) -> None:
