@@ -660,6 +660,28 @@ def test_nothing_runs_that_was_not_confirmed_under_its_key(house: House, text: s
     assert house.level(SHADOW) == 1 and house.service.current(FIRM).number == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "between"),
+    [
+        (f"/resume account:{DRY}", f"/flatten account account:{DRY}"),
+        (f"/config set account:{DRY} risk.gross:50%", f"/config set account:{DRY} risk.sigma_target:5%"),
+        (
+            f"/override account:{DRY} rule:gross value:40% until:4h",
+            f"/override account:{DRY} rule:gross value:50% until:4h",
+        ),
+    ],
+)
+def test_executors_look_again_by_themselves(house: House, text: str, between: str) -> None:
+    house.command(f"/halt account:{DRY}")
+    made, now = house.preview(text), understand(house.desk, house.ask(), text)
+    house.command(between)
+    level, number = house.level(DRY), house.service.current(FIRM).number
+    executor = house.desk.executors[(now.command.verb, now.command.object)]
+    context = replace(now.context, key=made.preview_id, reason=REASON)
+    conflict(lambda: executor.execute(now.command, context), "drift")
+    assert (house.level(DRY), house.service.current(FIRM).number) == (level, number)
+
+
 def test_permissions_of_the_effect_are_told(house: House) -> None:
     for text, permission in (
         (TIGHT, Permission.TIGHTEN),
