@@ -18,6 +18,7 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.clock import FixedClock
 from regime_trading.adapters.database import SqlControls, SqlLedger, open_database, sqlite_url
 from regime_trading.adapters.halt_flags import FlagFiles
+from regime_trading.api.errors import MEDIA_TYPE
 from regime_trading.api.v1.live import LiveDeps, live_router
 from regime_trading.bootstrap.acts import firm_history, make_acts
 from regime_trading.core.access import Answer, Permission, Target
@@ -227,7 +228,7 @@ def test_a_page_of_another_site_halts_nothing(edge: Live) -> None:
 
 def test_a_dry_run_goes_on_when_one_person_says_so(edge: Live) -> None:
     edge.post(at(DRY, "halt"), "pm", 201, level="K1", **SAID)
-    body = {"control_no": 1, "reason": "the tape is right again"}
+    body: dict[str, Any] = {"control_no": 1, "reason": "the tape is right again"}
     for who, code in (("analyst+fresh", "no_role"), ("admin+fresh", "no_role"), ("pm", "step_up")):
         assert edge.post(at(DRY, "resume"), who, 403, **body)["code"] == code
     assert edge.post(at(CORE, "resume"), "pm+fresh", 404, **body)["code"] == "not_found"
@@ -300,3 +301,20 @@ def test_no_mode_beyond_dry_runs_is_enabled(
     permission, target, _, route = edge.doors.told[0]
     assert (permission, target) == (asked, Target(NORTH, DRY)) and route.endswith("/accounts/{account}/mode")
     assert edge.row(DRY)["mode"] == "dry_run"
+
+
+def test_the_document_says_who_may(edge: Live) -> None:
+    paths = {path.split("{firm}")[1]: operations for path, operations in edge.app.openapi()["paths"].items()}
+    said = {path: {m: one["x-permission"] for m, one in ops.items()} for path, ops in paths.items()}
+    assert said == {
+        "/live": {"get": "account.read"},
+        "/controls": {"get": "account.read"},
+        "/accounts/{account}/halt": {"post": "halt.pause"},
+        "/halt": {"post": "firm.halt"},
+        "/accounts/{account}/resume": {"post": "unlock.request"},
+        "/resume": {"post": "unlock.request"},
+        "/accounts/{account}/mode": {"post": "mode.shadow"},
+    }
+    assert {"201", "202"} <= set(paths["/halt"]["post"]["responses"])
+    mode = paths["/accounts/{account}/mode"]["post"]["responses"]
+    assert set(mode) == {"403", "422", "default"} and list(mode["403"]["content"]) == [MEDIA_TYPE]
