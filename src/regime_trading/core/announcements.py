@@ -194,10 +194,10 @@ def _latch(event: AuditEvent, fields: Fields, states: Mapping[str, str]) -> Iter
 
 
 def _kill(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Iterable[Data]:
-    if fields["drill"]:
+    if fields["drill"] or fields["effective_at_ns"] is None:  # whoever halts tells each account itself
         yield _entry(event, fields)
         return
-    level = None if fields["effective_at_ns"] is None else int(fields["level"][1:])
+    level = int(fields["level"][1:])
     yield ModeData(mode=None, trading_state=None, kill_level=level, reason=_sentence(fields))
 
 

@@ -120,7 +120,7 @@ def killed(**more: Any) -> p.Killed:
         (killed(), "alpha/main", "K2 over alpha/main, in effect; 0 orders cancelled."),
         (killed(scope="alpha"), "", "K2 over alpha, in effect; 0 orders cancelled."),
         (killed(scope="beta/main"), "", "K2 over beta/main, in effect; 0 orders cancelled."),
-        (killed(effective_at_ns=None), "alpha/main", "K2 over alpha/main, not in effect yet; 0 orders cancelled."),
+        (killed(effective_at_ns=None), "alpha/main", "KILL"),
         (killed(drill=True), "alpha/main", "KILL"),
         (p.LoggedIn(outcome="failed", method="password"), "", "LOGIN"),
     ],
