@@ -28,8 +28,8 @@ def require_approver(approval: Approval, voter: Principal, now_ns: int) -> None:
     Raises
     ------
     Refused
-        The maker, the maker's session, somebody who is excluded, has no such role, comes by a token, or must prove
-        who they are again.
+        The maker, the session of the maker or of another's answer, somebody who is excluded, has no such role, comes
+        by a token, or must prove who they are again.
     """
     request = approval.request
     account = request.account or None
@@ -43,8 +43,8 @@ def require_approver(approval: Approval, voter: Principal, now_ns: int) -> None:
         raise Refused(Answer.NO_ROLE, f"to answer request {request.request_id}: it asks for {named}")
     if voter.user_id == request.maker or voter.user_id in request.required.excludes:
         raise Refused(Answer.NO_ROLE, "to answer this request: somebody else must, not who asked")
-    sessions = {request.maker_session, *(vote.session_id for vote in approval.votes)}
-    if voter.session_id in sessions:
+    others = (vote.session_id for vote in approval.votes if vote.user_id != voter.user_id)
+    if voter.session_id in {request.maker_session, *others}:
         raise Refused(Answer.NO_ROLE, "to answer this request from a session that took part in it")
 
 

@@ -116,6 +116,8 @@ def test_each_person_says_so_once_and_from_a_session_of_their_own() -> None:
     assert (once.status, once.given, once.by) == (S.REQUESTED, 1, (actor("ann"),))
     with pytest.raises(Conflict, match="you have answered"):
         agreed(once, session_id="s-other")
+    with pytest.raises(Conflict, match="you have answered"):
+        agreed(once)
     with pytest.raises(Refused, match="session"):
         agreed(once, "bob", session_id="s-ann")
     assert agreed(once, "bob").status is S.GIVEN
