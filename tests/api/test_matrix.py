@@ -13,6 +13,7 @@ from regime_trading.api.deps import Require, permission_of
 from regime_trading.api.limits import Limiter
 from regime_trading.bootstrap.serve import OF_A_COOKIE, OPEN, OWN, Server
 from regime_trading.core.access import MATRIX, Answer, Permission, Reach, Role
+from regime_trading.core.commands.catalogue import CATALOGUE
 
 OWN_ACCOUNT, OTHER_ACCOUNT, OTHER_FIRM, NO_ACCOUNT = "core", "defensive", "growth", "nothing"
 RELATIONS = {
@@ -130,6 +131,15 @@ def test_every_cell(
                     status, code = (404, "not_found") if wanted == "unknown" else (403, "no_role")
                     assert (response.status_code, response.json()["code"]) == (status, code), cell
     assert cells > 1_000
+
+
+def test_every_command_stands_for_a_call_that_is_there(place: Installation) -> None:
+    def shape(path: str) -> str:
+        return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+    there = {f"{m} {shape(str(r.path))}" for r in http_routes(place.app) for m in r.methods or ()}
+    said = {f"{spec.call.method} {shape(spec.call.path)}" for spec in CATALOGUE if spec.call is not None}
+    assert said <= there, said - there
 
 
 def test_a_stranger_gets_into_nothing(place: Installation) -> None:

@@ -34,7 +34,9 @@ _REASON, _REASON_NEEDED = KeySpec("reason", Type.TEXT), KeySpec("reason", Type.T
 _SEED = KeySpec("seed", Type.WHOLE)
 _BASKET = KeySpec("basket", Type.WORD, False, "basket")
 _ACCOUNTS = KeySpec("account", Type.ACCOUNT, False, "account", many=True)
-_AT = "/api/v1/accounts/{account}"
+_FIRM_AT = "/api/v1/firms/{firm}"
+_PREVIEW = Call("POST", "/api/v1/commands/preview", ("command",))  #: then ``/commands/confirm``
+_AT = f"{_FIRM_AT}/accounts/{{account}}"
 
 
 def _show(
@@ -47,7 +49,7 @@ def _show(
 
 def _run(noun: str, help_: str, *keys: KeySpec) -> CommandSpec:
     body = tuple(key.name for key in keys)
-    call = Call("POST", f"/api/v1/runs/{noun}", body)
+    call = Call("POST", f"{_FIRM_AT}/jobs", body)
     return CommandSpec(
         "run", noun, help_, Klass.RUN, Permission.RUN, keys, call, flags=("json", "watch", "dry-run")
     )
@@ -55,8 +57,7 @@ def _run(noun: str, help_: str, *keys: KeySpec) -> CommandSpec:
 
 def _propose(noun: str, help_: str) -> CommandSpec:
     keys = (KeySpec("name", Type.WORD, True, "basket"), _account(), KeySpec("from", Type.ID, False, "run"))
-    call = Call("POST", f"{_AT}/proposals", ("name", "from"))
-    return CommandSpec("propose", noun, help_, Klass.PROPOSE, Permission.PROPOSE_BASKET, keys, call)
+    return CommandSpec("propose", noun, help_, Klass.PROPOSE, Permission.PROPOSE_BASKET, keys, _PREVIEW)
 
 
 def _stop(
@@ -73,24 +74,24 @@ _READS = (
     ),
     _show("constraints", "limits: how much of each is used, and who set it", f"{_AT}/constraints", _account(), _RULE),
     _show("portfolio", "positions, exposures and money", f"{_AT}/portfolio", _account()),
-    _show("regime", "the regime now, by symbol", "/api/v1/regimes", _SYMBOL),
-    _show("run", "one run: stages, log, artifacts", "/api/v1/runs/{id}", _id("run")),
+    _show("regime", "the regime now, by symbol", f"{_FIRM_AT}/regimes", _SYMBOL),
+    _show("run", "one run: stages, log, artifacts", f"{_FIRM_AT}/runs/{{id}}", _id("run")),
     _show(
-        "audit", "entries of the record", f"{_AT}/audit", _account(), _RULE, _FROM, _TO,
+        "audit", "entries of the record", f"{_FIRM_AT}/audit/entries", _account(), _RULE, _FROM, _TO,
         permission=Permission.READ_AUDIT,
     ),
     _show(
-        "diff", "what changed between two versions of a configuration", f"{_AT}/config/diff", _account(),
+        "diff", "what changed between two versions of a configuration", f"{_FIRM_AT}/configs/diff", _account(),
         KeySpec("from", Type.WHOLE, False, "version"), KeySpec("to", Type.WHOLE, False, "version"),
         permission=Permission.READ_CONFIG,
     ),
-    _show("rl", "state of the RL dataset", f"{_AT}/rl", _account(), _FROM, _TO),
-    _show("artifact", "one file of a run", "/api/v1/runs/{id}/artifacts/{v}", _id("run"),
+    _show("rl", "state of the RL dataset", f"{_FIRM_AT}/rl", _account(), _FROM, _TO),
+    _show("artifact", "one file of a run", f"{_FIRM_AT}/artifacts/preview", _id("run"),
           KeySpec("v", Type.WORD, True, "artifact")),
     CommandSpec(
         "config", "diff", "what a version changes, key by key", Klass.READ, Permission.READ_CONFIG,
         (_account(), KeySpec("from", Type.WHOLE, True, "version"), KeySpec("to", Type.WHOLE, False, "version")),
-        Call("GET", f"{_AT}/config/diff"), flags=_JSON,
+        Call("GET", f"{_FIRM_AT}/configs/diff"), flags=_JSON,
     ),
 )  # fmt: skip
 _RUNS = (
@@ -101,7 +102,7 @@ _RUNS = (
     _run("shadow", "decide on today's data without sending an order", _ACCOUNTS, _BASKET, _SEED),
     CommandSpec(
         "cancel", "run", "stop a run that has not ended", Klass.RUN, Permission.CANCEL_RUN, (_id("run"),),
-        Call("POST", "/api/v1/runs/{id}/cancel"), default=True,
+        Call("POST", f"{_FIRM_AT}/jobs/{{id}}/cancel"), default=True,
     ),
 )  # fmt: skip
 _PROPOSALS = (
@@ -109,41 +110,42 @@ _PROPOSALS = (
     _propose("allocation", "put weights forward for an account"),
     CommandSpec(
         "config", "set", "change limits of an account", Klass.PROPOSE, Permission.DRAFT_CONFIG,
-        (_account(), _REASON), Call("POST", f"{_AT}/config/changes", ("reason",)), open_keys=True, computed=True,
+        (_account(), _REASON), _PREVIEW, open_keys=True, computed=True,
     ),
     CommandSpec(
         "config", "rollback", "propose an earlier version again", Klass.PROPOSE, Permission.TIGHTEN,
         (_account(), KeySpec("v", Type.WHOLE, True, "version"), _REASON),
-        Call("POST", f"{_AT}/config/rollbacks", ("v", "reason")), computed=True,
+        _PREVIEW, computed=True,
     ),
     CommandSpec(
         "override", "rule", "tighten one limit until an instant; no override loosens", Klass.TIGHTEN,
         Permission.OVERRIDE,
         (_account(), _RULE_NEEDED, KeySpec("value", Type.LIMIT, True), KeySpec("until", Type.UNTIL, True), _REASON),
-        Call("POST", f"{_AT}/overrides", ("rule", "value", "until", "reason")), default=True,
+        _PREVIEW, default=True,
     ),
 )  # fmt: skip
 _ANSWERS = (
     CommandSpec(
         "approve", "proposal", "agree to what somebody else asked for", Klass.LOOSEN, Permission.APPROVE_LOOSENING,
-        (_id("proposal"), _REASON), Call("POST", "/api/v1/approvals/{id}/approve", ("reason",)),
+        (_id("proposal"), _REASON), Call("POST", f"{_FIRM_AT}/approvals/{{id}}/approve", ("reason",)),
         default=True, itself_second=True,
     ),
     CommandSpec(
         "reject", "proposal", "refuse what somebody else asked for", Klass.NEUTRAL, Permission.APPROVE_LOOSENING,
-        (_id("proposal"), _REASON_NEEDED), Call("POST", "/api/v1/approvals/{id}/reject", ("reason",)), default=True,
+        (_id("proposal"), _REASON_NEEDED),
+        Call("POST", f"{_FIRM_AT}/approvals/{{id}}/reject", ("reason",)), default=True,
     ),
 )  # fmt: skip
 _STOPS = (
     _stop("halt", "account", "stop new risk: exits only, entries cancelled", "K1", Permission.HALT,
           Call("POST", f"{_AT}/halt", ("reason",)), _account(), _REASON),
     _stop("halt", "firm", "stop new risk in every account of the firm", "K1", Permission.KILL_FIRM,
-          Call("POST", "/api/v1/firms/{firm}/halt", ("reason",)), _FIRM, _REASON),
+          Call("POST", f"{_FIRM_AT}/halt", ("reason",)), _FIRM, _REASON),
     _stop("kill", "account", "K2 cancels every working entry, K3 also closes every position", "", Permission.KILL,
-          Call("POST", f"{_AT}/kill", ("level", "reason")), _account(),
+          Call("POST", f"{_AT}/halt", ("level", "reason")), _account(),
           KeySpec("level", Type.CHOICE, True, choices=("K2", "K3")), _REASON),
     _stop("flatten", "account", "close every position and lock the account", "K3", Permission.KILL,
-          Call("POST", f"{_AT}/flatten", ("max_slippage", "reason")), _account(),
+          Call("POST", f"{_AT}/halt", ("reason",)), _account(),
           KeySpec("max_slippage", Type.SHARE), _REASON),
 )  # fmt: skip
 _MODES = (
@@ -159,11 +161,11 @@ _MODES = (
     ),
     CommandSpec(
         "live", "disable", "take an account back to deciding without orders", Klass.TIGHTEN, Permission.SHADOW,
-        (_account(), _REASON), Call("POST", f"{_AT}/mode/disable", ("reason",)),
+        (_account(), _REASON), Call("POST", f"{_AT}/mode", ("reason",)),
     ),
     CommandSpec(
         "live", "shadow", "decide on live data without sending orders", Klass.NEUTRAL, Permission.SHADOW,
-        (_account(), _REASON), Call("POST", f"{_AT}/mode/shadow", ("reason",)),
+        (_account(), _REASON), Call("POST", f"{_AT}/mode", ("reason",)),
     ),
 )  # fmt: skip
 _LOCAL = (

@@ -52,7 +52,8 @@ class KeySpec:
 class Call:
     """The REST call a command stands for: method, path template and the keys that travel in its body.
 
-    Names in braces are keys; ``{account}`` is the full name, ``firm/account``.
+    Names in braces are keys; ``{firm}`` and ``{account}`` are the two halves of an account's full name. What has no
+    call of its own goes through a preview.
     """
 
     method: str
