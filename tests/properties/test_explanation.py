@@ -27,15 +27,18 @@ def moved(d: Decisions, s: Scene) -> np.ndarray:
 
 
 def without(s: Scene, named: np.ndarray) -> Scene:
-    """The named rules of each account switched off, and their latches released."""
+    """The named rules of each account switched off, and their latches released; a halt cannot be, but ends."""
     profiles = [dict(profile) for profile in s.profiles]
-    kind = s.view.states.latch_kind.copy()
+    kind, level = s.view.states.latch_kind.copy(), s.view.states.kill_level.copy()
     for a, words in enumerate(named):
         for rule_id in rule_names(words):
-            profiles[a][rule_id] = changed(profiles[a][rule_id], enabled=False)
+            if rule_id == "LD-15":
+                level[a] = 0
+            else:
+                profiles[a][rule_id] = changed(profiles[a][rule_id], enabled=False)
             if rule_id in LATCHING_RULES:
                 kind[a, LATCHING_RULES.index(rule_id)] = NO_LATCH
-    states = s.with_states(latch_kind=kind).view
+    states = s.with_states(latch_kind=kind, kill_level=level).view
     return Scene(states, profiles)
 
 
