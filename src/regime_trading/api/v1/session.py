@@ -37,8 +37,6 @@ class Entrance:
     ----------
     identity, sessions, links
         Services.
-    seen : callable
-        What a screen is told of whoever is in.
     """
 
     identity: Identity
