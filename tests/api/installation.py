@@ -13,7 +13,8 @@ import pyotp
 from starlette.testclient import TestClient
 from tests.identity_samples import CHEAP, PASSWORD
 
-from regime_trading.bootstrap.serve import ServeOptions, open_server
+from regime_trading.bootstrap.serve import open_server
+from regime_trading.bootstrap.server import ServeOptions
 from regime_trading.bootstrap.users import create_admin
 
 HOME = "http://localhost:8000"

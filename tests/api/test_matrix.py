@@ -11,7 +11,8 @@ from tests.api.installation import Browser, Installation, installed
 from regime_trading.api.app import PREFIX, http_routes
 from regime_trading.api.deps import Require, permission_of
 from regime_trading.api.limits import Limiter
-from regime_trading.bootstrap.serve import OF_A_COOKIE, OPEN, OWN, Server
+from regime_trading.bootstrap.routes import OF_A_COOKIE, OPEN, OWN
+from regime_trading.bootstrap.server import Server
 from regime_trading.core.access import MATRIX, Answer, Permission, Reach, Role
 from regime_trading.core.commands.catalogue import CATALOGUE
 

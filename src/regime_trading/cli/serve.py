@@ -12,7 +12,7 @@ import typer
 from regime_trading.cli.common import Artifacts, Config, Debug, err, reporting
 
 if TYPE_CHECKING:
-    from regime_trading.bootstrap.serve import ServeOptions
+    from regime_trading.bootstrap.server import ServeOptions
 
 
 def serve(
@@ -39,7 +39,8 @@ def serve(
 ) -> None:
     """Serve the API until interrupted; answers that are on their way are finished."""
     with reporting(False, debug):
-        from regime_trading.bootstrap.serve import ServeOptions, run_server
+        from regime_trading.bootstrap.serve import run_server
+        from regime_trading.bootstrap.server import ServeOptions
 
         if (tls_cert is None) != (tls_key is None):
             raise typer.BadParameter("--tls-cert and --tls-key come together")
@@ -60,7 +61,8 @@ def serve(
 
 def _demo(options: ServeOptions, speed: float, artifacts: Path | None, config: Path | None) -> None:
     from regime_trading.bootstrap.demo import demo_folders, players, playing
-    from regime_trading.bootstrap.serve import Server, run_server
+    from regime_trading.bootstrap.serve import run_server
+    from regime_trading.bootstrap.server import Server
 
     root, own = demo_folders(artifacts, config)
 
