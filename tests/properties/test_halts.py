@@ -14,7 +14,7 @@ from tests.unit.guards.scenarios import Scene
 from regime_trading.core.controls import Halt
 from regime_trading.core.rules import LATCHING_RULES, Authority, Release, TradingState
 from regime_trading.engine.halts import KILL, halted, impose
-from regime_trading.guards.external import kill_level
+from regime_trading.guards.external import HIGHEST_KILL, kill_level
 from regime_trading.guards.snapshot import NO_LATCH
 
 LEVELS = st.sampled_from([-1, 0, 1, 2, 3])
@@ -33,24 +33,30 @@ def under(s: Scene, level: int, lifted: int = 0) -> Scene:
 @given(scenes(), LEVELS, LEVELS)
 @examples(150)
 def test_a_stricter_halt_never_loosens(s: Scene, one: int, other: int) -> None:
+    """K4 in the memory of an account stays above all: it stops everything, and leaves the trading state as it is."""
     rank = {0: 0, -1: 1, 1: 1, 2: 2, 3: 3}
     low, high = sorted((one, other), key=lambda level: rank[level])
     loose, _ = run(under(s, low))
-    strict, after = run(under(s, high))
+    halting = under(s, high)
+    strict, after = run(halting)
     assert (strict.mode >= loose.mode).all() and (strict.authority >= loose.authority).all()
     assert (np.abs(strict.steps.entry_qty) <= np.abs(loose.steps.entry_qty) + 0.0).all()
+    stopped = kill_level(halting.view.states) == HIGHEST_KILL
+    assert (strict.authority[stopped] == Authority.CANCEL_ONLY).all()
+    assert not strict.steps.entry_qty[stopped].any() and not strict.steps.exit_qty[stopped].any()
+    on = ~stopped
     if high != 0:
         open_ = (strict.projection.target * s.view.held > 0) | (strict.projection.target == 0)
         grown = np.abs(strict.projection.target) > np.abs(np.nan_to_num(s.view.held))
-        known = np.isfinite(s.view.held) & np.isfinite(strict.projection.target)
+        known = np.isfinite(s.view.held) & np.isfinite(strict.projection.target) & on[:, None]
         assert not (grown & known).any(), "nothing grows under a halt"
         assert open_[known].all(), "nothing turns under a halt"
-        assert (strict.mode >= TradingState.REDUCE_ONLY).all()
+        assert (strict.mode[on] >= TradingState.REDUCE_ONLY).all()
         assert (strict.authority >= Authority.RISK_REDUCING).all()
         assert not strict.steps.entry_qty.any()
     assert (after.kill_level >= 0).all(), "not knowing lasts for one decision"
     if high == 3:
-        assert (strict.mode == TradingState.LOCKED).all()
+        assert (strict.mode[on] == TradingState.LOCKED).all()
 
 
 @given(scenes(), LEVELS, st.integers(0, 3))
