@@ -11,11 +11,11 @@ from tests.properties.scenes import run
 from tests.unit.guards.scenarios import ANNUAL, Scene, scene
 
 from regime_trading.core.numbers import to_nano
-from regime_trading.core.rules import RULE_BY_ID, RULE_IDS, RULES
+from regime_trading.core.rules import LATCHING_RULES, RULE_BY_ID, RULE_IDS, RULES, Release
 from regime_trading.guards import chain
 from regime_trading.guards.attribution import names_any, rule_names
 from regime_trading.guards.chain import OUTCOMES, Decisions, decide
-from regime_trading.guards.snapshot import View, nano_weights
+from regime_trading.guards.snapshot import NO_LATCH, View, nano_weights
 from regime_trading.guards.verdict import NOT_EVALUABLE, OFF, UNKNOWN
 
 AT = {rule_id: i for i, rule_id in enumerate(RULE_IDS)}
@@ -222,6 +222,22 @@ def test_an_entry_waits_for_the_exit_of_its_twin(exempt: int | None, step: float
     waits = d.steps.waiting[0, :, d.projection.budgets.index("CC-06")]
     assert waits.tolist() == [False, exempt is None, False]
     assert ("CC-06" in rule_names(d.limiting[0, 1])) == (exempt is None)
+
+
+# --- the trading state that holds before any rule speaks --------------------------------------------------------
+
+
+@pytest.mark.parametrize(("latched", "imposed"), [(1, 0), (0, 1), (3, 1), (1, 3), (0, 0)])
+def test_a_latch_and_a_standing_both_hold_and_the_stricter_decides(latched: int, imposed: int) -> None:
+    """The latch tells of itself through its rule in most cases; here the kill level that set it is lost."""
+    s = book([100, 0], [0.2, 0.2])
+    kind, state = s.view.states.latch_kind.copy(), s.view.states.latch_state.copy()
+    column = LATCHING_RULES.index("LD-01")
+    kind[0, column], state[0, column] = (Release.MANUAL, latched) if latched else (NO_LATCH, 0)
+    s = s.with_states(latch_kind=kind, latch_state=state)
+    d, _ = run(s.with_books(imposed_state=np.array([imposed], dtype=np.int8)))
+    assert d.mode.tolist() == [max(latched, imposed)]
+    assert bool(d.steps.entry_qty.any()) == (max(latched, imposed) == 0)
 
 
 # --- the proposal ------------------------------------------------------------------------------------------------
