@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 from tests import record_samples as sample
-from tests.gate_samples import CORE, DEFENSIVE, T, changed, request, shipped
+from tests.gate_samples import CORE, DEFENSIVE, T, answers, changed, request, shipped
 from tests.whole_chain import whole_chain
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.config_files import Configuration
-from regime_trading.adapters.database import SqlLedger, open_database, sqlite_url
+from regime_trading.adapters.database import SqlLedger, SqlRLLog, open_database, sqlite_url
 from regime_trading.adapters.database.engine import reading
-from regime_trading.adapters.database.tables import ACCOUNT_STATE, OUTBOX
+from regime_trading.adapters.database.tables import ACCOUNT_STATE, OUTBOX, RL_ROWS
 from regime_trading.adapters.journal import ParquetSealer, compaction
 from regime_trading.adapters.journal.spool import FirmSpool
+from regime_trading.adapters.rl_files import block_table
 from regime_trading.bootstrap.gate import _store
 from regime_trading.core.audit import verify_chain
 from regime_trading.core.commits import DecisionCommit
@@ -33,8 +34,12 @@ from regime_trading.core.errors import RegimeError, StoreDown
 from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import EventType, Mode, PMDecision
+from regime_trading.engine.request_books import Subject
+from regime_trading.engine.request_rl import notes_of
 from regime_trading.services.degraded import AUDIT_DEGRADED, waiting
 from regime_trading.services.pm import GateConfig, GateStore, decide
+from regime_trading.services.rl import check as rl_check
+from regime_trading.services.rl_dataset import RLDataset, unsealed
 from regime_trading.services.sealing import Sealing
 
 FIRM, OTHER = "north-pier", "alpha"
@@ -74,7 +79,9 @@ class Place:
         self.store: GateStore = replace(store, alarm=lambda _: None, sealing=None)
         self.files = LocalArtifacts(folder)
         self.sealer = ParquetSealer(self.files)
-        self.sealing = Sealing(store.audit, self.sealer)
+        engine = open_database(sqlite_url(folder / "state" / "regime.db"))
+        stack.callback(engine.dispose)
+        self.sealing = Sealing(store.audit, self.sealer, rl=lambda firm: SqlRLLog(engine, firm_id=firm))
         self.spool = FirmSpool(folder / "spool", firm_id=FIRM)
 
     def ask(
@@ -160,7 +167,10 @@ def warm() -> None:
     import pyarrow.dataset  # noqa: F401
 
     assert alembic.command is not None
-    decide([request(RECON), request(RECON, account=DEFENSIVE)], config=gate_config())
+    asked = [request(RECON), request(RECON, account=DEFENSIVE)]
+    decide(asked, config=gate_config())
+    subjects = [Subject(one, shipped()[1][one.account], None) for one in asked]
+    assert all(notes.at(1) for notes in notes_of(answers(asked), subjects, {}))
 
 
 # --- afterwards ---------------------------------------------------------------------------------------------
@@ -179,7 +189,10 @@ def check(folder: Path, config: GateConfig, acks: list[dict[str, Any]]) -> dict[
         _latched(place, acks)
         _outbox(engine, before)
         _go_on(place, acks)
+        _rows(_dataset(place, engine), acks)
         place.sealing.seal_all([FIRM, OTHER])
+        _rows(RLDataset(place.files, place.sealer), acks)
+        _sealed_rows(folder, engine)
         after = {chain: _whole(place, chain) for chain in _chains()}
         for chain, hashes in before.items():
             assert after[chain][: len(hashes)] == hashes, f"{chain} was rewritten"
@@ -240,6 +253,44 @@ def _outbox(engine: Any, whole: dict[str, list[str]]) -> None:
     assert set(orders) <= decided
     for chain, _, seq, entry_hash in decided:
         assert whole[chain][seq - 1] == entry_hash
+
+
+def _dataset(place: Place, engine: Any) -> RLDataset:
+    """RL rows, sealed and waiting."""
+    told = [SqlRLLog(engine, firm_id=firm).waiting() for firm in (FIRM, OTHER)]
+    rows, decisions = ([one for part in told for one in part[n]] for n in (0, 1))
+    return RLDataset(place.files, place.sealer, waiting=unsealed(rows, decisions, block_table))
+
+
+def _rows(dataset: RLDataset, acks: list[dict[str, Any]]) -> None:
+    """Every decision of the gate has its RL rows, and leads to the next one of its account, wherever they lie."""
+    found = rl_check(dataset)
+    assert found.ok, [(chain.chain, chain.run_id, chain.faults) for chain in found.chains]
+    assert set(found.uncovered) <= {f"shadow/{OTHER}/main"}, found.uncovered  # a run, not the gate
+    of: dict[str, list[tuple[int, int]]] = {}
+    for chain in found.chains:
+        assert chain.decisions == chain.transitions + chain.open
+        of.setdefault(chain.chain, []).append((chain.decisions, chain.open))
+    for name, runs in of.items():
+        assert sum(opened for _, opened in runs) == 1, f"{name}: more than the last decision is open: {runs}"
+    told = {
+        json.loads(body)["decision_id"] for run in dataset.runs() for body in dataset.decisions(run).values()
+    }
+    promised = {ack["decision"] for ack in acks if "account" in ack}
+    assert promised <= told, "an acknowledged decision has no rows"
+
+
+def _sealed_rows(folder: Path, engine: Any) -> None:
+    """After a sealing everything is in files, each row once; the store keeps the last of each account."""
+    with reading(engine) as connection:
+        left = [(row.account, row.sealed) for row in connection.execute(select(RL_ROWS))]
+    assert len(left) == len(set(left)) and all(sealed for _, sealed in left), left
+    for record in ("state", "action"):
+        seen: list[tuple[str, str]] = []
+        for path in (folder / f"rl_dataset/schema=1/record={record}").rglob("*.parquet"):
+            table = pq.read_table(path, partitioning=None)
+            seen += zip(*(table[name].to_pylist() for name in ("account_id", "state_id")), strict=True)
+        assert len(seen) == len(set(seen)), f"{record}: a row lies in two files"
 
 
 def _go_on(place: Place, acks: list[dict[str, Any]]) -> None:

@@ -15,9 +15,16 @@ import orjson
 import polars as pl
 
 from regime_trading.adapters.disk import sync
+from regime_trading.adapters.journal import files
 from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.schemas import RLBlock
 
 TABLE, CONTENTS = "table.parquet", "contents.json"
+
+
+def block_table(block: RLBlock) -> pl.DataFrame:
+    """Rows of a block as its file would hold them."""
+    return pl.DataFrame(pl.from_arrow(files.rl_table(block)))
 
 
 @contextmanager

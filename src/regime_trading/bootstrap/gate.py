@@ -102,6 +102,7 @@ def _store(
         SqlLastGood,
         SqlLedger,
         SqlOverrides,
+        SqlRLLog,
         open_database,
     )
     from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
@@ -142,7 +143,12 @@ def _store(
     def sign(firm: str, sealed: tuple[SealedEntries, ...]) -> None:
         proof().sign(firm, sealed)
 
-    sealing = BackgroundSealing(Sealing(audit, ParquetSealer(files), on_sealed=sign), alarm)
+    sealing = BackgroundSealing(
+        Sealing(
+            audit, ParquetSealer(files), on_sealed=sign, rl=lambda firm: SqlRLLog(engine(), firm_id=firm)
+        ),
+        alarm,
+    )
     with suppress(StoreDown):
         engine()  # first, so that it is closed last
     stack.callback(sealing.close)

@@ -7,13 +7,19 @@ from typing import Any, Literal, get_args
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.journal import ParquetSealer
-from regime_trading.adapters.rl_files import new_folder, require_minari, write_minari, write_table
-from regime_trading.bootstrap import artifacts_folder, minari_datasets_in
+from regime_trading.adapters.rl_files import (
+    block_table,
+    new_folder,
+    require_minari,
+    write_minari,
+    write_table,
+)
+from regime_trading.bootstrap import artifacts_folder, database_url, has_database, minari_datasets_in
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.errors import BadInput
 from regime_trading.core.rl_features import FEATURE_SET_VERSION
 from regime_trading.services.rl import RLCheck, check, describe
-from regime_trading.services.rl_dataset import RLDataset, Selection
+from regime_trading.services.rl_dataset import RLDataset, Selection, Unsealed, unsealed
 from regime_trading.services.rl_export import contents, episodes, training_table
 
 Format = Literal["parquet", "minari"]
@@ -32,7 +38,22 @@ def open_dataset(path: Path | None) -> RLDataset:
     if not folder.is_dir():
         raise BadInput(expected="an artifacts folder", found="none", where=str(folder))
     store = LocalArtifacts(folder)
-    return RLDataset(store, ParquetSealer(store))
+    waiting = _waiting(folder) if has_database(folder) else None
+    return RLDataset(store, ParquetSealer(store), waiting=waiting)
+
+
+def _waiting(folder: Path) -> Unsealed:
+    """What the store of a folder holds of every firm."""
+    from regime_trading.adapters.database import SqlRLLog, firms_with_entries, open_database
+
+    engine = open_database(database_url(folder))
+    try:
+        told = [SqlRLLog(engine, firm_id=firm).waiting() for firm in firms_with_entries(engine)]
+    finally:
+        engine.dispose()
+    rows = [row for waiting, _ in told for row in waiting]
+    decisions = [event for _, events in told for event in events]
+    return unsealed(rows, decisions, block_table)
 
 
 def check_dataset(path: Path | None, run_id: str | None) -> RLCheck:

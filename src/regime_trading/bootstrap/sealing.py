@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regime_trading.adapters.artifacts import LocalArtifacts
-from regime_trading.adapters.database import SqlAuditLog, firms_with_entries, open_database
+from regime_trading.adapters.database import SqlAuditLog, SqlRLLog, firms_with_entries, open_database
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.bootstrap import DATABASE, artifacts_folder, database_url, has_database
 from regime_trading.bootstrap.proof import configured_witnesses, open_proof, to_stderr
@@ -34,6 +34,7 @@ def seal_everything(artifacts: Path | None, config: Path | None = None) -> tuple
             lambda firm: SqlAuditLog(engine, firm_id=firm),
             ParquetSealer(store),
             on_sealed=proof.sign,
+            rl=lambda firm: SqlRLLog(engine, firm_id=firm),
         )
         return sealing.seal_all(firms_with_entries(engine))
     finally:

@@ -33,6 +33,7 @@ ADMIN_ENV = (
 Dataset = Literal["audit", "state", "action", "transition"]
 
 _IDENT = re.compile(r"[a-z0-9-]{1,40}")
+_TRADING_DAY, _GATE_RUN = re.compile(r"\d{4}-\d{2}-\d{2}"), re.compile(r"pm-\d{8}-[0-9a-f]{12}")
 _ENVS = frozenset(mode.value for mode in Mode) | {ADMIN_ENV}
 _STRICT = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _CONTAINERS = frozenset({dict, list, tuple})
@@ -223,6 +224,12 @@ def chain_id(env: str, run_id: str, firm_id: str, account_id: str) -> str:
     if env == ADMIN_ENV and account_id not in (FIRM_ACCOUNT, PLATFORM):
         raise BadInput(expected=f"account {FIRM_ACCOUNT} in {ADMIN_ENV}", found=account, where="account_id")
     return f"{Mode.DRY_RUN.value}/{run_id}/{account}" if env == Mode.DRY_RUN else f"{env}/{account}"
+
+
+def is_gate_run(env: str, run_id: str) -> bool:
+    """Whether a run is the gate's, whose decisions of one account follow each other from run to run: a trading day, or
+    in dry runs a single decision."""
+    return bool((_GATE_RUN if env == Mode.DRY_RUN else _TRADING_DAY).fullmatch(run_id))
 
 
 def chain_of(event: AuditEvent) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from regime_trading.core.rl_rows import RLDecision
 from regime_trading.core.schemas import AccountState, AuditEvent, Order, PortfolioSnapshot
 
 
@@ -23,6 +24,8 @@ class DecisionCommit:
     run_id, decision_id : str
     newest_ns : int, optional
         Time of the state that the decision was made from: nothing is committed after a later one.
+    rl : RLDecision, optional
+        RL rows, where nobody seals those of the whole run by themselves.
     """
 
     state: AccountState
@@ -32,3 +35,4 @@ class DecisionCommit:
     run_id: str
     decision_id: str
     newest_ns: int | None = None
+    rl: RLDecision | None = None

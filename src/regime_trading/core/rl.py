@@ -118,12 +118,14 @@ class Rewards(Frozen):
 class PMTransition(RLRow):
     """From a state by an action to the next state; written when that is known.
 
-    ``horizon_bars`` counts bars by the calendar, ``gap`` says that some of them are missing. ``done``: the episode
-    ended here, with ``done_reason`` (``passed``, ``failed by`` a rule, ``expired``); there is no next state.
-    ``censored``: the data ended and the episode did not (``end_of_data``).
+    ``horizon_bars`` counts bars by the calendar, ``gap`` says that some of them are missing, or that decisions without
+    rows lie between. ``next_run_id`` is the run of the next state where that is another one: the next trading day, say.
+    ``done``: the episode ended here, with ``done_reason`` (``passed``, ``failed by`` a rule, ``expired``); there is no
+    next state. ``censored``: the data ended and the episode did not (``end_of_data``).
     """
 
     action_id: str | None
+    next_run_id: str | None  #: null in rows of before it was there
     next_state_id: str | None
     next_seq: Count
     horizon_bars: Count
@@ -137,7 +139,9 @@ class PMTransition(RLRow):
     def _holds(self) -> Self:
         if self.done != (self.next_seq == 0) or (self.done and self.next_state_id is not None):
             raise ValueError("expected a next state exactly where the episode goes on")
-        if not self.done and self.next_seq <= self.seq:
+        if self.done and self.next_run_id is not None:
+            raise ValueError("expected no next run where the episode ended")
+        if not self.done and self.next_run_id is None and self.next_seq <= self.seq:
             raise ValueError(f"expected a next state after {self.seq}, found {self.next_seq}")
         return self
 
@@ -165,11 +169,16 @@ def state_of(row: Mapping[str, Any]) -> PMState:
     return PMState(
         **_head(row),
         attempt=row["attempt"],
-        symbols=tuple(row["symbols"].split(",")),
+        symbols=symbols_of(row["symbols"]),
         binding_rules=tuple(row["binding_rules"]),
         latch_bits=row["latch_bits"],
         blocks=blocks,
     )
+
+
+def symbols_of(text: str) -> tuple[str, ...]:
+    """Names of the assets of a state, in the order of its lists; none of a decision about nothing."""
+    return tuple(text.split(",")) if text else ()
 
 
 def action_of(row: Mapping[str, Any]) -> PMAction:
@@ -191,7 +200,8 @@ def action_of(row: Mapping[str, Any]) -> PMAction:
 def transition_of(row: Mapping[str, Any]) -> PMTransition:
     """A row of a transition file."""
     own = (
-        "action_id", "next_state_id", "next_seq", "horizon_bars", "done", "done_reason", "censored", "gap"
+        "action_id", "next_run_id", "next_state_id", "next_seq", "horizon_bars", "done", "done_reason", "censored",
+        "gap",
     )  # fmt: skip
     rewards = Rewards(**{name: _number(row[f"reward_{name}"]) for name in REWARDS})
     return PMTransition(**_head(row), **{name: row[name] for name in own}, rewards=rewards)

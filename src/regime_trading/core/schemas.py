@@ -590,7 +590,8 @@ class Fill:
 class RLBlock:
     """Columnar RL rows of one chain: ``record`` is ``state``, ``action`` or ``transition``.
 
-    Every column has the same first dimension; two-dimensional columns become list columns.
+    Every column has the same first dimension; two-dimensional columns become list columns, and so do lists of one array
+    a row.
     """
 
     record: Literal["state", "action", "transition"]

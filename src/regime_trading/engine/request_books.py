@@ -317,7 +317,7 @@ def _fills(
     recent = np.zeros((len(subjects), len(at), 2))
     trips = np.zeros((len(subjects), len(at)))
     for row, subject in enumerate(subjects):
-        for fill in _fills_of(subject):
+        for fill in fills_of(subject):
             if fill.symbol in at and now - fill.ts_ns <= _MINUTE_NS:
                 recent[row, at[fill.symbol], BUY if fill.side == "buy" else SELL] += 1
         for closing in _closings(subject, at, positions.qty[row], lambda fill: True):
@@ -325,7 +325,8 @@ def _fills(
     return recent, trips
 
 
-def _fills_of(subject: Subject) -> tuple[RecentFill, ...]:
+def fills_of(subject: Subject) -> tuple[RecentFill, ...]:
+    """Fills that a request tells of; none where it does not."""
     traffic = subject.book.traffic
     return (traffic.fills if traffic is not None else None) or ()
 
@@ -387,7 +388,7 @@ def what_happened(
         def is_new(fill: RecentFill, since: int = since) -> bool:
             return fill.ts_ns > since
 
-        traded[row] = any(is_new(fill) for fill in _fills_of(subject))
+        traded[row] = any(is_new(fill) for fill in fills_of(subject))
         for closing in _closings(subject, at, positions.qty[row], is_new):
             side[row, closing.column], returned[row, closing.column] = closing.side, closing.returned
     return Happened(new_day=new_day, flat_side=side, flat_return=returned, traded=traded)
@@ -397,7 +398,7 @@ def _closings(
     subject: Subject, at: Mapping[str, int], qty: F8, counts: Callable[[RecentFill], bool]
 ) -> list[_Closing]:
     """Fills that closed or turned a position, in order of time; what was held before them follows from what is held."""
-    fills = sorted((f for f in _fills_of(subject) if f.symbol in at), key=lambda f: f.ts_ns)
+    fills = sorted((f for f in fills_of(subject) if f.symbol in at), key=lambda f: f.ts_ns)
     held = {f.symbol: Decimal(repr(float(qty[at[f.symbol]]))) for f in fills}
     for fill in fills:
         held[fill.symbol] -= fill.signed

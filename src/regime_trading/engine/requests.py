@@ -58,6 +58,7 @@ from regime_trading.engine.request_firm import (
 from regime_trading.engine.request_market import DAYS_A_YEAR, market_of, specs_of
 from regime_trading.guards import anchors
 from regime_trading.guards.chain import decide
+from regime_trading.guards.floors import Floor
 from regime_trading.guards.memory import advance
 from regime_trading.guards.snapshot import (
     Books,
@@ -77,7 +78,8 @@ class Answer:
     """A decision, and everything that makes it durable.
 
     ``cycle``, ``row`` and ``hashes`` are what the record is written from, ``seen`` what it is decided again from, with
-    the ``configs`` of all accounts in it; ``portfolio`` is the account's book, its cash in account currency.
+    the ``configs`` of all accounts in it; ``portfolio`` is the account's book, its cash in account currency, and
+    ``floors`` are those of the cycle, by rule.
     """
 
     decision: PMDecision
@@ -89,6 +91,7 @@ class Answer:
     hashes: DecisionHashes
     seen: CycleInputs
     configs: Mapping[str, bytes]
+    floors: Mapping[str, Floor]
 
 
 def inputs_of(answers: Sequence[Answer]) -> tuple[InputBlock, ...]:
@@ -390,7 +393,20 @@ def _decide(group: _Prepared, others: Sequence[Neighbour], code_version: str) ->
             group.desk.costs.fee_bps,
         )
         book = booked(subject)
-        answers.append(Answer(decision, identities[row], state, book, cycle, row, hashes[row], seen, configs))
+        answers.append(
+            Answer(
+                decision,
+                identities[row],
+                state,
+                book,
+                cycle,
+                row,
+                hashes[row],
+                seen,
+                configs,
+                measured.floors,
+            )
+        )
     return answers
 
 

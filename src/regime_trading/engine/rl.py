@@ -8,7 +8,7 @@ components, so that a new definition needs no new run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from regime_trading.core.audit import chain_id, event_id
 from regime_trading.core.errors import CheckFailed
-from regime_trading.core.numbers import F8, I8, NANO
+from regime_trading.core.numbers import F8, I8
 from regime_trading.core.rl_features import BLOCKS, FEATURE_SET_VERSION, FLOORS, known_column
 from regime_trading.core.schemas import RLBlock
 from regime_trading.engine.cycle import Cycle, Desk
@@ -26,8 +26,11 @@ from regime_trading.engine.rl_columns import (
     LOSS_RULES,
     AccountRows,
     SharedRows,
+    bars_since_trade,
     feature_columns,
     masks,
+    noted,
+    position_age,
     shared_rows,
     transition_columns,
 )
@@ -111,7 +114,7 @@ class RLRows:
         """
         t, market = self.bars, cycle.view.market
         self.known_ns[t] = self._stamps(cycle, proposal_ns)
-        self._require_known(t, market.ts_ns)
+        require_known([who.name for who in self.identities], self.known_ns[t], market.ts_ns)
         self.bars += 1
         self._note(t, cycle, flow)
         self.counts["seq"][t], self.counts["attempt"][t] = seq, attempt
@@ -170,49 +173,21 @@ class RLRows:
         seen = np.maximum(np.maximum(asset, about), market.ts_ns)
         return np.stack([portfolio, np.full(n, about, dtype=np.int64), asset, seen], axis=1)
 
-    def _require_known(self, t: int, ts_ns: int) -> None:
-        late = self.known_ns[t] > ts_ns
-        if late.any():
-            a, b = (int(i) for i in np.argwhere(late)[0])
-            raise CheckFailed(
-                f"RL state of {self.identities[a].name}: expected the {BLOCKS[b]} block to be known at the decision, "
-                f"{ts_ns}, found something stamped {int(self.known_ns[t, a, b])} ns"
-            )
-
     def _note(self, t: int, cycle: Cycle, flow: F8) -> None:
-        d, books, states, p = cycle.decisions, cycle.view.books, cycle.view.states, cycle.decisions.projection
-        held = states.latch_kind > NO_LATCH
-        unknown = np.isnan(d.current).any(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            below = 1.0 - books.equity / states.units / states.unit_hwm
+        seen = noted(cycle, floors(cycle.view, self.desk.knobs))
         notional = np.abs(cycle.fills.qty) * cycle.fills.price * self.market.unit
-        numbers = {
-            "equity": books.equity, "balance": books.balance, "drawdown": d.rule_value[:, LOSS_RULES["LD-02"]],
-            "unit_drawdown": below, "sigma_book": np.where(unknown, np.nan, d.sigma_book),
-            "sigma_proposed": p.sigma_tilde, "throttle": p.throttle, "budget_factor": p.k,
-            "proposal_age_bars": books.proposal_age_bars, "traded": notional.sum(axis=1),
-            "fee": cycle.fills.fee.sum(axis=1), "flow": flow,
-        }  # fmt: skip
-        counts = {
-            "trading_state": d.mode, "authority": d.authority, "open_latches": held.sum(axis=1),
-            "latch_bits": (held << np.arange(held.shape[1], dtype=np.int64)).sum(axis=1), "latched": d.latched,
-            "last_trade_ns": states.last_trade_ns,
-        }  # fmt: skip
-        assets = {
-            "weight": d.current / NANO, "proposed_w": d.proposed / NANO, "final_w": p.target / NANO,
-            "lo": p.lo / NANO, "hi": p.hi / NANO, "asset_factor": p.scale, "qty": books.qty,
-            "avg_price": books.broker.avg_price,
-        }  # fmt: skip
-        noted = ((self.numbers, numbers), (self.counts, counts), (self.assets, assets))
-        for into, values in noted:
+        filled = {"traded": notional.sum(axis=1), "fee": cycle.fills.fee.sum(axis=1), "flow": flow}
+        all_noted = (
+            (self.numbers, {**seen.numbers, **filled}),
+            (self.counts, seen.counts),
+            (self.assets, seen.assets),
+            (self.flags, seen.flags),
+        )
+        for into, values in all_noted:
             for name, value in values.items():
                 into[name][t] = value
-        self.flags["frozen"][t], self.flags["bound"][t] = p.frozen, (d.limiting != 0).any(axis=2)
-        self.binding[t] = np.bitwise_or.reduce(d.limiting, axis=1)
-        columns = list(LOSS_RULES.values())
-        self.losses[0, t], self.losses[1, t] = d.rule_value[:, columns], d.rule_limit[:, columns]
-        at = floors(cycle.view, self.desk.knobs)
-        self.floors[t] = np.stack([at[rule_id].act for rule_id in FLOORS], axis=1)
+        self.binding[t], self.floors[t] = seen.binding, seen.floors
+        self.losses[0, t], self.losses[1, t] = seen.loss, seen.limit
 
     # --- columns --------------------------------------------------------------------------------------------
 
@@ -232,38 +207,13 @@ class RLRows:
         )
 
     def _state_columns(self, rows: AccountRows) -> dict[str, Any]:
-        values = feature_columns(rows)
-        known = {known_column(block): rows.known_ns[:, b] for b, block in enumerate(BLOCKS)}
-        return {
-            "state_id": rows.ids,
-            "ts_known_ns": rows.known_ns.max(axis=1),
-            **known,
-            "attempt": rows.counts["attempt"],
-            "symbols": [",".join(self.market.symbols)] * len(rows.ids),
-            "binding_rules": rows.binding,
-            "latch_bits": rows.counts["latch_bits"],
-            **values,
-            **masks(values),
-        }
+        values = feature_columns(rows, rows.shared, bars_since_trade(rows), position_age(rows.assets["qty"]))
+        names = [",".join(self.market.symbols)] * len(rows.ids)
+        memory = (rows.counts["attempt"], names, rows.binding, rows.counts["latch_bits"])
+        return state_columns(rows.ids, rows.known_ns, *memory, values) | masks(values)
 
     def _action_columns(self, rows: AccountRows) -> dict[str, Any]:
-        n, proposed, final = len(rows.ids), rows.assets["proposed_w"], rows.assets["final_w"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            multiplier = np.where(proposed != 0, final / proposed, np.nan)
-        return {
-            "action_id": rows.ids,
-            "state_id": rows.ids,
-            "proposed_w": proposed,
-            "final_w": final,
-            "multiplier": multiplier,
-            "action_lo": rows.assets["lo"],
-            "action_hi": rows.assets["hi"],
-            "trading_state": rows.counts["trading_state"].astype(np.float64),
-            "authority": rows.counts["authority"].astype(np.float64),
-            "behaviour_policy_id": [POLICY] * n,
-            "propensity": np.ones(n),
-            "override_by": [None] * n,
-        }
+        return action_columns(rows.ids, rows.assets, rows.counts["trading_state"], rows.counts["authority"])
 
     def _transitions(self, rows: AccountRows) -> RLBlock:
         """Every decision whose next state is known, or that ended its episode; the open one is left out."""
@@ -271,6 +221,90 @@ class RLRows:
         block = self._block("transition", rows, {})
         block.columns.update(seq=rows.counts["seq"][at], ts_event_ns=rows.shared.ts_ns[at], **columns)
         return block
+
+
+def state_columns(
+    ids: Sequence[str],
+    known_ns: I8,
+    attempt: I8,
+    symbols: Sequence[str],
+    binding: I8,
+    latch_bits: I8,
+    values: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Columns of states but for their masks.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        ``event_id`` of each DECISION entry.
+    known_ns : int64 [R, blocks]
+    attempt, binding, latch_bits : int64 [R], [R, words], [R]
+    symbols : sequence of str
+        Names of each row's assets, separated by commas.
+    values : mapping
+        The features.
+    """
+    known = {known_column(block): known_ns[:, b] for b, block in enumerate(BLOCKS)}
+    return {
+        "state_id": list(ids),
+        "ts_known_ns": known_ns.max(axis=1),
+        **known,
+        "attempt": attempt,
+        "symbols": list(symbols),
+        "binding_rules": binding,
+        "latch_bits": latch_bits,
+        **values,
+    }
+
+
+def action_columns(
+    ids: Sequence[str], assets: Mapping[str, F8], trading_state: I8, authority: I8
+) -> dict[str, Any]:
+    """Columns of actions: of ``assets`` the weights asked for and left, and their bounds; [R, N], or flat over all rows
+    and their assets."""
+    n, proposed, final = len(ids), assets["proposed_w"], assets["final_w"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        multiplier = np.where(proposed != 0, final / proposed, np.nan)
+    return {
+        "action_id": list(ids),
+        "state_id": list(ids),
+        "proposed_w": proposed,
+        "final_w": final,
+        "multiplier": multiplier,
+        "action_lo": assets["lo"],
+        "action_hi": assets["hi"],
+        "trading_state": trading_state.astype(np.float64),
+        "authority": authority.astype(np.float64),
+        "behaviour_policy_id": [POLICY] * n,
+        "propensity": np.ones(n),
+        "override_by": [None] * n,
+    }
+
+
+def require_known(accounts: Sequence[str], known_ns: I8, ts_ns: int) -> None:
+    """Refuse states of one instant that something later went into.
+
+    Parameters
+    ----------
+    accounts : sequence of str
+    known_ns : int64 [A, blocks]
+        Latest time stamp of anything in each block.
+    ts_ns : int
+        Time of the decisions.
+
+    Raises
+    ------
+    CheckFailed
+        A stamp after the decision, with its block.
+    """
+    late = known_ns > ts_ns
+    if late.any():
+        a, b = (int(i) for i in np.argwhere(late)[0])
+        raise CheckFailed(
+            f"RL state of {accounts[a]}: expected the {BLOCKS[b]} block to be known at the decision, "
+            f"{ts_ns}, found something stamped {int(known_ns[a, b])} ns"
+        )
 
 
 def remembered_ns(states: States) -> npt.NDArray[np.int64]:

@@ -10,14 +10,17 @@ import numba
 import numpy as np
 
 from regime_trading.core.bars import DAY_NS
-from regime_trading.core.numbers import B1, F8, I8
+from regime_trading.core.numbers import B1, F8, I8, NANO
 from regime_trading.core.rl import REWARDS
 from regime_trading.core.rl_features import FEATURES, FLOORS, MASKS, bits, features, floor_column, mask_column
 from regime_trading.core.rules import RULE_IDS
+from regime_trading.engine.cycle import Cycle
 from regime_trading.engine.market import MarketPath
 from regime_trading.engine.record import Identity
-from regime_trading.engine.rl_context import MarketContext
+from regime_trading.engine.rl_context import MarketContext, coded
 from regime_trading.guards.facts import NEVER_NS
+from regime_trading.guards.floors import Floor
+from regime_trading.guards.snapshot import NO_LATCH
 
 #: Rules whose loss and limit are noted, and their columns in a decision's tables.
 LOSS_RULES: dict[str, int] = {
@@ -45,11 +48,9 @@ class SharedRows:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountRows:
-    """What was noted of one account, [T], [T, N] or [T, rules]; ``ends`` by row: reason and last components."""
+class Noted:
+    """What decisions saw and did, one row a decision: [R], [R, N], [R, rules] or words of bits."""
 
-    identity: Identity
-    ids: list[str]
     numbers: Mapping[str, F8]
     counts: Mapping[str, I8]
     assets: Mapping[str, F8]
@@ -58,6 +59,14 @@ class AccountRows:
     loss: F8
     limit: F8
     floors: F8
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRows(Noted):
+    """What was noted of one account, bar by bar; ``ends`` by row: reason and last components."""
+
+    identity: Identity
+    ids: list[str]
     known_ns: I8
     ends: Mapping[int, tuple[str, float, float, float]]
     shared: SharedRows
@@ -70,8 +79,8 @@ def shared_rows(market: MarketPath, context: MarketContext, first: int, n: int) 
         "regime_label": market.label[cut].astype(np.float64),
         "regime_confidence": market.confidence[cut],
         "spread_bps": market.spread_bps[cut],
-        "book": _coded(market.book[cut]),
-        "tape_grade": _coded(market.tape_grade[cut]),
+        "book": coded(market.book[cut]),
+        "tape_grade": coded(market.tape_grade[cut]),
     }
     told = {name: values[cut] for name, values in (*context.rows.items(), *context.assets.items())}
     at = np.searchsorted(market.correlations.rows, np.arange(first, first + n), side="right") - 1
@@ -90,10 +99,60 @@ def shared_rows(market: MarketPath, context: MarketContext, first: int, n: int) 
     )
 
 
-def feature_columns(rows: AccountRows) -> dict[str, F8]:
-    """Every feature of the table, float64 [T] or [T, N], finite or NaN."""
-    own = _portfolio(rows) | _assets(rows) | _constraint(rows)
-    found = dict(rows.shared.values) | {name: finite(values) for name, values in own.items()}
+def noted(cycle: Cycle, floors: Mapping[str, Floor]) -> Noted:
+    """What one cycle saw and did, one row an account; without its fills and flows, which each caller knows by itself.
+
+    Parameters
+    ----------
+    cycle : Cycle
+    floors : mapping
+        Of its view, by rule.
+    """
+    d, books, states, p = cycle.decisions, cycle.view.books, cycle.view.states, cycle.decisions.projection
+    held = states.latch_kind > NO_LATCH
+    unknown = np.isnan(d.current).any(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = 1.0 - books.equity / states.units / states.unit_hwm
+    columns = list(LOSS_RULES.values())
+    return Noted(
+        numbers={
+            "equity": books.equity, "balance": books.balance, "drawdown": d.rule_value[:, LOSS_RULES["LD-02"]],
+            "unit_drawdown": below, "sigma_book": np.where(unknown, np.nan, d.sigma_book),
+            "sigma_proposed": p.sigma_tilde, "throttle": p.throttle, "budget_factor": p.k,
+            "proposal_age_bars": books.proposal_age_bars,
+        },
+        counts={
+            "trading_state": d.mode.astype(np.int64), "authority": d.authority.astype(np.int64),
+            "open_latches": held.sum(axis=1),
+            "latch_bits": (held << np.arange(held.shape[1], dtype=np.int64)).sum(axis=1), "latched": d.latched,
+            "last_trade_ns": states.last_trade_ns,
+        },
+        assets={
+            "weight": d.current / NANO, "proposed_w": d.proposed / NANO, "final_w": p.target / NANO,
+            "lo": p.lo / NANO, "hi": p.hi / NANO, "asset_factor": p.scale, "qty": books.qty,
+            "avg_price": books.broker.avg_price,
+        },
+        flags={"frozen": p.frozen, "bound": (d.limiting != 0).any(axis=2)},
+        binding=np.bitwise_or.reduce(d.limiting, axis=1),
+        loss=d.rule_value[:, columns],
+        limit=d.rule_limit[:, columns],
+        floors=np.stack([floors[rule_id].act for rule_id in FLOORS], axis=1),
+    )  # fmt: skip
+
+
+def feature_columns(rows: Noted, shared: SharedRows, since_trade: F8, age: F8) -> dict[str, F8]:
+    """Every feature of the table, float64 [R] or [R, N], finite or NaN.
+
+    Parameters
+    ----------
+    rows, shared : Noted, SharedRows
+        Of the same decisions.
+    since_trade, age : float64 [R], [R, N]
+        Bars since the last fill, and since each position was opened.
+    """
+    own = _portfolio(rows) | _assets(rows, shared) | _constraint(rows)
+    own |= {"bars_since_trade": since_trade, "age_bars": age}
+    found = dict(shared.values) | {name: finite(values) for name, values in own.items()}
     return {f.name: found[f.name] for f in FEATURES}
 
 
@@ -109,11 +168,7 @@ def finite(values: F8) -> F8:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _coded(codes: np.ndarray) -> F8:
-    return np.where(codes >= 0, codes.astype(np.float64), np.nan)
-
-
-def _portfolio(rows: AccountRows) -> dict[str, F8]:
+def _portfolio(rows: Noted) -> dict[str, F8]:
     numbers, counts, weight = rows.numbers, rows.counts, rows.assets["weight"]
     equity = numbers["equity"]
     gross = np.abs(weight).sum(axis=1)
@@ -136,34 +191,33 @@ def _portfolio(rows: AccountRows) -> dict[str, F8]:
     return found | {
         "gross": gross,
         "net": weight.sum(axis=1),
-        "bars_since_trade": _bars_since_trade(rows),
         "open_latches": counts["open_latches"].astype(np.float64),
         **{name: numbers[name] for name in own},
     }
 
 
-def _bars_since_trade(rows: AccountRows) -> F8:
+def bars_since_trade(rows: AccountRows) -> F8:
+    """Bars of the path since the last fill, float64 [T]; NaN where there was none yet."""
     last, shared = rows.counts["last_trade_ns"], rows.shared
     at = np.searchsorted(shared.path_ns, last, side="left")
     here = shared.first + np.arange(len(last))
     return np.where(last > NEVER_NS, (here - at).astype(np.float64), np.nan)
 
 
-def _assets(rows: AccountRows) -> dict[str, F8]:
-    noted, shared, equity = rows.assets, rows.shared, rows.numbers["equity"]
-    weight, qty, entry = noted["weight"], noted["qty"], noted["avg_price"]
+def _assets(rows: Noted, shared: SharedRows) -> dict[str, F8]:
+    own, equity = rows.assets, rows.numbers["equity"]
+    weight, qty, entry = own["weight"], own["qty"], own["avg_price"]
     with np.errstate(divide="ignore", invalid="ignore"):
         priced = (shared.price > 0) & (entry > 0) & (qty != 0) & (shared.sigma > 0)
         profit = np.where(priced, np.sign(qty) * (shared.price / entry - 1.0) / shared.sigma, np.nan)
         adv_share = np.abs(weight) * equity[:, None] / shared.adv
     return {
         "weight": weight,
-        "proposed_w": noted["proposed_w"],
+        "proposed_w": own["proposed_w"],
         "sigma": shared.sigma,
         "book_correlation": _book_correlation(weight, shared.sigma, shared.matrix, shared.matrix_at),
         "adv_share": adv_share,
         "upnl_r": profit,
-        "age_bars": position_age(qty),
     }
 
 
@@ -176,7 +230,7 @@ def position_age(qty: F8) -> F8:
     return np.where((side != 0) & (opened > 0), (bars - opened).astype(np.float64), np.nan)
 
 
-def _constraint(rows: AccountRows) -> dict[str, F8]:
+def _constraint(rows: Noted) -> dict[str, F8]:
     codes = {name: rows.counts[name].astype(np.float64) for name in ("trading_state", "authority")}
     numbers = {name: rows.numbers[name] for name in ("throttle", "budget_factor", "sigma_proposed")}
     assets = {name: rows.assets[name] for name in ("lo", "hi", "asset_factor")}
@@ -226,11 +280,12 @@ def transition_columns(rows: AccountRows, end_of_data: str) -> tuple[I8, dict[st
     cut = np.zeros(n, dtype=np.bool_)
     if n > 1 and not done[-1] and not done[-2]:
         cut[-2], reason[-2] = True, end_of_data
-    bars, gap = horizon(rows.shared)
+    bars, gap = horizon(rows.shared.ts_ns, rows.shared.session, rows.shared.bar_ns)
     following = [*rows.ids[1:], None]
     columns: dict[str, Any] = {
         "state_id": [rows.ids[i] for i in at],
         "action_id": [rows.ids[i] for i in at],
+        "next_run_id": [None] * len(at),
         "next_state_id": [None if done[i] else following[i] for i in at],
         "next_seq": np.where(done, 0, np.append(rows.counts["seq"][1:], 0))[at],
         "horizon_bars": np.where(done, 0, bars)[at],
@@ -243,16 +298,15 @@ def transition_columns(rows: AccountRows, end_of_data: str) -> tuple[I8, dict[st
     return at, columns | {f"reward_{name}": rewards[name][at] for name in REWARDS}
 
 
-def horizon(shared: SharedRows) -> tuple[I8, B1]:
+def horizon(ts_ns: I8, session: I8, bar_ns: int) -> tuple[I8, B1]:
     """Bars from each decision to the next by the calendar, and whether bars are missing between them; [T]."""
-    n = len(shared.ts_ns)
-    bars = np.ones(n, dtype=np.int64)
-    sessions = np.diff(shared.session)
-    if shared.bar_ns > DAY_NS // 2:
-        per_bar = max(round(shared.bar_ns / DAY_NS * 5 / 7), 1)
+    bars = np.ones(len(ts_ns), dtype=np.int64)
+    sessions = np.diff(session)
+    if bar_ns > DAY_NS // 2:
+        per_bar = max(round(bar_ns / DAY_NS * 5 / 7), 1)
         bars[:-1] = np.maximum(sessions // per_bar, 1)
     else:
-        within = np.rint(np.diff(shared.ts_ns) / shared.bar_ns).astype(np.int64)
+        within = np.rint(np.diff(ts_ns) / bar_ns).astype(np.int64)
         bars[:-1] = np.maximum(np.where(sessions == 0, within, sessions), 1)
     return bars, bars > 1
 
@@ -260,25 +314,56 @@ def horizon(shared: SharedRows) -> tuple[I8, B1]:
 def _rewards(rows: AccountRows) -> dict[str, F8]:
     """What followed each decision, as fractions of the equity it was made on; NaN where nothing has followed."""
     numbers = rows.numbers
-    equity, depth = numbers["equity"], numbers["unit_drawdown"]
+    depth = numbers["unit_drawdown"]
 
     def after(values: F8) -> F8:
         return np.append(values[1:], np.nan)
 
-    with np.errstate(divide="ignore", invalid="ignore"):
-        base = np.where(equity > 0, equity, np.nan)
-        flow = after(numbers["flow"])
-        found = {
-            "pnl_net": (after(equity) - equity - flow) / base,
-            "cost": after(numbers["fee"]) / base,
-            "turnover": after(numbers["traded"]) / base,
-            "flow": flow / base,
-            "dd_penalty": np.maximum(after(depth) - depth, 0.0),
-            "breach_penalty": after(np.bitwise_count(rows.counts["latched"]).astype(np.float64)),
-        }
+    found = components(
+        Standing(numbers["equity"], depth),
+        Standing(after(numbers["equity"]), after(depth)),
+        flow=after(numbers["flow"]),
+        fee=after(numbers["fee"]),
+        traded=after(numbers["traded"]),
+        latched=after(np.bitwise_count(rows.counts["latched"]).astype(np.float64)),
+    )
     for t, (_, pnl, cost, turnover) in rows.ends.items():
         last = {"pnl_net": pnl, "cost": cost, "turnover": turnover, "flow": 0.0, "breach_penalty": 0.0}
         last["dd_penalty"] = max(-pnl, 0.0) * (1.0 - float(depth[t]))
         for name, value in last.items():
             found[name][t] = value
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Equity, and the depth of the unit value below its high-water mark, at decisions; float64 [R]."""
+
+    equity: F8
+    depth: F8
+
+
+def components(
+    before: Standing, after: Standing, *, flow: F8, fee: F8, traded: F8, latched: F8
+) -> dict[str, F8]:
+    """Reward components from decisions to the next ones, float64 [R]; NaN where a part is not known.
+
+    Parameters
+    ----------
+    before, after : Standing
+        At the decisions, and at those that followed.
+    flow, fee, traded : float64 [R]
+        Deposits less withdrawals, fees, and notional between them, account currency.
+    latched : float64 [R]
+        How many circuits latched at the next decisions.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        base = np.where(before.equity > 0, before.equity, np.nan)
+        return {
+            "pnl_net": (after.equity - before.equity - flow) / base,
+            "cost": fee / base,
+            "turnover": traded / base,
+            "flow": flow / base,
+            "dd_penalty": np.maximum(after.depth - before.depth, 0.0),
+            "breach_penalty": latched,
+        }

@@ -68,7 +68,8 @@ def context_of(
     n_bars, n = market.close.shape
     unknown, wide = np.full(n_bars, np.nan), np.full((n_bars, n), np.nan)
     row_ns = np.full(n_bars, UNSTAMPED, dtype=np.int64)
-    rows, assets = _clocks(market), dict[str, F8]()
+    facts, nearest = market.facts, np.min(market.to_event_s, axis=1, initial=np.inf)
+    rows, assets = clocks(market.ts_ns, facts.since_open_s, facts.to_close_s, nearest), dict[str, F8]()
     matrix, matrix_ns = _mean_correlation(market)
     rows["mean_correlation"] = matrix
     if features is not None:
@@ -107,17 +108,24 @@ ASSETS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def _clocks(market: MarketPath) -> dict[str, F8]:
-    """Session, week and year as points on circles, and the way to the next event."""
-    since, left = market.facts.since_open_s, market.facts.to_close_s
-    days = market.ts_ns // DAY_NS
+def clocks(ts_ns: I8, since: F8, left: F8, nearest: F8) -> dict[str, F8]:
+    """Session, week and year as points on circles, and the way to the next event.
+
+    Parameters
+    ----------
+    ts_ns : int64 [T]
+    since, left : float64 [T]
+        Seconds since the session opened and to its close; NaN = not known.
+    nearest : float64 [T]
+        Seconds to the next event; infinite = none is scheduled.
+    """
+    days = ts_ns // DAY_NS
     dates = days.astype("datetime64[D]")
     new_year = dates.astype("datetime64[Y]").astype("datetime64[D]")
     with np.errstate(divide="ignore", invalid="ignore"):
         within = 2.0 * np.pi * since / (since + left)
     week = 2.0 * np.pi * ((days + 3) % 7) / 7.0  # 1970-01-01 was a Thursday
     year = 2.0 * np.pi * (dates - new_year).astype(np.float64) / 365.25
-    nearest = np.min(market.to_event_s, axis=1, initial=np.inf)
     nearest = np.where(np.isfinite(nearest), nearest, np.nan)
     circles = {"session": within, "week": week, "year": year}
     return {
@@ -131,15 +139,16 @@ def _clocks(market: MarketPath) -> dict[str, F8]:
 def _mean_correlation(market: MarketPath) -> tuple[F8, I8]:
     """Mean of all pairs of the matrix in force, and the time of that matrix."""
     found, n_bars = market.correlations, len(market.ts_ns)
-    upper = np.triu_indices(len(market.symbols), 1)
-    mean = np.array([_mean(matrix[upper]) for matrix in found.matrix])
+    mean = np.array([mean_pair(matrix) for matrix in found.matrix])
     k = np.searchsorted(found.rows, np.arange(n_bars), side="right") - 1
     if not len(found.rows):
         return np.full(n_bars, np.nan), np.full(n_bars, UNSTAMPED, dtype=np.int64)
     return np.where(k >= 0, mean[k], np.nan), np.where(k >= 0, market.ts_ns[found.rows[k]], UNSTAMPED)
 
 
-def _mean(pairs: F8) -> float:
+def mean_pair(correlation: F8) -> float:
+    """Mean over all pairs; NaN where one is not known, or there is none."""
+    pairs = correlation[np.triu_indices(len(correlation), 1)]
     return float(np.mean(pairs)) if len(pairs) else np.nan
 
 
@@ -166,7 +175,7 @@ def _share(marked: np.ndarray, known: np.ndarray) -> F8:
     return np.where(count > 0, hit, np.nan)
 
 
-def _coded(codes: np.ndarray) -> F8:
+def coded(codes: np.ndarray) -> F8:
     """Codes as numbers; a negative one is not known."""
     return np.where(codes >= 0, codes.astype(np.float64), np.nan)
 
@@ -174,7 +183,7 @@ def _coded(codes: np.ndarray) -> F8:
 def _risk(regimes: RegimeHistory) -> dict[str, F8]:
     """Risk state and structure of the market, and what is known of the probabilities of its states."""
     i, last = regimes.symbols.index(regimes.market), regimes.n_states - 1
-    state, p = _coded(regimes.risk_state[:, i]), regimes.risk_probability[:, i]
+    state, p = coded(regimes.risk_state[:, i]), regimes.risk_probability[:, i]
     p = np.where(np.isnan(state), np.nan, p)
     other = 1.0 - p if last == 1 else np.full_like(p, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -219,13 +228,13 @@ def _tiers(
     for name in own:
         found[tier_column(name, "label")] = regimes.label[:, i].astype(np.float64)
         found[tier_column(name, "confidence")] = regimes.confidence[:, i]
-        found[tier_column(name, "risk_state")] = _coded(regimes.risk_state[:, i])
+        found[tier_column(name, "risk_state")] = coded(regimes.risk_state[:, i])
     return found
 
 
 def _asset_regimes(market: MarketPath, regimes: RegimeHistory) -> dict[str, F8]:
     at = regimes.columns(market.symbols)
-    state = _coded(regimes.risk_state[:, at])
+    state = coded(regimes.risk_state[:, at])
     return {
         "asset_label": regimes.label[:, at].astype(np.float64),
         "asset_confidence": regimes.confidence[:, at],

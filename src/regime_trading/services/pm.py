@@ -26,6 +26,7 @@ from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.engine.record import Chain, write_cycle
 from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_firm import Sibling
+from regime_trading.engine.request_rl import OpenEnd, RLNotes, notes_of, open_end
 from regime_trading.engine.requests import Answer, decide_requests, inputs_of
 from regime_trading.services.controls import Carried
 from regime_trading.services.degraded import (
@@ -258,6 +259,7 @@ def _record(
     fresh = {n: pair for n, pair in pairs.items() if not pair[0].hermetic and not _is_replay(pair, store)}
     done.update({n: answer.decision for n, (_, answer) in pairs.items() if n not in fresh})
     _require_newest(list(fresh.values()), requests, store)
+    rows = _rl_rows(fresh, store)
     _keep_inputs([answer for _, answer in fresh.values()], store)
     batches: dict[tuple[str, str], dict[int, tuple[Subject, Answer]]] = {}
     for n, pair in fresh.items():
@@ -265,7 +267,8 @@ def _record(
         batches.setdefault((who.firm_id, who.env), {})[n] = pair
     for (firm, env), batch in batches.items():
         audit = store.audit(firm)
-        store.ledger(firm, Mode(env)).commit_decisions([_commit(*pair, audit) for pair in batch.values()])
+        made = [_commit(*pair, rows[n], audit) for n, pair in batch.items()]
+        store.ledger(firm, Mode(env)).commit_decisions(made)
         done.update({n: answer.decision for n, (_, answer) in batch.items()})
         store.under_halt([_carried(answer) for _, answer in batch.values()])
 
@@ -288,8 +291,24 @@ def _keep_inputs(answers: Sequence[Answer], store: GateStore) -> None:
         raise StoreDown(str(err)) from err
 
 
-def _commit(subject: Subject, answer: Answer, audit: AuditLog) -> DecisionCommit:
-    """Decision, entries, state and latches. The orders are the sender's to send."""
+def _rl_rows(fresh: Mapping[int, tuple[Subject, Answer]], store: GateStore) -> dict[int, RLNotes]:
+    """Rows of new decisions in the RL dataset, by position; nothing is written where something in them was not known
+    yet."""
+    asked: dict[tuple[str, str], list[str]] = {}
+    for _, answer in fresh.values():
+        who = answer.identity
+        asked.setdefault((who.firm_id, who.env), []).append(who.name)
+    ends: dict[str, OpenEnd] = {}
+    for (firm, env), accounts in asked.items():
+        found = store.ledger(firm, Mode(env)).open_ends(accounts)
+        ends |= {account: open_end(text) for account, text in found.items()}
+    pairs = list(fresh.values())
+    notes = notes_of([answer for _, answer in pairs], [subject for subject, _ in pairs], ends)
+    return dict(zip(fresh, notes, strict=True))
+
+
+def _commit(subject: Subject, answer: Answer, rows: RLNotes, audit: AuditLog) -> DecisionCommit:
+    """Decision, entries, state, latches and RL rows. The orders are the sender's to send."""
     who = answer.identity
     name = chain_id(who.env, who.run_id, who.firm_id, who.account_id)
     head, _ = audit.head(name)
@@ -299,7 +318,7 @@ def _commit(subject: Subject, answer: Answer, audit: AuditLog) -> DecisionCommit
     if told is not None:
         chain.breached = breached_rules(told.event.body)
     released = [gone for gone in answer.cycle.released if gone.account == answer.row]
-    write_cycle(chain, answer.cycle, answer.row, answer.hashes, released)
+    seq = write_cycle(chain, answer.cycle, answer.row, answer.hashes, released)
     return DecisionCommit(
         state=answer.state,
         portfolio=answer.portfolio,
@@ -308,6 +327,7 @@ def _commit(subject: Subject, answer: Answer, audit: AuditLog) -> DecisionCommit
         run_id=who.run_id,
         decision_id=answer.decision.decision_id,
         newest_ns=EARLIEST_NS if subject.state is None else subject.state.as_of_ns,
+        rl=rows.at(seq),
     )
 
 

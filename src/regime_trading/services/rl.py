@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,13 +11,16 @@ import numpy as np
 import orjson
 import polars as pl
 
+from regime_trading.core.audit import is_gate_run
 from regime_trading.core.errors import RegimeError
+from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.rl_features import BLOCKS, FEATURES, MASKS, bits, features, known_column, mask_column
 from regime_trading.services.rl_dataset import (
     RLDataset,
     RLRun,
     Selection,
-    decisions_of,
+    by_symbols,
+    flat_of,
     numbers_of,
     values_of,
 )
@@ -45,7 +48,8 @@ class ChainRows:
 
 @dataclass(frozen=True, slots=True)
 class RLCheck:
-    """Verdict over a dataset; ``uncovered`` are chains whose decisions leave no RL rows (the gate's)."""
+    """Verdict over a dataset; ``uncovered`` are chains whose decisions left no RL rows, as those of the gate did before
+    it left any, and those of paced runs."""
 
     chains: tuple[ChainRows, ...]
     uncovered: tuple[str, ...]
@@ -67,8 +71,9 @@ class RLCheck:
 
 
 def check(dataset: RLDataset, run_id: str | None = None) -> RLCheck:
-    """Hold every sealed row against the record: transitions and open ends make up the decisions of each chain, ids
-    join one to one, nothing was known after its decision, masks say what the columns say, environments are apart.
+    """Hold every row against the record: transitions and open ends make up the decisions of each chain, ids join one to
+    one, nothing was known after its decision, masks say what the columns say, environments are apart. Decisions of the
+    gate lead from run to run: of each account only the last is open.
 
     Parameters
     ----------
@@ -76,18 +81,24 @@ def check(dataset: RLDataset, run_id: str | None = None) -> RLCheck:
     run_id : str, optional
         Only this run.
     """
-    states, audited = dataset.runs(), dataset.runs("audit")
-    with_rows = {(run.firm_id, run.account_id, run.run_id) for run in states}
+    states = dataset.runs()
+    told = {run: _told(dataset, run) for run in {*states, *dataset.runs("audit")}}
+    begun = _begun(told, states)
     runs, uncovered = list(states), list[str]()
-    for run in audited:
-        if (run.firm_id, run.account_id, run.run_id) in with_rows or not _decides(dataset, run):
+    for run in sorted(told.keys() - set(states)):
+        decided = [entry for entry in told[run].values() if not entry.held]
+        if not decided:
             continue
-        if dataset.store.exists(f"runs/{run.run_id}/report.html"):  # a run or a backtest: it must have rows
+        if _must_have_rows(dataset, run, max(entry.ts_ns for entry in decided), begun):
             runs.append(run)
         else:
             uncovered.append(run.chain)
+    following = _following({run: told[run] for run in runs})
     chosen = [run for run in sorted(runs) if run_id in (None, run.run_id)]
-    return RLCheck(tuple(_checked(dataset, run) for run in chosen), tuple(sorted(set(uncovered))))
+    return RLCheck(
+        tuple(_checked(dataset, run, told[run], following[run]) for run in chosen),
+        tuple(sorted(set(uncovered))),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +107,74 @@ class _Decision:
 
     event_id: str
     env: str
+    ts_ns: int
     held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """The decision that follows another; ``run_id`` None = in the same run."""
+
+    run_id: str | None
+    seq: int
+    event_id: str
+
+
+_Told = Mapping[int, _Decision]
+_Following = Mapping[int, _Next | None]
+
+
+def _told(dataset: RLDataset, run: RLRun) -> dict[int, _Decision]:
+    return {seq: _entry(body) for seq, body in dataset.decisions(run).items()}
 
 
 def _entry(body: bytes) -> _Decision:
     entry = orjson.loads(body)
-    return _Decision(entry["event_id"], entry["env"], HELD in entry["reason_codes"])
+    held = HELD in entry["reason_codes"]
+    return _Decision(entry["event_id"], entry["env"], int(entry["ts_event_ns"]), held)
 
 
-def _decides(dataset: RLDataset, run: RLRun) -> bool:
-    return any(not _entry(body).held for _, body in decisions_of(dataset, run))
+def _begun(told: Mapping[RLRun, _Told], states: Iterable[RLRun]) -> dict[tuple[str, str], int]:
+    """Since when the gate has left rows of each account in each environment: decisions of before are of an older
+    version."""
+    found: dict[tuple[str, str], int] = {}
+    for run in states:
+        if is_gate_run(run.env, run.run_id) and told[run]:
+            first = min(entry.ts_ns for entry in told[run].values())
+            key = (run.env, run.account)
+            found[key] = min(first, found.get(key, first))
+    return found
 
 
-def _checked(dataset: RLDataset, run: RLRun) -> ChainRows:
-    told = {seq: _entry(body) for seq, body in decisions_of(dataset, run)}
+def _must_have_rows(
+    dataset: RLDataset, run: RLRun, last_ns: int, begun: Mapping[tuple[str, str], int]
+) -> bool:
+    if is_gate_run(run.env, run.run_id):
+        return last_ns >= begun.get((run.env, run.account), LATEST_NS)
+    return dataset.store.exists(f"runs/{run.run_id}/report.html")  # a run or a backtest
+
+
+def _following(told: Mapping[RLRun, _Told]) -> dict[RLRun, dict[int, _Next | None]]:
+    """What follows each decision; None after the last of a run, or of an account's decisions at the gate."""
+    found: dict[RLRun, dict[int, _Next | None]] = {run: {} for run in told}
+    trails: dict[object, list[tuple[int, int, RLRun]]] = {}
+    for run, entries in told.items():
+        gate = is_gate_run(run.env, run.run_id)
+        trail = trails.setdefault((run.env, run.account) if gate else run, [])
+        trail += [(entry.ts_ns, seq, run) for seq, entry in entries.items() if not entry.held]
+    for trail in trails.values():
+        trail.sort()
+        for (_, seq, run), after in pairwise([*trail, None]):
+            if after is None:
+                found[run][seq] = None
+            else:
+                _, to, other = after
+                named = None if other == run else other.run_id
+                found[run][seq] = _Next(named, to, told[other][to].event_id)
+    return found
+
+
+def _checked(dataset: RLDataset, run: RLRun, told: _Told, following: _Following) -> ChainRows:
     decided = {seq: entry for seq, entry in told.items() if not entry.held}
     faults, frames = list[str](), dict[str, pl.DataFrame]()
     for record in _RECORDS:
@@ -124,8 +189,9 @@ def _checked(dataset: RLDataset, run: RLRun) -> ChainRows:
     state, action, moves = (frames[record] for record in _RECORDS)
     for record, frame in (("state", state), ("action", action)):
         faults += _joins(record, frame, decided)
-    faults += _known(state) if state.height else []
-    faults += _moves(moves, state, decided)
+    for piece in by_symbols(state) if state.height else []:
+        faults += _known(piece)
+    faults += _moves(moves, state, following)
     return ChainRows(
         chain=run.chain,
         account=run.account,
@@ -181,27 +247,27 @@ def _known(state: pl.DataFrame) -> Iterator[str]:
             yield f"state: {column} of entry {seqs[wrong[0][0]]} does not say what is known"
 
 
-def _moves(moves: pl.DataFrame, state: pl.DataFrame, decided: dict[int, _Decision]) -> Iterator[str]:
-    """Every decision but the last open one has its transition, and each leads to the next decision."""
-    seqs = sorted(decided)
+def _moves(moves: pl.DataFrame, state: pl.DataFrame, following: _Following) -> Iterator[str]:
+    """Every decision that another one follows has its transition, and each leads to that one."""
     there = moves["seq"].to_list() if moves.height else []
-    holes = sorted(set(seqs[:-1]) - set(there))
-    if set(there) - set(seqs) or len(set(there)) != len(there):
+    holes = sorted(seq for seq, after in following.items() if after is not None and seq not in set(there))
+    if set(there) - set(following) or len(set(there)) != len(there):
         yield "transition: rows that belong to no decision, or twice to one"
     if holes:
         yield f"transition: {len(holes)} decisions without one, the first is entry {holes[0]}"
     if not moves.height or not state.height:
         return
-    following = dict(pairwise(seqs))
     ids = dict(zip(state["seq"].to_list(), state["state_id"].to_list(), strict=True))
-    rows = moves.select("seq", "state_id", "next_seq", "next_state_id", "done").iter_rows()
-    for seq, own, after, next_id, done in rows:
-        expected = 0 if done else following.get(seq, 0)
-        if after != expected or own != ids.get(seq):
-            yield f"transition: entry {seq} leads to {after}, the next decision is {expected}"
+    names = ("seq", "state_id", "next_run_id", "next_seq", "next_state_id", "done")
+    for seq, own, next_run, after, next_id, done in moves.select(names).iter_rows():
+        expected = None if done else following.get(seq)
+        to = 0 if expected is None else expected.seq
+        if (after, next_run) != (to, None if expected is None else expected.run_id) or own != ids.get(seq):
+            yield f"transition: entry {seq} leads to {after}, the next decision is {to}"
             return
-        if next_id != (None if done else ids.get(expected)):
-            yield f"transition: entry {seq} leads to state {next_id}, not {ids.get(expected)}"
+        known = None if expected is None or own is None else expected.event_id
+        if next_id != known:
+            yield f"transition: entry {seq} leads to state {next_id}, not {known}"
             return
 
 
@@ -226,7 +292,7 @@ def describe(dataset: RLDataset, selection: Selection) -> dict[str, Any]:
         state = dataset.table(run, "state")
         rows += state.height
         for feature in FEATURES:
-            values = values_of(state, feature)
+            values = flat_of(state, feature)
             unknown[feature.name] += int(np.isnan(values).sum())
             total[feature.name] += values.size
     return {

@@ -1,12 +1,12 @@
-"""Reading the RL dataset: which runs are sealed, and their rows in the columns of this version.
+"""Reading the RL dataset: which runs there are, and their rows in the columns of this version.
 
 A file of an older feature set stays readable: what it lacks is null and 0 in the mask, never 0 itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Literal
@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from regime_trading.core.audit import Dataset, chain_id, require_firm
+from regime_trading.core.audit import Dataset, chain_id, is_gate_run, require_firm
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import ArtifactStore, RecordSealer
 from regime_trading.core.rl import REWARDS
@@ -31,9 +31,12 @@ from regime_trading.core.rl_features import (
     known_column,
     mask_column,
 )
-from regime_trading.core.schemas import Mode
+from regime_trading.core.rl_rows import RLWaiting
+from regime_trading.core.schemas import AuditEvent, Mode, RLBlock
+from regime_trading.engine.rl_body import blocks_of
 
 Record = Literal["state", "action", "transition"]
+_PIECE = "piece"
 WHO = ("firm_id", "account_id", "run_id", "env", "feature_set_version")
 _NUMBERS = pl.List(pl.Float64)
 #: Columns that version 4 added beside features and masks: their types.
@@ -46,6 +49,10 @@ _ADDED: dict[Record, dict[str, pl.DataType]] = {
         "state_id": pl.String(), "action_id": pl.String(), "next_state_id": pl.String(), "done_reason": pl.String(),
         "censored": pl.Boolean(), **{f"reward_{name}": pl.Float64() for name in REWARDS},
     },
+}  # fmt: skip
+#: Columns that came later, without a new version.
+_LATER: dict[Record, dict[str, pl.DataType]] = {
+    "state": {}, "action": {}, "transition": {"next_run_id": pl.String()}
 }  # fmt: skip
 #: Codes that version 3 wrote as −1 where nothing was known.
 _MINUS_ONE = ("book", "tape_grade")
@@ -86,8 +93,36 @@ class Selection:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """What the store holds of the gate's decisions at one instant, sealed or not: rows by run and record, and bodies of
+    DECISION entries by run and ``seq``."""
+
+    tables: Mapping[tuple[RLRun, Dataset], pl.DataFrame] = field(default_factory=dict)
+    decisions: Mapping[RLRun, Mapping[int, bytes]] = field(default_factory=dict)
+
+
+def unsealed(
+    rows: Sequence[RLWaiting],
+    decisions: Sequence[AuditEvent],
+    table_of: Callable[[RLBlock], pl.DataFrame],
+) -> Unsealed:
+    """Rows that wait to be sealed, and the decisions of the gate among ``decisions``; ``table_of`` makes of a block
+    what its file would hold."""
+    tables: dict[tuple[RLRun, Dataset], list[pl.DataFrame]] = {}
+    for block in blocks_of(rows):
+        run = RLRun(block.firm_id, block.account_id, block.run_id, block.env)
+        tables.setdefault((run, block.record), []).append(upgraded(table_of(block), block.record))
+    told: dict[RLRun, dict[int, bytes]] = {}
+    for event in decisions:
+        if is_gate_run(event.env, event.run_id):
+            run = RLRun(event.firm_id, event.account_id, event.run_id, event.env)
+            told.setdefault(run, {})[event.seq] = event.body
+    return Unsealed({key: pl.concat(found, how="diagonal") for key, found in tables.items()}, told)
+
+
 class RLDataset:
-    """Sealed RL rows of an artifacts folder.
+    """RL rows of an artifacts folder.
 
     Parameters
     ----------
@@ -96,14 +131,30 @@ class RLDataset:
         Says which files count.
     firm_id : str, optional
         Only this tenant; None = all, for the local operator.
+    waiting : Unsealed, optional
+        What is not in the files yet; without it they are all there is.
     """
 
-    def __init__(self, store: ArtifactStore, sealer: RecordSealer, firm_id: str | None = None) -> None:
+    def __init__(
+        self,
+        store: ArtifactStore,
+        sealer: RecordSealer,
+        firm_id: str | None = None,
+        waiting: Unsealed | None = None,
+    ) -> None:
         self.store, self.sealer = store, sealer
         self.firm_id = None if firm_id is None else require_firm(firm_id)
+        self._waiting = waiting or Unsealed()
 
     def runs(self, dataset: Dataset = "state") -> tuple[RLRun, ...]:
-        """Every run with sealed rows of ``dataset``, sorted."""
+        """Every run with rows of ``dataset``, sorted."""
+        if dataset == "audit":
+            waiting = set(self._waiting.decisions)
+        else:
+            waiting = {run for run, record in self._waiting.tables if record == dataset}
+        return tuple(sorted({*self._sealed_runs(dataset), *waiting}))
+
+    def _sealed_runs(self, dataset: Dataset) -> tuple[RLRun, ...]:
         base, record = ("audit", "") if dataset == "audit" else ("rl_dataset", f"record={dataset}/")
         pattern = f"{base}/_manifest/schema=1/{record}firm={self.firm_id or '*'}/account=*/run=*.json"
         names = [path.relative_to(self.store.root).as_posix() for path in self.store.root.glob(pattern)]
@@ -133,7 +184,7 @@ class RLDataset:
         return found
 
     def table(self, run: RLRun, record: Record) -> pl.DataFrame:
-        """Rows of one run by ``seq``, in the columns of this version; no rows where none are sealed.
+        """Rows of one run by ``seq``, in the columns of this version; no rows where there are none.
 
         Raises
         ------
@@ -146,11 +197,24 @@ class RLDataset:
         frames = [
             pl.read_parquet(BytesIO(self.store.read_bytes(p.path)), hive_partitioning=False) for p in parts
         ]
-        if not frames:
-            return pl.DataFrame()
         for frame in frames:
             _require_own(frame, run, record)
-        return pl.concat([upgraded(frame, record) for frame in frames], how="diagonal")
+        last = max((int(frame["seq"][-1]) for frame in frames), default=0)
+        found = [upgraded(frame, record) for frame in frames]
+        if (run, record) in self._waiting.tables:
+            found.append(self._waiting.tables[run, record].filter(pl.col("seq") > last))
+        found = [frame for frame in found if frame.height]
+        return pl.concat(found, how="diagonal") if found else pl.DataFrame()
+
+    def decisions(self, run: RLRun) -> dict[int, bytes]:
+        """Body of every DECISION of a run by sequence number, in order."""
+        found = dict(self._waiting.decisions.get(run, {}))
+        for part in self.sealer.sealed(run.run_id, run.firm_id, run.account_id, "audit") or ():
+            data = BytesIO(self.store.read_bytes(part.path))
+            rows = pl.read_parquet(data, columns=["seq", "event_type", "body"], hive_partitioning=False)
+            told = rows.filter(pl.col("event_type") == "DECISION").select("seq", "body").iter_rows()
+            found |= {seq: body.encode() for seq, body in told}
+        return dict(sorted(found.items()))
 
     def _run(self, name: str) -> RLRun:
         parts = dict(part.split("=", 1) for part in PurePosixPath(name).with_suffix("").parts if "=" in part)
@@ -184,15 +248,14 @@ def upgraded(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
             found=", ".join(map(str, versions)),
             where=record,
         )
-    if versions[0] == FEATURE_SET_VERSION:
-        return frame
+    old = versions[0] != FEATURE_SET_VERSION
     added = [
         pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in _ADDED[record].items()
+        for name, dtype in ((_ADDED[record] if old else {}) | _LATER[record]).items()
         if name not in frame.columns
     ]
     frame = frame.with_columns(added)
-    return _upgraded_state(frame) if record == "state" else frame
+    return _upgraded_state(frame) if old and record == "state" else frame
 
 
 def _upgraded_state(frame: pl.DataFrame) -> pl.DataFrame:
@@ -222,15 +285,24 @@ def values_of(frame: pl.DataFrame, feature: Feature) -> np.ndarray:
 
 def numbers_of(frame: pl.DataFrame, name: str, *, wide: bool) -> np.ndarray:
     """A column as float64 [T], or [T, N] of a list column; null is NaN."""
-    column = frame[name].explode() if wide else frame[name]
-    flat = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    flat = _flat(frame, name, wide=wide)
     return flat.reshape(frame.height, -1) if wide else flat
 
 
-def decisions_of(dataset: RLDataset, run: RLRun) -> Iterator[tuple[int, bytes]]:
-    """Sequence number and body of every sealed DECISION of a run, in order."""
-    for part in dataset.sealer.sealed(run.run_id, run.firm_id, run.account_id, "audit") or ():
-        data = BytesIO(dataset.store.read_bytes(part.path))
-        rows = pl.read_parquet(data, columns=["seq", "event_type", "body"], hive_partitioning=False)
-        for seq, body in rows.filter(pl.col("event_type") == "DECISION").select("seq", "body").iter_rows():
-            yield seq, body.encode()
+def flat_of(frame: pl.DataFrame, feature: Feature) -> np.ndarray:
+    """All numbers of a feature one after the other, float64; null is NaN. Rows may be about different assets."""
+    return _flat(frame, feature.name, wide=feature.per == "asset")
+
+
+def by_symbols(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """Rows in pieces in which every row is about the same assets, the pieces and their rows in order."""
+    return frame.with_columns(pl.col("symbols").rle_id().alias(_PIECE)).partition_by(
+        _PIECE, maintain_order=True, include_key=False
+    )
+
+
+def _flat(frame: pl.DataFrame, name: str, *, wide: bool) -> np.ndarray:
+    column = frame[name]
+    if wide:
+        column = column.filter(column.list.len() > 0).explode()
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,17 @@ import polars as pl
 
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.numbers import F8
-from regime_trading.core.rl import REWARDS
+from regime_trading.core.rl import REWARDS, symbols_of
 from regime_trading.core.rl_features import FEATURE_SET_VERSION, FEATURES
-from regime_trading.services.rl_dataset import WHO, RLDataset, RLRun, Selection, numbers_of, values_of
+from regime_trading.services.rl_dataset import (
+    WHO,
+    RLDataset,
+    RLRun,
+    Selection,
+    by_symbols,
+    numbers_of,
+    values_of,
+)
 
 _KEYS = (*WHO, "seq", "ts_event")
 _ROW_FEATURES = tuple(f for f in FEATURES if f.per == "row")
@@ -66,11 +74,12 @@ def joined(dataset: RLDataset, run: RLRun) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One attempt (or one whole account) from its first decision to its end.
+    """One attempt (or one whole account) from its first decision to its end, or to where it is about other assets.
 
     Parameters
     ----------
     account, run_id, done_reason : str
+        ``run_id``: of the first decision.
     attempt : int
     observations : mapping of str to array [T + 1, …]
         ``row`` and ``asset`` with what is not known as 0, and ``row_known``, ``asset_known`` that say so; after the end
@@ -104,8 +113,8 @@ def episodes(dataset: RLDataset, selection: Selection) -> list[Episode]:
         No such rows, or accounts with different symbols, which have no common space.
     """
     found: list[Episode] = []
-    for run in _by_run(dataset, selection):
-        found += _episodes(joined(dataset, run))
+    for table in _trails([joined(dataset, run) for run in _by_run(dataset, selection)]):
+        found += _episodes(table)
     symbols = {episode.symbols for episode in found}
     if not found:
         raise BadInput(expected="at least one transition", found="none", where="RL dataset")
@@ -116,19 +125,44 @@ def episodes(dataset: RLDataset, selection: Selection) -> list[Episode]:
     return found
 
 
+def _trails(tables: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Tables of runs, those that lead from run to run in one piece."""
+    by_id = {table["state_id"][0]: table for table in tables}
+    after = {n: _onward(table, by_id) for n, table in enumerate(tables)}
+    places = {id(table): n for n, table in enumerate(tables)}
+    reached = {places[id(table)] for table in after.values() if table is not None}
+    found = []
+    for n in range(len(tables)):
+        trail, at = list[pl.DataFrame](), None if n in reached else n
+        while at is not None:
+            trail.append(tables[at])
+            onward = after[at]
+            at = None if onward is None else places[id(onward)]
+        if trail:
+            found.append(pl.concat(trail, how="diagonal"))
+    return found
+
+
+def _onward(table: pl.DataFrame, by_id: Mapping[str | None, pl.DataFrame]) -> pl.DataFrame | None:
+    """The table of the run that the last decision of a run leads to."""
+    last = table.row(-1, named=True)
+    return by_id.get(last["next_state_id"]) if last.get("next_run_id") is not None else None
+
+
 def _episodes(table: pl.DataFrame) -> Iterator[Episode]:
-    for part in table.partition_by("attempt", maintain_order=True):
-        closed = part.filter(~pl.col("open"))
-        if closed.height:
-            yield _episode(part, closed)
+    for attempt in table.partition_by("attempt", maintain_order=True):
+        for part in by_symbols(attempt):
+            closed = part.filter(~pl.col("open"))
+            if closed.height:
+                yield _episode(part, closed)
 
 
 def _episode(part: pl.DataFrame, closed: pl.DataFrame) -> Episode:
-    t, symbols = closed.height, tuple(part["symbols"][0].split(","))
+    t, symbols = closed.height, symbols_of(part["symbols"][0])
     row = np.stack([values_of(part, f) for f in _ROW_FEATURES], axis=1)
     asset = np.stack([values_of(part, f) for f in _ASSET_FEATURES], axis=2)
     seen = {"row": row, "asset": asset}
-    if part.height == t:  # the episode ended here: there is no further state
+    if part.height == t:  # the episode ended here, or goes on among other assets: there is no further state
         seen = {name: np.concatenate([v, np.full((1, *v.shape[1:]), np.nan)]) for name, v in seen.items()}
     done = closed["done"].to_numpy()
     truncated = np.zeros(t, dtype=np.bool_)
@@ -140,7 +174,7 @@ def _episode(part: pl.DataFrame, closed: pl.DataFrame) -> Episode:
     last = closed.row(t - 1, named=True)
     return Episode(
         account=f"{last['firm_id']}/{last['account_id']}",
-        run_id=last["run_id"],
+        run_id=part["run_id"][0],
         attempt=last["attempt"],
         done_reason=last["done_reason"] or "",
         symbols=symbols,

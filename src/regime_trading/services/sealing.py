@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+
+import numpy as np
 
 from regime_trading.core.audit import Backlog, ChainEntry, SealedPart
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import CheckFailed
-from regime_trading.core.ports import AuditLog, RecordSealer
+from regime_trading.core.ports import AuditLog, RecordSealer, RLLog
+from regime_trading.core.schemas import RLBlock
+from regime_trading.engine.rl_body import blocks_of
 
 PAGE_ROWS = 10_000  #: entries that are held in memory at once
+RL_PAGE_ROWS = 1_000  #: decisions whose RL rows are
 MINUTE_NS = 60_000_000_000
 
 
@@ -53,6 +58,8 @@ class Sealing:
     policy : SealPolicy
     on_sealed : callable, optional
         Called with a firm and what is now sealed of it after each sealing: the place for a checkpoint.
+    rl : callable, optional
+        RL rows of a firm; those of sealed decisions are sealed after them.
     """
 
     def __init__(
@@ -62,8 +69,9 @@ class Sealing:
         *,
         policy: SealPolicy | None = None,
         on_sealed: OnSealed | None = None,
+        rl: Callable[[str], RLLog] | None = None,
     ) -> None:
-        self._audit, self._sealer = audit, sealer
+        self._audit, self._sealer, self._rl = audit, sealer, rl
         self.policy, self._on_sealed = policy or SealPolicy(), on_sealed
 
     def seal_due(self, firms: Iterable[str], now_ns: int) -> tuple[Sealed, ...]:
@@ -84,7 +92,27 @@ class Sealing:
             done = tuple(self._seal_chain(audit, one) for one in audit.backlog())
         if done and self._on_sealed is not None:
             self._on_sealed(firm, tuple(one.entries for one in done))
+        if self._rl is not None:
+            self._seal_rl(audit, self._rl(firm))
         return done
+
+    def _seal_rl(self, audit: AuditLog, log: RLLog) -> None:
+        """Seal the RL rows of decisions whose entries are sealed, and only then forget them: whatever interrupts it,
+        they still wait, and what is sealed already is not sealed again."""
+        with audit.sealing() as mine:
+            while mine and (page := log.sealable(RL_PAGE_ROWS)):
+                for block in blocks_of(page):
+                    self._seal_block(block)
+                log.drop_sealed(page)
+
+    def _seal_block(self, block: RLBlock) -> None:
+        run = (block.run_id, block.firm_id, block.account_id)
+        parts = self._sealer.sealed(*run, block.record)
+        there = parts[-1].seq_to if parts else 0
+        begin = int(np.searchsorted(block.columns["seq"], there, side="right"))
+        if begin < len(block.columns["seq"]):
+            columns = {name: column[begin:] for name, column in block.columns.items()}
+            self._sealer.seal_rl(replace(block, columns=columns))
 
     def _due(self, waiting: Sequence[Backlog], now_ns: int) -> bool:
         rows = sum(one.rows for one in waiting)

@@ -401,14 +401,8 @@ def test_missing_sessions_are_gaps_and_the_last_step_is_censored() -> None:
 
 
 def test_horizons_within_the_day_count_slots() -> None:
-    of = rough(3)
-    shared = result_shared(of)
     minute = 60 * 10**9
     ts_ns = np.array([0, 1, 2, 5, 600], dtype=np.int64) * minute
     session = np.array([0, 0, 0, 0, 1])
-    bars, gap = horizon(replace(shared, ts_ns=ts_ns, session=session, bar_ns=minute))
+    bars, gap = horizon(ts_ns, session, minute)
     assert bars.tolist() == [1, 1, 3, 1, 1] and gap.tolist() == [False, False, True, False, False]
-
-
-def result_shared(of: HistoryInputs) -> Any:
-    return run_history(replace(of, last=2), lambda account, events: None).rl.rows(0).shared

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, func
 from regime_trading.adapters.database.audit_log import append_chains, chunks, require_chain_of
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.group import group_of
+from regime_trading.adapters.database.rl_rows import insert_rl, open_ends
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTBOX
 from regime_trading.core.audit import chain_id, require_account, require_firm
 from regime_trading.core.canonical import canonical_bytes_trusted
@@ -197,6 +198,19 @@ class SqlLedger:
         _insert(connection, new)
         return {i: decision.receipt for i, decision in found.items()}
 
+    def open_ends(self, accounts: Sequence[str]) -> dict[str, bytes]:
+        """By account what its last decision left open in the RL dataset; nothing of one that never left rows.
+
+        Raises
+        ------
+        BadInput
+            An account of another firm.
+        """
+        for account in accounts:
+            self._require_own(account)
+        with reading(self._engine) as connection:
+            return open_ends(connection, self._firm_id, self._env.value, accounts)
+
     def decided(self, account: str, decision_id: str) -> bool:
         """Whether this decision of an account is committed.
 
@@ -365,6 +379,18 @@ def _insert(connection: Connection, decisions: Sequence[_Decision]) -> None:
     for table, rows in ((LATCHES, latches), (OUTBOX, orders)):
         if rows:
             connection.execute(table.insert(), rows)
+    insert_rl(connection, [(_whose(d), d.made.rl) for d in decisions if d.made.rl is not None])
+
+
+def _whose(decision: _Decision) -> dict[str, Any]:
+    made = decision.made
+    return {
+        "firm_id": decision.firm_id,
+        "env": decision.env.value,
+        "account": made.state.account,
+        "run_id": made.run_id,
+        "chain_id": decision.receipt.chain_id,
+    }
 
 
 def _common(decision: _Decision) -> dict[str, Any]:

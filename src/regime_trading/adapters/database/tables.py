@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -113,6 +114,26 @@ OUTBOX = Table(
     Column("entry_hash", _HASH, nullable=False),
     Index(None, "chain_id", "decision_id", "position"),
     comment="Orders that a durable decision allows, with its receipt (chain_id, seq, entry_hash).",
+)
+
+RL_ROWS = Table(
+    "rl_rows",
+    METADATA,
+    Column("row_no", _NUMBERED, primary_key=True, autoincrement=True),
+    Column("firm_id", _ID, nullable=False),
+    Column("env", String(16), nullable=False),
+    Column("account", String(81), nullable=False),
+    Column("run_id", _ID, nullable=False),
+    Column("chain_id", _CHAIN, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("ts_event_ns", BigInteger, nullable=False),
+    Column("sealed", Boolean(create_constraint=False), nullable=False),
+    Column("open_end", Text, nullable=False, comment="what the next decision needs to close this one"),
+    Column("body", Packed, nullable=False),
+    UniqueConstraint("chain_id", "seq"),
+    Index(None, "firm_id", "env", "account", "row_no"),
+    Index(None, "firm_id", "sealed", "row_no"),
+    comment="RL rows of the gate's decisions; sealed into Parquet later, the last of each account stays.",
 )
 
 RUNS = Table(

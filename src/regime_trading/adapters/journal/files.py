@@ -85,11 +85,15 @@ def require_rl_columns(block: RLBlock) -> None:
         if name in _RESERVED:
             raise BadInput(expected="a column name that is free", found=name, where=where)
         text = isinstance(column, list) and all(item is None or isinstance(item, str) for item in column)
-        if not text and not (
-            isinstance(column, np.ndarray) and column.ndim in (1, 2) and column.dtype.kind in "biufU"
+        if (
+            not text
+            and not _is_ragged(column)
+            and not (
+                isinstance(column, np.ndarray) and column.ndim in (1, 2) and column.dtype.kind in "biufU"
+            )
         ):
             raise BadInput(
-                expected="an array of 1 or 2 dimensions or a list of text",
+                expected="an array of 1 or 2 dimensions, a list of text, or one array a row",
                 found=_kind(column),
                 where=f"{where}.{name}",
             )
@@ -130,7 +134,10 @@ def rl_table(block: RLBlock) -> pa.Table:
 def rl_content_hash(block: RLBlock) -> str:
     """SHA-256 of the block's identity and columns, free of the file format."""
     arrays = {name: c for name, c in block.columns.items() if isinstance(c, np.ndarray)}
-    texts = {name: c for name, c in block.columns.items() if isinstance(c, list)}
+    ragged = {name: c for name, c in block.columns.items() if _is_ragged(c)}
+    texts = {name: c for name, c in block.columns.items() if isinstance(c, list) and name not in ragged}
+    for name, column in ragged.items():
+        arrays |= {f"{name}:rows": np.array([len(row) for row in column]), name: np.concatenate(column)}
     who = {name: getattr(block, name) for name in _WHO}
     parts = (content_hash({"who": who, "texts": texts, "order": list(block.columns)}), array_hash(arrays))
     return hashlib.sha256("".join(parts).encode()).hexdigest()
@@ -162,19 +169,33 @@ def fingerprint(schema: pa.Schema) -> str:
     return content_hash([[field.name, str(field.type), field.nullable] for field in schema])
 
 
+def _is_ragged(column: object) -> bool:
+    """Whether a column has one array of numbers a row."""
+    return (
+        isinstance(column, list)
+        and len(column) > 0
+        and all(
+            isinstance(row, np.ndarray) and row.ndim == 1 and row.dtype == column[0].dtype for row in column
+        )
+        and column[0].dtype.kind in "biuf"
+    )
+
+
 def _arrow(column: Column) -> pa.Array:
-    if isinstance(column, list):
-        return pa.array(column, pa.string())
-    if column.ndim == 1:
+    if isinstance(column, np.ndarray) and column.ndim == 1:
         return pa.array(column)
-    rows, width = column.shape
-    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
-    values = pa.array(np.ascontiguousarray(column).reshape(-1))
+    if isinstance(column, list) and not _is_ragged(column):
+        return pa.array(column, pa.string())
+    widths = np.array([len(row) for row in column], dtype=np.int32)
+    offsets = pa.array(np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(widths, dtype=np.int32)]))
+    values = pa.array(np.concatenate(list(column)))
     return pa.ListArray.from_arrays(offsets, values, type=pa.list_(pa.field("element", values.type)))
 
 
 def _nbytes(column: Column) -> int:
-    return column.nbytes if isinstance(column, np.ndarray) else sum(len(item or "") + 4 for item in column)
+    if isinstance(column, np.ndarray):
+        return column.nbytes
+    return sum(item.nbytes if isinstance(item, np.ndarray) else len(item or "") + 4 for item in column)
 
 
 def _kind(column: object) -> str:

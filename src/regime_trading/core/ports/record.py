@@ -15,6 +15,7 @@ from regime_trading.core.notes import Signer
 from regime_trading.core.record_files import Rows, RunManifest
 from regime_trading.core.record_query import EntryQuery, Key
 from regime_trading.core.recorded import Recorded, Selection
+from regime_trading.core.rl_rows import RLWaiting
 from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
@@ -188,12 +189,32 @@ class Ledger(Protocol):
         """Decisions of many accounts in one durable transaction, all or none, each as :meth:`commit_decision`."""
         ...
 
+    def open_ends(self, accounts: Sequence[str]) -> Mapping[str, bytes]:
+        """By account what its last decision left open in the RL dataset (``DecisionCommit.rl``)."""
+        ...
+
     def decided(self, account: str, decision_id: str) -> bool:
         """Whether this decision of an account is committed."""
         ...
 
     def mark_orders(self, receipt: Receipt, status_of: Mapping[str, OrderStatus]) -> None:
         """Move orders (by ``client_order_id``) of the decision behind ``receipt`` to a new status."""
+        ...
+
+
+class RLLog(Protocol):
+    """RL rows of one firm's decisions that were made durable with them and are not sealed yet."""
+
+    def waiting(self) -> tuple[tuple[RLWaiting, ...], tuple[AuditEvent, ...]]:
+        """All rows that are not sealed, and the decisions whose entries lie in the store, as of one instant."""
+        ...
+
+    def sealable(self, limit: int) -> tuple[RLWaiting, ...]:
+        """The oldest rows that are not sealed though the entries of their decisions are."""
+        ...
+
+    def drop_sealed(self, rows: Sequence[RLWaiting]) -> None:
+        """Forget rows that are sealed; the last of each account stays."""
         ...
 
 

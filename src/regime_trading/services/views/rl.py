@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import Field
 
 from regime_trading.core.rl_features import FEATURE_SET_VERSION, FEATURES, READABLE_VERSIONS, Feature
-from regime_trading.services.rl_dataset import RLRun, values_of
+from regime_trading.services.rl_dataset import RLRun, flat_of
 from regime_trading.services.views.base import (
     Account,
     Asker,
@@ -168,7 +168,7 @@ def _by_day(states: Sequence[pl.DataFrame]) -> tuple[DayRows, ...]:
 
 
 def _coverage(feature: Feature, states: Sequence[pl.DataFrame]) -> FeatureCoverage:
-    values = [values_of(frame, feature).ravel() for frame in states if frame.height]
+    values = [flat_of(frame, feature) for frame in states if frame.height]
     whole = np.concatenate(values) if values else np.zeros(0)
     return FeatureCoverage(
         name=feature.name,

@@ -1,0 +1,179 @@
+"""RL rows of one decision as bytes, and many of them as the columns that are sealed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+
+from regime_trading.core.audit import chain_id, event_id
+from regime_trading.core.errors import CheckFailed
+from regime_trading.core.numbers import F8, I8
+from regime_trading.core.rl import REWARDS, symbols_of
+from regime_trading.core.rl_features import BLOCKS, FEATURE_SET_VERSION, FEATURES, MASKS, mask_column
+from regime_trading.core.rl_rows import RLWaiting
+from regime_trading.core.schemas import RLBlock
+from regime_trading.engine.rl import action_columns, state_columns
+from regime_trading.engine.rl_columns import masks
+
+#: What null stands for in a list of an action: a bound that is not there, else a number that is not known.
+_NULLS = {"lo": -np.inf, "hi": np.inf}
+_WEIGHTS = ("proposed_w", "final_w", "lo", "hi")
+#: Columns with a number of each asset.
+_WIDE = frozenset(
+    {
+        *("proposed_w", "final_w", "multiplier", "action_lo", "action_hi"),
+        *(f.name for f in FEATURES if f.per == "asset"),
+        *(mask_column(block, per) for block, per in MASKS if per == "asset"),
+    }
+)
+Record = Literal["state", "action", "transition"]
+
+
+def body_of(state: Mapping[str, Any], action: Mapping[str, Any], closed: Mapping[str, Any] | None) -> bytes:
+    """The rows of one decision as they are stored; what is not a finite number becomes null."""
+    whole = {"version": FEATURE_SET_VERSION, "state": state, "action": action, "transition": closed}
+    return orjson.dumps(whole)
+
+
+def blocks_of(rows: Sequence[RLWaiting]) -> list[RLBlock]:
+    """Everything that ``rows`` hold, by account, run and feature set; ``seq`` increases in each block.
+
+    Lists of assets are one array a row: requests are not all about the same assets.
+
+    Raises
+    ------
+    CheckFailed
+        A body that is none.
+    """
+    told = [(row, _read(row)) for row in rows]
+    found = list[RLBlock]()
+    for (_, run_id, version), group in _grouped(told, lambda row, body: row.run_id):
+        found += _decisions(group, run_id, version)
+    moves = [(row, body) for row, body in told if body["transition"] is not None]
+    for (_, run_id, version), group in _grouped(moves, lambda row, body: body["transition"]["run_id"]):
+        found.append(_transitions(group, run_id, version))
+    return found
+
+
+def _read(row: RLWaiting) -> dict[str, Any]:
+    try:
+        whole: dict[str, Any] = orjson.loads(row.body)
+        if not {"version", "state", "action", "transition"} <= whole.keys():
+            raise ValueError(f"found {', '.join(whole)}")
+    except (ValueError, TypeError, AttributeError) as err:
+        raise CheckFailed(f"RL rows of {row.firm_id}/{row.account_id}, entry {row.seq}: {err}") from err
+    return whole
+
+
+_Told = tuple[RLWaiting, dict[str, Any]]
+_Key = tuple[tuple[str, str, str], str, str]
+
+
+def _grouped(
+    told: Iterable[_Told], run_of: Callable[[RLWaiting, dict[str, Any]], str]
+) -> list[tuple[_Key, list[_Told]]]:
+    """By account, run and feature set, each in the order of the store."""
+
+    def key(one: _Told) -> _Key:
+        row, body = one
+        return (row.firm_id, row.account_id, row.env), run_of(row, body), body["version"]
+
+    ordered = sorted(told, key=lambda one: (key(one), one[0].row_no))
+    return [(name, list(group)) for name, group in groupby(ordered, key)]
+
+
+def _block(record: Record, row: RLWaiting, run_id: str, version: str, columns: dict[str, Any]) -> RLBlock:
+    return RLBlock(record, row.firm_id, row.account_id, run_id, row.env, version, columns)
+
+
+def _decisions(group: Sequence[_Told], run_id: str, version: str) -> Iterator[RLBlock]:
+    first, n = group[0][0], len(group)
+    chain = chain_id(first.env, run_id, first.firm_id, first.account_id)
+    ids = [event_id(chain, row.seq) for row, _ in group]
+    head = {
+        "seq": _whole([row.seq for row, _ in group]),
+        "ts_event_ns": _whole([row.ts_event_ns for row, _ in group]),
+    }
+    states, actions = [body["state"] for _, body in group], [body["action"] for _, body in group]
+    widths = [len(symbols_of(state["symbols"])) for state in states]
+    values = {
+        f.name: _flat(
+            [state["values"].get(f.name) for state in states], widths if f.per == "asset" else [1] * n
+        )
+        for f in FEATURES
+    }
+    state = state_columns(
+        ids,
+        np.array([[said["known_ns"][block] for block in BLOCKS] for said in states], dtype=np.int64),
+        _whole([said["attempt"] for said in states]),
+        [said["symbols"] for said in states],
+        np.array([said["binding_rules"] for said in states], dtype=np.int64),
+        _whole([said["latch_bits"] for said in states]),
+        values,
+    )
+    state |= masks(values)
+    yield _block("state", first, run_id, version, head | _by_row(state, _WIDE, widths))
+    weights = {
+        name: _flat([said[name] for said in actions], widths, _NULLS.get(name, np.nan)) for name in _WEIGHTS
+    }
+    codes = (_whole([said[name] for said in actions]) for name in ("trading_state", "authority"))
+    action = action_columns(ids, weights, *codes)
+    yield _block("action", first, run_id, version, head | _by_row(action, _WIDE, widths))
+
+
+def _transitions(group: Sequence[_Told], run_id: str, version: str) -> RLBlock:
+    moves = [body["transition"] for _, body in group]
+    n = len(moves)
+
+    def each(name: str) -> list[Any]:
+        return [move[name] for move in moves]
+
+    return _block(
+        "transition",
+        group[0][0],
+        run_id,
+        version,
+        {
+            "seq": _whole(each("seq")),
+            "ts_event_ns": _whole(each("ts_event_ns")),
+            "state_id": each("state_id"),
+            "action_id": each("state_id"),
+            "next_run_id": each("next_run_id"),
+            "next_state_id": each("next_state_id"),
+            "next_seq": _whole(each("next_seq")),
+            "horizon_bars": _whole(each("horizon_bars")),
+            "done": np.zeros(n, dtype=np.bool_),
+            "done_reason": [""] * n,
+            "censored": np.zeros(n, dtype=np.bool_),
+            "gap": np.array(each("gap"), dtype=np.bool_),
+            **{
+                f"reward_{name}": _flat([move["rewards"][name] for move in moves], [1] * n)
+                for name in REWARDS
+            },
+        },
+    )
+
+
+def _whole(values: Sequence[int]) -> I8:
+    return np.array(values, dtype=np.int64)
+
+
+def _flat(items: Sequence[Any], widths: Sequence[int], null: float = np.nan) -> F8:
+    """Numbers, or lists of numbers, one after the other; an item that is not there is all ``null``."""
+    found = list[float]()
+    for item, width in zip(items, widths, strict=True):
+        row = [null] * width if item is None else item if isinstance(item, list) else [item]
+        if len(row) != width:
+            raise CheckFailed(f"RL rows: expected {width} numbers, found {len(row)}")
+        found += [null if value is None else value for value in row]
+    return np.array(found, dtype=np.float64)
+
+
+def _by_row(columns: Mapping[str, Any], wide: frozenset[str], widths: Sequence[int]) -> dict[str, Any]:
+    """Columns of assets cut into one array a row."""
+    cuts = np.cumsum(widths)[:-1]
+    return {name: np.split(column, cuts) if name in wide else column for name, column in columns.items()}
