@@ -23,6 +23,7 @@ from regime_trading.bootstrap.desk import make_desk
 from regime_trading.bootstrap.halts import make_halts
 from regime_trading.bootstrap.paced import Configured
 from regime_trading.bootstrap.routes import application
+from regime_trading.bootstrap.schedules import scheduled, watched
 from regime_trading.bootstrap.secrets import server_secret
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.server import LOG, ServeOptions, Server
@@ -126,6 +127,8 @@ def _working(server: Server, acts: Any) -> Iterator[None]:
         acts,
         server.clock,
         LOG.error,
+        scheduled(server.engine, server.configured, LOG.error),
+        watched(LOG.error),
     )
     worker.start()
     try:
