@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -36,6 +37,7 @@ from regime_trading.services.controls import Halts
 from regime_trading.services.desk import Desk
 
 MINUTE_S = 60.0
+GRACE_S = 25  #: less than the 30 s that process managers wait by default
 
 
 @contextmanager
@@ -146,12 +148,17 @@ def run_server(
     key: Path | None = None,
     play: Callable[[Server], AbstractContextManager[None]] | None = None,
 ) -> None:
-    """Serve until interrupted; raises as :func:`open_server`."""
+    """Serve until SIGINT or SIGTERM; raises as :func:`open_server`.
+
+    Then no more is taken in, answers on their way are finished for up to :data:`GRACE_S` seconds, sockets are closed
+    with 1012, and jobs at work are given back to the queue. A second signal ends it at once.
+    """
     import uvicorn
 
     from regime_trading.bootstrap.logs import configure_logs
 
     configure_logs()
+    signal.signal(signal.SIGTERM, _leave)
     with open_server(options, artifacts, config, play=play) as app:
         uvicorn.run(
             app,
@@ -164,5 +171,11 @@ def run_server(
             server_header=False,
             date_header=True,
             ws_max_size=65_536,
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=GRACE_S,
         )
+
+
+def _leave(*_: object) -> None:
+    """The HTTP server passes the signal on when it has ended, and the default would end this process before the rest of
+    it has."""
+    raise SystemExit(0)

@@ -41,6 +41,7 @@ from regime_trading.core.jobs import (
 )
 from regime_trading.core.ports import Clock
 from regime_trading.services.acts import Act, Acts, place_of_firm, record_acts
+from regime_trading.services.readiness import is_ready
 
 CHILD = (sys.executable, "-P", "-m", "regime_trading.bootstrap.job_process")
 _TELL_EVERY_S = 0.5  #: at most one status and one line of log each time: four messages a second
@@ -356,6 +357,6 @@ def _sender(engine: Any, artifacts: Path, config: Path, tell: Callable[[str], No
     firms = sorted({profile.firm_id for profile in load_valid(config).profiles})
 
     def alive() -> bool:
-        return all(check.ok for check in readiness_of(engine, artifacts, config, with_worker=False))
+        return is_ready(readiness_of(engine, artifacts, config, with_worker=False))
 
     return NotificationThread(engine, firms, tell, alive)
