@@ -26,7 +26,9 @@ REAL = {"firm": "north-pier", "account": "core", "rule_id": "CC-01", "symbol": "
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None) -> Iterator[Installation]:
+def place(
+    tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None, database: str
+) -> Iterator[Installation]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -33,7 +33,7 @@ def denied() -> list[tuple[Permission, Answer, str]]:
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None, denied: list[Any]
+    tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None, database: str, denied: list[Any]
 ) -> Iterator[Installation]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Limiter, "take", lambda *_: None)

@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 from tests.api.installation import Browser, Installation, installed
+from tests.databases import BOTH, named
 
 CORE = "north-pier/core"
 KEYS = (f"key-of-the-walk-{n:04d}" for n in itertools.count())
 
 
+@pytest.fixture(scope="module", params=BOTH)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both, also in the short form."""
+    with named(request) as kind:
+        yield kind
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None) -> Iterator[Installation]:
+def place(
+    tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None, database: str
+) -> Iterator[Installation]:
     with installed(tmp_path_factory.mktemp("walk")) as found:
         yield found
 

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import SqlMessages, SqlTickets, message_heads, open_database
-from regime_trading.api.ws import StreamDeps, websocket_router
+from regime_trading.api.ws import Hub, StreamDeps, websocket_router
 from regime_trading.core.access import Grant, Principal, Role
 from regime_trading.services.stream import Limits
 from regime_trading.services.stream_tickets import redeem
@@ -75,15 +75,17 @@ def app_of(url: str, people: People, limits: Limits | None = None) -> FastAPI:
     app = FastAPI()
     app.include_router(
         websocket_router(
-            StreamDeps(
-                principal_of_cookie=people.of_cookie,
-                principals_of=people.of_sessions,
-                redeem_ticket=lambda text: redeem(tickets, text, clock.now_ns()),
-                heads=partial(message_heads, engine),
-                messages=lambda firm: SqlMessages(engine, firm_id=firm),
-                clock=clock,
-                allowed_origins=frozenset({ORIGIN}),
-                limits=limits or Limits(),
+            Hub(
+                StreamDeps(
+                    principal_of_cookie=people.of_cookie,
+                    principals_of=people.of_sessions,
+                    redeem_ticket=lambda text: redeem(tickets, text, clock.now_ns()),
+                    heads=partial(message_heads, engine),
+                    messages=lambda firm: SqlMessages(engine, firm_id=firm),
+                    clock=clock,
+                    allowed_origins=frozenset({ORIGIN}),
+                    limits=limits or Limits(),
+                )
             )
         )
     )

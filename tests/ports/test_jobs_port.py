@@ -255,26 +255,30 @@ def test_workers_that_ask_at_once_get_different_jobs(database: Open) -> None:
 def test_a_slot_is_fired_once_by_whoever_comes_first(database: Open) -> None:
     engines = [database() for _ in range(4)]
     assert SqlJobs(engines[0], firm_id="alpha").last_slot("core") is None
-    start, fired, told = threading.Barrier(4), list[str](), list[Job | None]()
+    start, fired, told = threading.Barrier(4), list[int](), list[bool]()
 
     def fire(n: int) -> None:
         jobs = SqlJobs(engines[n], firm_id="alpha")
         start.wait()
         for slot in range(5):
-            told.append(found := jobs.fire("core", slot, job(slot, by="service:scheduler")))
-            fired.extend([] if found is None else [found.job_id])
+            after, mine = slot - 1 if slot else None, job(slot, by="service:scheduler")
+            told.append(jobs.fire("core", after, slot, [mine]))
+            fired.extend([slot] if told[-1] else [])
 
     threads = [threading.Thread(target=fire, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(fired) == [f"job-{n}" for n in range(5)]
+    assert fired == list(range(5))
     assert len(told) == 20, "whoever comes later is told so, not refused"
     jobs = SqlJobs(engines[0], firm_id="alpha")
     assert jobs.last_slot("core") == 4 and len(jobs.page()) == 5
     assert SqlJobs(engines[0], firm_id="beta").last_slot("core") is None
-    assert jobs.fire("other", 9, None) is None and jobs.last_slot("other") == 9 and len(jobs.page()) == 5
+    assert jobs.fire("other", None, 9, []) and jobs.last_slot("other") == 9 and len(jobs.page()) == 5
+    for stale in (None, 3, 5):
+        assert not jobs.fire("core", stale, 6, [job(6)]), "it stands somewhere else"
+    assert jobs.last_slot("core") == 4 and len(jobs.page()) == 5
 
 
 def test_workers_are_seen_until_they_leave(database: Open) -> None:

@@ -74,7 +74,3 @@ def test_backup_and_restore_answer_machines_and_refuse_in_one_sentence(
     regime(*back, code=2)
     (saved / "config" / "traders.yaml").write_text("changed: true\n")
     regime("restore", "--from", str(saved), "--artifacts", str(tmp_path / "third"), code=3)
-
-
-def test_a_schedule_on_a_source_that_is_not_there_is_refused(places: tuple[str, ...]) -> None:
-    assert "expected one of bundled" in regime("worker", "--schedule", "nowhere", *places, code=2).stderr

@@ -23,7 +23,7 @@ def system_router(
     Parameters
     ----------
     ready : callable
-        ``{ok, checks}``.
+        ``{ok, degraded, checks}``.
     metrics : callable
         In the text format of Prometheus.
     metrics_token : str, optional
@@ -38,14 +38,14 @@ def system_router(
 
     @router.get("/readyz", responses={503: {"description": "Not ready"}})
     def read_readiness(request: Request) -> Response:
-        """Whether it can do its work now; the reasons are for this machine only."""
+        """Whether it can do its work now; the reasons are for this machine only. Degraded is ready."""
         found = ready()
         told = found if _is_near(request) else {"ok": found["ok"]}
         return JSONResponse(told, 200 if found["ok"] else 503)
 
     @router.get("/metrics", response_class=Response)
     def read_metrics(request: Request) -> Response:
-        """Counters and times of this process."""
+        """Counters and times of this process, and counts and ages of the store."""
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if metrics_token is not None:
             if not hmac.compare_digest(given.encode(), metrics_token.encode()):

@@ -66,13 +66,13 @@ class StreamDeps:
     limits: Limits = field(default_factory=Limits)
 
 
-def websocket_router(deps: StreamDeps) -> APIRouter:
+def websocket_router(hub: Hub) -> APIRouter:
     """A router with ``/ws``. All of its connections share one reader of the database and one look at the sessions."""
-    router, hub = APIRouter(), Hub(deps)
+    router = APIRouter()
 
     @router.websocket("/ws")
     async def live(socket: WebSocket) -> None:
-        principal = await asyncio.to_thread(_admitted, deps, socket)
+        principal = await asyncio.to_thread(_admitted, hub.deps, socket)
         if principal is None:
             await socket.close()
             return
@@ -133,15 +133,24 @@ class Hub:
     """All connections of a process. Its loops run while there are any."""
 
     def __init__(self, deps: StreamDeps) -> None:
-        self._deps, self._tail = deps, Tail(deps.heads, deps.messages)
+        self.deps, self._tail = deps, Tail(deps.heads, deps.messages)
         self._clients: set[_Client] = set()
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._asked = asyncio.Event()
         self._read_ns = 0
 
+    @property
+    def connections(self) -> int:
+        """How many listen now."""
+        return len(self._clients)
+
+    def read(self) -> dict[str, int]:
+        """The last message that was read of each firm that somebody listens to."""
+        return self._tail.read_to()
+
     async def serve(self, socket: WebSocket, principal: Principal) -> None:
         """Serve one accepted socket until either side ends it."""
-        client = _Client(principal, self._deps.limits)
+        client = _Client(principal, self.deps.limits)
         self._clients.add(client)
         self._run()
         both = [asyncio.create_task(work(socket, client)) for work in (self._listen, self._tell)]
@@ -184,7 +193,7 @@ class Hub:
         if ring is None:
             return []
         now_ns = time.monotonic_ns()
-        return connection.take(ring, now_ns, self._deps.clock.now_ns(), alive=self._is_alive(now_ns))
+        return connection.take(ring, now_ns, self.deps.clock.now_ns(), alive=self._is_alive(now_ns))
 
     # --- loops ------------------------------------------------------------------------------------------------
 
@@ -258,7 +267,7 @@ class Hub:
             sessions = sorted({client.session_id for client in clients})
             try:
                 found = await asyncio.wait_for(
-                    asyncio.to_thread(self._deps.principals_of, sessions), CHECK_WITHIN_S
+                    asyncio.to_thread(self.deps.principals_of, sessions), CHECK_WITHIN_S
                 )
             except (RegimeError, TimeoutError) as err:
                 _LOG.warning("sessions cannot be looked at: %s", err)

@@ -147,6 +147,12 @@ def dead_man() -> tuple[str | None, float]:
     return os.environ.get("REGIME_DEADMAN_URL") or None, float(text)
 
 
+def schedule_watcher(firm_id: str, basket: str) -> str | None:
+    """``REGIME_DEADMAN_<FIRM>_<BASKET>``, which is told of each scheduled run of a basket that is done; a secret."""
+    name = f"{firm_id}_{basket}".upper().replace("-", "_")
+    return os.environ.get(f"REGIME_DEADMAN_{name}") or None
+
+
 def config_folder(given: Path | None) -> Path:
     """``given``, else ``REGIME_CONFIG``, else ``./config``.
 

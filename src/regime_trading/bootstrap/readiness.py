@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database.probes import StoreProbes
-from regime_trading.bootstrap import load_valid
+from regime_trading.adapters.witness import open_witnesses
+from regime_trading.bootstrap import load_valid, witness_places
 from regime_trading.core.errors import RegimeError
 from regime_trading.core.settings import InvalidConfig
-from regime_trading.services.readiness import LIMITS, Check, Limits, readiness
+from regime_trading.services.readiness import LIMITS, SPARED, Check, Limits, readiness
 
+T = TypeVar("T")
+WITNESS_WITHIN_S = 3.0  #: a witness that answers later is taken to be out of reach
 _TRIAL = "state/readiness-trial"
 
 
@@ -35,6 +41,13 @@ class FolderProbes(StoreProbes):
     ) -> None:
         super().__init__(engine)
         self._store, self._config, self._tail = LocalArtifacts(artifacts), config, tail
+
+    def witness_problem(self) -> str:
+        """Whether each witness answers in time, and holds something of every firm that has checkpoints here."""
+        places = witness_places(load_valid(self._config).settings.audit.witness, self._store.root)
+        log = self._store.root / "audit" / "_checkpoints"
+        firms = {path.name.removeprefix("firm=") for path in log.glob("firm=*")}
+        return within(WITNESS_WITHIN_S, lambda: _missing(places, firms))
 
     def write_artifacts(self) -> None:
         """Write a small file durably, and remove it."""
@@ -64,6 +77,36 @@ class FolderProbes(StoreProbes):
         return shutil.disk_usage(self._store.root).free
 
 
+def within(seconds: float, ask: Callable[[], T]) -> T:
+    """What ``ask`` gives; whoever does not answer in time is not waited for.
+
+    Raises
+    ------
+    TimeoutError
+        It took longer.
+    """
+    found: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(ask())
+        except Exception as error:
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="readiness", daemon=True).start()
+    try:
+        return found.result(seconds)
+    except FutureTimeout:
+        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
+
+
+def _missing(places: Sequence[str], firms: set[str]) -> str:
+    for witness in open_witnesses(places):
+        if gone := sorted(firms - set(witness.firms())):
+            return f"witness {witness.name} holds nothing of {', '.join(gone)}"
+    return ""
+
+
 def readiness_of(
     engine: Any,
     artifacts: Path,
@@ -83,9 +126,14 @@ def readiness_of(
     tail : callable, optional
         As of :class:`FolderProbes`; without one that check is left out.
     with_worker : bool
-        Whether a worker must be alive.
+        Whether a worker must be alive; else one that is not is told, and nothing more.
     limits : Limits
     """
-    left_out = {name for name, out in (("messages", tail is None), ("worker", not with_worker)) if out}
     probes = FolderProbes(engine, artifacts, config, tail)
-    return readiness(probes, SystemClock().now_ns(), limits, frozenset(left_out))
+    return readiness(
+        probes,
+        SystemClock().now_ns(),
+        limits,
+        without=frozenset() if tail is not None else frozenset({"messages"}),
+        spared=SPARED if with_worker else SPARED | {"worker"},
+    )

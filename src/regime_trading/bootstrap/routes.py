@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from functools import cache, partial
+from functools import partial
 
-from regime_trading.adapters.database import (
-    SqlMessages,
-)
-from regime_trading.adapters.database.messages import message_heads
 from regime_trading.adapters.database.tickets import SqlTickets
 from regime_trading.api.app import PREFIX, Application, Options, create_app
 from regime_trading.api.deps import Base
@@ -23,7 +19,7 @@ from regime_trading.api.v1.session import Entrance, session_router
 from regime_trading.api.v1.tickets import tickets_router
 from regime_trading.api.v1.users import users_router
 from regime_trading.api.v1.views import views_routers
-from regime_trading.api.ws import StreamDeps, websocket_router, wire_schema
+from regime_trading.api.ws import websocket_router, wire_schema
 from regime_trading.bootstrap import (
     metrics_token,
 )
@@ -38,7 +34,6 @@ from regime_trading.services.factors import FactorService
 from regime_trading.services.identity import Identity
 from regime_trading.services.links import LinkService
 from regime_trading.services.sessions import SessionService
-from regime_trading.services.stream_tickets import redeem
 from regime_trading.services.tokens import TokenService
 from regime_trading.services.users import MemberService
 
@@ -116,8 +111,8 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
                 tickets_router(SqlTickets(server.engine), secrets.token_bytes),
             ),
             others=(
-                websocket_router(_stream(server)),
-                system_router(server.ready, server.metrics.render, metrics_token()),
+                websocket_router(server.hub),
+                system_router(server.ready, server.render_metrics, metrics_token()),
             ),
             open_to_all=OPEN | OF_A_COOKIE,
             own_only=OWN,
@@ -126,17 +121,4 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
             observe=server.metrics.answered,
             schemas=wire_schema,
         )
-    )
-
-
-def _stream(server: Server) -> StreamDeps:
-    return StreamDeps(
-        principal_of_cookie=lambda secret: server.by_cookie(secret, server.clock.now_ns()),
-        principals_of=server.by_ids,
-        redeem_ticket=lambda text: redeem(SqlTickets(server.engine), text, server.clock.now_ns()),
-        heads=partial(message_heads, server.engine),
-        messages=cache(lambda firm: SqlMessages(server.engine, firm_id=firm)),
-        clock=server.clock,
-        allowed_origins=frozenset({server.site.origin}),
-        cookie=server.site.cookie,
     )

@@ -1,40 +1,46 @@
-"""Schedules, wired: what the baskets' cadences make due, by the configuration as it is now."""
+"""Schedules, wired: what the settings make due, by the configuration as it is now; and who hears that a run of one is
+done."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from regime_trading.adapters.calendars import ExchangeCalendar
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import SqlJobs
-from regime_trading.bootstrap import load_valid
-from regime_trading.core.errors import BadInput, RegimeError
-from regime_trading.services.schedules import Scheduler
+from regime_trading.adapters.notifications import DeadManPing, Outbound
+from regime_trading.bootstrap import outbound_hosts, schedule_watcher
+from regime_trading.core.errors import RegimeError
+from regime_trading.core.jobs import Job, JobStatus
+from regime_trading.core.settings import Settings
+from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.services.schedules import BY, Scheduler
 
-DELAY_S = 900  #: prices of a session are taken to be there a quarter of an hour after its close
 EVERY_S = 30.0  #: between two looks
 
 
-def scheduled(engine: Any, config: Path, source: str, tell: Callable[[str], None]) -> Callable[[], object]:
-    """What a worker calls again and again to fire what is due on a data source.
+class Configured(Protocol):
+    """A configuration that was read."""
 
-    Raises
-    ------
-    BadInput
-        No such source, or a configuration that cannot be read at all.
-    """
-    if source not in (known := load_valid(config).settings.sources):
-        raise BadInput(expected=f"one of {', '.join(sorted(known))}", found=source, where="schedule")
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def profiles(self) -> tuple[TraderProfile, ...]: ...
+
+
+def scheduled(
+    engine: Any, configured: Callable[[], Configured], tell: Callable[[str], None]
+) -> Callable[[], object]:
+    """What a worker calls again and again to fire what is due; ``configured`` is asked each time anew."""
     scheduler = Scheduler(
         rows=lambda firm: SqlJobs(engine, firm_id=firm),
         calendar=cache(ExchangeCalendar),
         clock=SystemClock(),
-        source=source,
-        delay_s=DELAY_S,
         tell=tell,
     )
     last = [-EVERY_S]
@@ -44,10 +50,26 @@ def scheduled(engine: Any, config: Path, source: str, tell: Callable[[str], None
             return
         last[0] = time.monotonic()
         try:
-            found = load_valid(config)
+            found = configured()
         except RegimeError as error:
             tell(f"schedules wait for a configuration that can be read: {error}")
             return
         scheduler.tick(found.settings, found.profiles)
 
     return tick
+
+
+def watched(tell: Callable[[str], None]) -> Callable[[Job], object]:
+    """What a worker calls with every job that it ended: the watcher of a schedule hears of each run that is done and of
+    nothing else, so that silence raises its alarm."""
+    outbound = Outbound(outbound_hosts())
+
+    def ended(job: Job) -> None:
+        if job.by != BY or job.status is not JobStatus.DONE:
+            return
+        basket = json.loads(job.request)["basket"]
+        url = schedule_watcher(job.firm_id, basket)
+        if url is not None and not DeadManPing(url, outbound).send():
+            tell(f"the watcher of basket {basket} of {job.firm_id} did not hear that its run is done")
+
+    return ended

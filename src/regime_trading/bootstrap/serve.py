@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -23,6 +24,7 @@ from regime_trading.bootstrap.desk import make_desk
 from regime_trading.bootstrap.halts import make_halts
 from regime_trading.bootstrap.paced import Configured
 from regime_trading.bootstrap.routes import application
+from regime_trading.bootstrap.schedules import scheduled, watched
 from regime_trading.bootstrap.secrets import server_secret
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.server import LOG, ServeOptions, Server
@@ -35,6 +37,7 @@ from regime_trading.services.controls import Halts
 from regime_trading.services.desk import Desk
 
 MINUTE_S = 60.0
+GRACE_S = 25  #: less than the 30 s that process managers wait by default
 
 
 @contextmanager
@@ -126,6 +129,8 @@ def _working(server: Server, acts: Any) -> Iterator[None]:
         acts,
         server.clock,
         LOG.error,
+        scheduled(server.engine, server.configured, LOG.error),
+        watched(LOG.error),
     )
     worker.start()
     try:
@@ -143,12 +148,17 @@ def run_server(
     key: Path | None = None,
     play: Callable[[Server], AbstractContextManager[None]] | None = None,
 ) -> None:
-    """Serve until interrupted; raises as :func:`open_server`."""
+    """Serve until SIGINT or SIGTERM; raises as :func:`open_server`.
+
+    Then no more is taken in, answers on their way are finished for up to :data:`GRACE_S` seconds, sockets are closed
+    with 1012, and jobs at work are given back to the queue. A second signal ends it at once.
+    """
     import uvicorn
 
     from regime_trading.bootstrap.logs import configure_logs
 
     configure_logs()
+    signal.signal(signal.SIGTERM, _leave)
     with open_server(options, artifacts, config, play=play) as app:
         uvicorn.run(
             app,
@@ -161,5 +171,11 @@ def run_server(
             server_header=False,
             date_header=True,
             ws_max_size=65_536,
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=GRACE_S,
         )
+
+
+def _leave(*_: object) -> None:
+    """The HTTP server passes the signal on when it has ended, and the default would end this process before the rest of
+    it has."""
+    raise SystemExit(0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,18 @@ from regime_trading.adapters.database import (
     SqlActors,
     SqlJobs,
     SqlLedger,
+    SqlMessages,
     SqlPreviews,
 )
+from regime_trading.adapters.database.gauges import store_gauges
+from regime_trading.adapters.database.messages import message_heads
+from regime_trading.adapters.database.probes import StoreProbes
 from regime_trading.adapters.database.tickets import SqlTickets
 from regime_trading.adapters.metrics import Metrics
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.api.limits import Limiter
 from regime_trading.api.security import LOOPBACK, Site
+from regime_trading.api.ws import Hub, StreamDeps
 from regime_trading.bootstrap import (
     witness_places,
 )
@@ -32,7 +37,7 @@ from regime_trading.bootstrap.views import firm_sources, open_proofs
 from regime_trading.core.access import Answer, Permission, Principal, Target
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.commands.completion import Candidates, recent_of
-from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.errors import BadInput, NotDurable, StoreDown
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.core.trader_profile import TraderProfile
@@ -43,8 +48,9 @@ from regime_trading.services.desk import Desk
 from regime_trading.services.jobs import JobService
 from regime_trading.services.paced_plan import Loaded
 from regime_trading.services.people import People
-from regime_trading.services.readiness import answer
+from regime_trading.services.readiness import Check, answer
 from regime_trading.services.sessions import SessionService
+from regime_trading.services.stream_tickets import redeem
 from regime_trading.services.tallied import record_denied, record_tallies
 from regime_trading.services.tokens import TokenService
 from regime_trading.services.views.proof import ProofReader
@@ -102,6 +108,22 @@ class Server:
     metrics: Metrics = field(default_factory=Metrics)
     limiter: Limiter = field(default_factory=Limiter)
     proofs: dict[str, ProofReader] = field(default_factory=dict)
+
+    @cached_property
+    def hub(self) -> Hub:
+        """Every connection of the live channel of this process."""
+        return Hub(
+            StreamDeps(
+                principal_of_cookie=lambda secret: self.by_cookie(secret, self.clock.now_ns()),
+                principals_of=self.by_ids,
+                redeem_ticket=lambda text: redeem(SqlTickets(self.engine), text, self.clock.now_ns()),
+                heads=partial(message_heads, self.engine),
+                messages=cache(lambda firm: SqlMessages(self.engine, firm_id=firm)),
+                clock=self.clock,
+                allowed_origins=frozenset({self.site.origin}),
+                cookie=self.site.cookie,
+            )
+        )
 
     @property
     def site(self) -> Site:
@@ -239,11 +261,39 @@ class Server:
             recent=recent_of(given),
         )
 
+    def checks(self) -> tuple[Check, ...]:
+        """Every check of readiness; a worker is needed where this process is to be one."""
+        return readiness_of(
+            self.engine,
+            self.store.root,
+            self.config,
+            tail=self.read_messages,
+            with_worker=self.options.jobs > 0,
+        )
+
+    def read_messages(self) -> dict[str, int]:
+        """The last message that the live channel has read, by firm; of a firm that nobody listens to, all of them."""
+        return message_heads(self.engine, self.firms()) | self.hub.read()
+
     def ready(self) -> dict[str, Any]:
         """Whether it can do its work now."""
-        checks = readiness_of(self.engine, self.store.root, self.config, with_worker=self.options.jobs > 0)
-        self.metrics.ready({one.name: one.ok for one in checks})
-        return answer(checks)
+        return answer(self.checks())
+
+    def render_metrics(self) -> bytes:
+        """Metrics as text; what the store does not tell is left out, and readiness says that it is down."""
+        now_ns = self.clock.now_ns()
+        found: dict[str, Mapping[tuple[str, ...], float]] = {
+            "regime_ready": {(one.name,): float(one.ok) for one in self.checks()},
+            "regime_live_connections": {(): float(self.hub.connections)},
+        }
+        try:
+            found |= store_gauges(self.engine, now_ns)
+            oldest_ns = StoreProbes(self.engine).oldest_unread_ns(self.read_messages())
+            lag_s = 0.0 if oldest_ns is None else (now_ns - oldest_ns) / 1e9
+            found["regime_live_lag_seconds"] = {(): max(0.0, lag_s)}
+        except StoreDown as error:
+            LOG.error("the store does not tell its numbers: %s", error)
+        return self.metrics.render(found)
 
     def housekeep(self, desk: Desk) -> None:
         """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets."""

@@ -24,7 +24,7 @@ from regime_trading.bootstrap.acts import make_acts
 from regime_trading.bootstrap.job_report import Heard, log_messages, record_of
 from regime_trading.bootstrap.notifications import NotificationThread
 from regime_trading.bootstrap.readiness import readiness_of
-from regime_trading.bootstrap.schedules import scheduled
+from regime_trading.bootstrap.schedules import scheduled, watched
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.actors import masked_text
 from regime_trading.core.errors import NotDurable
@@ -41,6 +41,7 @@ from regime_trading.core.jobs import (
 )
 from regime_trading.core.ports import Clock
 from regime_trading.services.acts import Act, Acts, place_of_firm, record_acts
+from regime_trading.services.readiness import is_ready
 
 CHILD = (sys.executable, "-P", "-m", "regime_trading.bootstrap.job_process")
 _TELL_EVERY_S = 0.5  #: at most one status and one line of log each time: four messages a second
@@ -102,6 +103,8 @@ class Worker:
         Told, in one sentence, of what goes wrong.
     tick : callable, optional
         Called about every second while it works (schedules).
+    ended : callable, optional
+        Called with every job that it has ended, as it is stored.
     """
 
     def __init__(
@@ -114,10 +117,11 @@ class Worker:
         clock: Clock,
         tell: Callable[[str], None],
         tick: Callable[[], object] | None = None,
+        ended: Callable[[Job], object] | None = None,
     ) -> None:
         self.name = f"{socket.gethostname()[:40]}:{secrets.token_hex(6)}"
         self._artifacts, self._config, self._settings = artifacts, config, settings
-        self._acts, self._clock, self._tell, self._tick = acts, clock, tell, tick
+        self._acts, self._clock, self._tell, self._tick, self._ended = acts, clock, tell, tick, ended
         self._queue = SqlQueue(engine)
         self._jobs = cache(lambda firm: SqlJobs(engine, firm_id=firm))
         self._stopping = threading.Event()
@@ -279,30 +283,33 @@ class Worker:
         until = time.monotonic() + self._settings.lease_s
         while True:
             try:
-                self._store(job, heard, ending)
-                return
+                found = self._store(job, heard, ending)
+                break
             except NotDurable as error:
                 self._tell(f"job {job.job_id}: {masked_text(str(error))[0]}")
                 if time.monotonic() > until:
                     return  # its lease is over: whoever takes it finds what it made
                 time.sleep(_TELL_EVERY_S)
+        ended = self._ended
+        if found is not None and ended is not None:
+            self._quietly(lambda: ended(found))
 
-    def _store(self, job: Job, heard: Heard, ending: Ending) -> None:
+    def _store(self, job: Job, heard: Heard, ending: Ending) -> Job | None:
+        """The job as it is stored; None where it is somebody else's."""
         rows, now_ns, lines = self._jobs(job.firm_id), self._clock.now_ns(), tuple(heard.lines)
 
         def whole(one: Job) -> Job:
             return ending.step(heard.step(one) if heard.new else one)
 
-        def store(events: Sequence[Any]) -> None:
-            rows.change(
+        def store(events: Sequence[Any]) -> Job | None:
+            return rows.change(
                 job.job_id, whole, now_ns, hold=Hold.of(job), lines=lines,
                 messages=log_messages(job, lines, now_ns), events=events,
             )  # fmt: skip
 
         if ending.act is None:
-            store(())
-        else:
-            record_acts(self._acts, place_of_firm(job.firm_id), (ending.act,), store)
+            return store(())
+        return record_acts(self._acts, place_of_firm(job.firm_id), (ending.act,), store)
 
 
 _GONE = object()  #: the job is no longer this worker's
@@ -317,22 +324,19 @@ def open_worker(
     config: Path | None,
     settings: WorkerSettings,
     tell: Callable[[str], None],
-    schedule: str | None = None,
     notify: bool = False,
 ) -> Iterator[Worker]:
-    """A worker over an artifacts folder and a configuration.
+    """A worker over an artifacts folder and a configuration; it also fires what the schedules make due.
 
     Parameters
     ----------
-    schedule : str, optional
-        Name of a data source on which it also fires what the baskets' cadences make due.
     notify : bool
         Also send what is worth telling, and tell the watcher outside that all is well while it is.
 
     Raises
     ------
     BadInput
-        No such folder or source, or a configuration that cannot be read at all.
+        No such folder, or a configuration that cannot be read at all.
     NotDurable
         A database that cannot be opened.
     """
@@ -340,19 +344,19 @@ def open_worker(
     with ExitStack() as stack:
         engine = open_database(database_url(store.root))
         stack.callback(engine.dispose)
-        tick = None if schedule is None else scheduled(engine, folder, schedule, tell)
+        tick = scheduled(engine, lambda: load_valid(folder), tell)
         acts = make_acts(engine, store, code_version())
         if notify:
             sender = _sender(engine, store.root, folder, tell)
             sender.start()
             stack.callback(sender.stop)
-        yield Worker(engine, store.root, folder, settings, acts, SystemClock(), tell, tick)
+        yield Worker(engine, store.root, folder, settings, acts, SystemClock(), tell, tick, watched(tell))
 
 
 def _sender(engine: Any, artifacts: Path, config: Path, tell: Callable[[str], None]) -> NotificationThread:
     firms = sorted({profile.firm_id for profile in load_valid(config).profiles})
 
     def alive() -> bool:
-        return all(check.ok for check in readiness_of(engine, artifacts, config, with_worker=False))
+        return is_ready(readiness_of(engine, artifacts, config, with_worker=False))
 
     return NotificationThread(engine, firms, tell, alive)

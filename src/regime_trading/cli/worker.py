@@ -17,10 +17,6 @@ def worker(
         int, typer.Option("--of-firm", min=1, max=64, help="Jobs of one firm at a time, over all workers.")
     ] = 2,
     once: Annotated[bool, typer.Option("--once", help="Do what waits, then end.")] = False,
-    schedule: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Also run every basket at its cadence, on this data source."),
-    ] = None,
     notify: Annotated[
         bool, typer.Option("--notify", help="Also send notices (REGIME_NOTIFY_<FIRM>, REGIME_DEADMAN_URL).")
     ] = False,
@@ -28,12 +24,12 @@ def worker(
     config: Config = None,
     debug: Debug = False,
 ) -> None:
-    """Take jobs from the queue and do each in a process of its own, until interrupted."""
+    """Take jobs from the queue, do each in a process of its own, and queue what is scheduled, until interrupted."""
     with reporting(False, debug):
         from regime_trading.bootstrap.worker import WorkerSettings, open_worker
 
         settings = WorkerSettings(slots=jobs, max_of_firm=of_firm)
-        with open_worker(artifacts, config, settings, _say, schedule, notify) as opened:
+        with open_worker(artifacts, config, settings, _say, notify) as opened:
             if once:
                 opened.drain()
                 return

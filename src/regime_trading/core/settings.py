@@ -179,6 +179,19 @@ class BasketSettings(Frozen):
         return _require_unique(symbols, "symbols")
 
 
+class ScheduleSettings(Frozen):
+    """When a basket that an account follows is run by itself: at the close of every ``cadence_sessions``-th session of
+    the source's exchange, ``delay_s`` later, so that prices have arrived. A slot that is found more than ``late_s``
+    after that was missed."""
+
+    source: SourceName
+    delay_s: Annotated[int, Field(ge=0, le=86_400)] = 900
+    late_s: Annotated[int, Field(ge=60, le=7 * 86_400)] = 3_600
+    missed: Literal["run_latest", "skip"] = (
+        "run_latest"  #: whether the latest slot is made up for; others never are
+    )
+
+
 class FeatureSettings(Frozen):
     momentum_lookback_bars: Bars = 126
     z_lookback_bars: Bars = 20
@@ -375,6 +388,7 @@ class Settings(Frozen):
     evidence: dict[SourceName, EvidenceSettings]
     instruments: Instruments = Instruments()
     baskets: dict[Ident, BasketSettings]
+    schedules: dict[Ident, ScheduleSettings] = Field(default_factory=dict)  #: by basket
     features: FeatureSettings = FeatureSettings()
     regime: RegimeSettings = RegimeSettings()
     structure: StructureSettings = StructureSettings()
@@ -405,9 +419,20 @@ class Settings(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _schedules_of_what_is_there(self) -> Settings:
+        for basket, schedule in self.schedules.items():
+            if basket not in self.baskets:
+                raise ValueError(f"schedules: expected one of {sorted(self.baskets)}, found {basket}")
+            if schedule.source not in self.sources:
+                raise ValueError(
+                    f"schedules.{basket}: expected one of {sorted(self.sources)}, found {schedule.source}"
+                )
+        return self
+
     def content_hash(self) -> str:
-        """SHA-256 of the canonical form; the same on every machine, wherever its witnesses are."""
-        return content_hash(self.model_dump(mode="json", exclude={"audit"}))
+        """SHA-256 of the canonical form; the same on every machine, wherever its witnesses are and whenever it runs."""
+        return content_hash(self.model_dump(mode="json", exclude={"audit", "schedules"}))
 
 
 def _require_unique(names: tuple[str, ...], what: str) -> tuple[str, ...]:

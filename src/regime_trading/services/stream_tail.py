@@ -116,6 +116,10 @@ class Tail:
         """The ring of a firm; None before the first look at it."""
         return self._rings.get(firm_id)
 
+    def read_to(self) -> dict[str, int]:
+        """The last message read of each firm that is followed; from any thread."""
+        return {firm: ring.last for firm, ring in self._rings.items()}
+
     def read(self, wanted: Mapping[str, int | None]) -> Fresh:
         """Look once at the firms ``wanted``, each with the smallest number that somebody resumes after (None = nobody).
 

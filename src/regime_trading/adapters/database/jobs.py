@@ -72,9 +72,23 @@ class SqlJobs:
         with writing(self._engine) as connection:
             return self._add(connection, job, max_waiting, events)
 
-    def fire(self, basket: str, slot_ns: int, job: Job | None) -> Job | None:
-        """Fire a slot of a basket's schedule: queue its job, or note with None that the slot is past. None where it was
-        fired before, by whichever process.
+    def fire(self, basket: str, after_ns: int | None, slot_ns: int, jobs: Sequence[Job]) -> bool:
+        """Move a basket's schedule on, with the jobs of that, in one transaction.
+
+        Parameters
+        ----------
+        basket : str
+        after_ns : int, optional
+            The slot it is thought to stand at; None before the first.
+        slot_ns : int
+            The slot it moves to, later than that.
+        jobs : sequence of Job
+            Those of the slot, the one that runs it last; some may have ended already (a slot that was missed).
+
+        Returns
+        -------
+        bool
+            False where it stands somewhere else, by whichever process. Nothing happened then.
 
         Raises
         ------
@@ -82,27 +96,28 @@ class SqlJobs:
             As :meth:`add`.
         """
         require_ident(basket, "basket")
-        if job is not None:
+        for job in jobs:
             self._require_own(job)
         row = {"firm_id": self._firm_id, "basket": basket, "slot_ns": slot_ns}
-        mine = SCHEDULES_FIRED.c.firm_id == self._firm_id
-        there = select(SCHEDULES_FIRED.c.slot_ns).where(
-            mine, SCHEDULES_FIRED.c.basket == basket, SCHEDULES_FIRED.c.slot_ns == slot_ns
-        )
         with writing(self._engine) as connection:
-            if connection.execute(there).first() is not None:
-                return None
-            connection.execute(insert(SCHEDULES_FIRED), row | {"job_id": "" if job is None else job.job_id})
-            return None if job is None else self._add(connection, job, None, ())
+            if self._last_slot(connection, basket) != after_ns:
+                return False
+            connection.execute(insert(SCHEDULES_FIRED), row | {"job_id": jobs[-1].job_id if jobs else ""})
+            for job in jobs:
+                self._add(connection, job, None, ())
+            return True
 
     def last_slot(self, basket: str) -> int | None:
         """Latest slot of a basket that was fired, UTC nanoseconds; None where there is none."""
+        with reading(self._engine) as connection:
+            return self._last_slot(connection, basket)
+
+    def _last_slot(self, connection: Connection, basket: str) -> int | None:
         query = select(func.max(SCHEDULES_FIRED.c.slot_ns)).where(
             SCHEDULES_FIRED.c.firm_id == self._firm_id, SCHEDULES_FIRED.c.basket == basket
         )
-        with reading(self._engine) as connection:
-            found = connection.execute(query).scalar()
-            return None if found is None else int(found)
+        found = connection.execute(query).scalar()
+        return None if found is None else int(found)
 
     def get(self, job_id: str) -> Job | None:
         """The job of that id; None where there is none in this firm."""

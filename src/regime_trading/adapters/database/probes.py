@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from sqlalchemy import Engine, func, insert, select
 
@@ -13,6 +14,7 @@ from regime_trading.adapters.database.jobs import SqlQueue
 from regime_trading.adapters.database.message_tables import MESSAGES
 from regime_trading.adapters.database.tables import WAL
 from regime_trading.core.audit import PLATFORM
+from regime_trading.core.errors import StoreDown
 from regime_trading.core.schemas import Mode
 
 
@@ -33,6 +35,7 @@ class StoreProbes:
 
     def write_store(self) -> None:
         """Write a row and take it back; raises ``NotDurable`` where the store cannot."""
+        self._require_file()
         try:
             with writing(self._engine) as connection:
                 row = {"firm_id": PLATFORM, "worker": "readiness", "seen_ns": 0}
@@ -40,6 +43,21 @@ class StoreProbes:
                 raise _TakenBack
         except _TakenBack:
             return
+
+    def _require_file(self) -> None:
+        """An open SQLite file can be written after somebody has removed it, and nobody would ever find that again."""
+        if self._engine.dialect.name == "sqlite" and not Path(str(self._engine.url.database)).exists():
+            raise StoreDown("the file of the database is gone")
+
+    def store_clock_ns(self) -> int | None:
+        """Time of the database server; None where the database is a file."""
+        if self._engine.dialect.name == "sqlite":
+            return None
+        with reading(self._engine) as connection:
+            micros = connection.exec_driver_sql(
+                "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+            ).scalar_one()
+            return int(micros) * 1_000
 
     def revisions(self) -> tuple[str, str]:
         """Revision of the schema that is there, and the newest this program knows."""

@@ -39,8 +39,9 @@ class Jobs(Protocol):
         whoever asks."""
         ...
 
-    def fire(self, basket: str, slot_ns: int, job: Job | None) -> Job | None:
-        """Fire a slot of a schedule, once over all processes; None where it was fired, or has no job."""
+    def fire(self, basket: str, after_ns: int | None, slot_ns: int, jobs: Sequence[Job]) -> bool:
+        """Move a schedule on from one slot to the next with the jobs of that, once over all processes; whether it was
+        this call."""
         ...
 
     def last_slot(self, basket: str) -> int | None: ...
