@@ -12,6 +12,7 @@ import orjson
 import polars as pl
 
 from regime_trading.core.errors import RegimeError
+from regime_trading.core.event_payloads import UNDECIDED
 from regime_trading.core.rl_features import BLOCKS, FEATURES, MASKS, bits, features, known_column, mask_column
 from regime_trading.services.rl_dataset import (
     RLDataset,
@@ -23,7 +24,6 @@ from regime_trading.services.rl_dataset import (
 )
 
 _RECORDS = ("state", "action", "transition")
-HELD = "RUN_HELD"  #: decisions of a run that the judge stopped: nothing was decided, so there is no state
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class _Decision:
 
 def _entry(body: bytes) -> _Decision:
     entry = orjson.loads(body)
-    return _Decision(entry["event_id"], entry["env"], HELD in entry["reason_codes"])
+    return _Decision(entry["event_id"], entry["env"], not UNDECIDED.isdisjoint(entry["reason_codes"]))
 
 
 def _decides(dataset: RLDataset, run: RLRun) -> bool:
