@@ -48,7 +48,7 @@ def _send(
     sealed: list[SealedEntries],
 ) -> Acceptance:
     reason = _refusal(state, decision, receipt)
-    decided = receipt is not None and receipt.event_id
+    decided = receipt is not None and receipt.event_id and not _is_held(state)
     payloads: list[_Order] = [*_lapsed(state, deps, decision.account)] if decided else []
     orders = () if reason else decision.orders
     if orders:
@@ -62,6 +62,10 @@ def _send(
         reason=reason or ("" if orders else "no orders"),
         receipt=_record(state, deps, decision, receipt, payloads, sealed),
     )
+
+
+def _is_held(state: PipelineState) -> bool:
+    return state.verdict is not None and state.verdict.action == "HOLD"
 
 
 def _lapsed(state: PipelineState, deps: Deps, account: str) -> list[OrderCancelled]:
@@ -143,7 +147,7 @@ def _record(
 def _refusal(state: PipelineState, decision: PMDecision, receipt: DecisionReceipt | None) -> str:
     """Why the orders of a decision may not leave; empty where they may."""
     assert state.approval is not None
-    if state.verdict is not None and state.verdict.action == "HOLD":
+    if _is_held(state):
         return "the run is held"
     if receipt is None or receipt.decision_id != decision.decision_id:
         return "no durable receipt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -60,6 +61,8 @@ from regime_trading.services.study import StudyCache, regime_history
 if TYPE_CHECKING:
     from regime_trading.core.schemas import ProposalRows
     from regime_trading.services.backtest_plan import BacktestDeps
+
+PATIENCE_S = 5.0  #: how long a run that another process has at this moment is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +288,7 @@ def wire(
             Requests(acts=acts, approvals=lambda firm: SqlApprovals(engine, firm_id=firm)),
             lambda firm: _maker(engine, acts, firm, by),
         ),
-        alone=lambda run_id: held(engine, f"run {run_id}"),
+        alone=partial(_alone, engine),
         halts=partial(halts_in_force, halts),
     )
     return App(store, configuration, runs, deps, standings)
@@ -299,7 +302,20 @@ def _maker(engine: Any, acts: Acts, firm: str, by: str) -> Maker:
         pseudonym = acts.actor(firm)[1]
         return Maker(f"local:{pseudonym}", "terminal", pseudonym)
     kind, _, user_id = SqlActors(engine, firm_id=firm).subject(by).partition(":")
-    return Maker(user_id if kind == "user" else by, "job", by)
+    known = {"user": user_id, "local": f"local:{by}"}
+    return Maker(known.get(kind, by), "job", by)  # whom nobody knows any more may do nothing any more
+
+
+@contextmanager
+def _alone(engine: Any, run_id: str) -> Iterator[bool]:
+    """Hold a run; whoever has it, perhaps only to say that it waits, is given some time first."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        with held(engine, f"run {run_id}") as mine:
+            if mine or time.monotonic() > until:
+                yield mine
+                return
+        time.sleep(0.1)
 
 
 def _told_at_the_end(stack: ExitStack) -> Callable[[str], None]:
