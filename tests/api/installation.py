@@ -95,10 +95,14 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path, *, jobs: int = 0, home: str = HOME) -> Iterator[Installation]:
-    """The shipped configuration over an empty store."""
+def installed(
+    folder: Path, *, jobs: int = 0, home: str = HOME, approval: str = "none"
+) -> Iterator[Installation]:
+    """The shipped configuration over an empty store; ``approval`` is what its baskets ask for."""
     artifacts, config = folder / "artifacts", folder / "config"
     shutil.copytree(CONFIG, config)
+    settings = config / "settings.yaml"
+    settings.write_text(settings.read_text().replace("approval: none", f"approval: {approval}"))
     options = ServeOptions(jobs=jobs, public_url=home)
     with open_server(options, artifacts, config, passwords=CHEAP) as app, TestClient(app):
         admins = {}

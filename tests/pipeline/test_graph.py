@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from regime_trading.adapters.checkpoint import open_checkpoints
-from regime_trading.agents.graph import PIPELINE, Pipeline, Stage, build, validate
+from regime_trading.agents.graph import PIPELINE, Pipeline, Stage, build, pause, validate
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.schemas import (
     DataHealth,
@@ -28,6 +28,7 @@ from regime_trading.core.schemas import (
     TapeSummary,
 )
 from regime_trading.core.state import (
+    Approval,
     Contradiction,
     Coupling,
     DataSnapshot,
@@ -36,6 +37,7 @@ from regime_trading.core.state import (
     Judgement,
     MarketRegime,
     PipelineState,
+    Question,
     Report,
     RunRequest,
 )
@@ -219,6 +221,62 @@ def test_a_value_that_json_would_change_is_refused(tmp_path: Path) -> None:
     changed = VALUES["coupling"].model_copy(update={"mean_correlation": float("nan")})
     with pytest.raises((TypeError, ValueError)):
         make(tmp_path, fakes(faults={"cross_asset": lambda: {"coupling": changed}})).start(REQUEST)
+
+
+# --- people ---------------------------------------------------------------------------------------------------
+
+QUESTION = Question(waiting=("f/a",), worlds=())
+GRANTED = (Approval(account="f/a", status="granted", by=("u-ann",), at_ns=T, request_id="rq-1"),)
+
+
+def asking(calls: list[str] | None = None, fault: Callable[[], None] | None = None) -> tuple[Stage, ...]:
+    """The pipeline with an approval stage that asks people."""
+
+    def node(state: PipelineState, deps: Any) -> dict[str, Any]:
+        if calls is not None:
+            calls.append("approval")
+        given = pause(QUESTION)
+        if fault is not None:
+            fault()
+        return {"approval": given}
+
+    return tuple(replace(s, node=node) if s.name == "approval" else s for s in fakes(calls))
+
+
+def test_a_run_that_asks_waits_with_its_question_and_goes_on_with_the_answers(tmp_path: Path) -> None:
+    sink, calls = Recorder([]), list[str]()
+    first = make(tmp_path, asking(), sink).start(REQUEST)
+    assert first.verdict is not None and first.approval is None and first.receipts is None
+    assert sink.events[-2:] == [("approval", "started"), ("approval", "waiting")]
+    pipeline = make(tmp_path, asking(calls))
+    assert (pipeline.status("run-1"), pipeline.question("run-1")) == ("waiting", QUESTION)
+    assert (
+        pipeline.resume("run-1") == first and calls == []
+    )  # without answers nothing runs, and nothing is asked again
+    assert not pipeline.answered("run-1")
+    done = pipeline.resume("run-1", GRANTED)
+    assert done == PipelineState(request=REQUEST, **VALUES | {"approval": GRANTED})
+    assert calls == ["approval", "journal", "execution", "summarizer"]
+    assert (pipeline.status("run-1"), pipeline.question("run-1")) == ("finished", None)
+    assert pipeline.answered("run-1")
+
+
+def test_a_run_that_fails_with_its_answers_still_waits_for_them(tmp_path: Path) -> None:
+    make(tmp_path, asking()).start(REQUEST)
+    with pytest.raises(NotDurable):
+        make(tmp_path, asking(fault=raising(NotDurable("disk full")))).resume("run-1", GRANTED)
+    pipeline = make(tmp_path, asking())
+    assert pipeline.status("run-1") == "waiting"
+    assert pipeline.resume("run-1", GRANTED).approval == GRANTED
+
+
+def test_only_a_run_that_waits_is_looked_at(tmp_path: Path) -> None:
+    pipeline = make(tmp_path, fakes())
+    pipeline.start(REQUEST)
+    with pytest.raises(BadInput, match="waits for people"):
+        pipeline.look("run-1")
+    with pytest.raises(BadInput, match="absent"):
+        pipeline.look("no-such-run")
 
 
 CHILD = """

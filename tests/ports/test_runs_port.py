@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from regime_trading.adapters.database import SqlRuns
 from regime_trading.core.errors import BadInput
 from regime_trading.core.ports import Runs
-from regime_trading.core.schemas import RunRecord
+from regime_trading.core.schemas import RunRecord, Wait
 
 Open = Callable[..., Runs]
 
@@ -39,6 +39,22 @@ def test_a_run_is_started_once_and_ends(opened: Open) -> None:
     assert opened().start(run()) == opened().get("run-1") == run(status="failed")
     opened().start(run("run-0", as_of_ns=4))
     assert [found.run_id for found in opened().all()] == ["run-0", "run-1"]
+
+
+def test_a_run_waits_for_people_and_says_for_which_requests(opened: Open) -> None:
+    waits = (Wait("alpha/core", "rq-1"), Wait("alpha/main", "rq-2"))
+    opened().start(run())
+    opened().start(run("run-2"))
+    assert opened().waiting() == ()
+    opened().pause("run-1", waits)
+    assert opened().waiting() == (run(status="waiting", waits=waits),) == (opened().get("run-1"),)
+    assert opened().start(run()) == run(status="waiting", waits=waits)
+    opened().finish("run-1", "done")
+    assert opened().waiting() == () and opened().get("run-1") == run(status="done", waits=waits)
+    with pytest.raises(BadInput):
+        opened().pause("run-3", waits)
+    with pytest.raises(BadInput):
+        opened("beta").pause("run-1", waits)
 
 
 def test_contradictions_are_refused(opened: Open) -> None:

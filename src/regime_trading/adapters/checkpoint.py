@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.types import Interrupt
 
 from regime_trading.core.errors import NotDurable
 
@@ -15,14 +16,19 @@ from regime_trading.core.errors import NotDurable
 class PlainJson:
     """Serializer that writes JSON and nothing else: no pickle, no class named in the file, none imported.
 
-    An exception (LangGraph notes why a stage failed) becomes its text; any other object is refused.
+    An exception (LangGraph notes why a stage failed) becomes its text, what a paused run asks keeps its id and its
+    value; any other object is refused.
     """
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        if isinstance(obj, list | tuple) and obj and all(isinstance(one, Interrupt) for one in obj):
+            return "questions", orjson.dumps([{"id": one.id, "value": one.value} for one in obj])
         return "json", orjson.dumps(obj, default=_text_of_error)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         kind, raw = data
+        if kind == "questions":
+            return [Interrupt(one["value"], one["id"]) for one in orjson.loads(raw)]
         if kind != "json":
             raise NotDurable(f"checkpoint: expected plain JSON, found {kind!r}")
         return orjson.loads(raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,19 +72,22 @@ def identities(state: PipelineState) -> tuple[Identity, ...]:
     )
 
 
-def profiles_of(state: PipelineState, deps: Deps) -> tuple[TraderProfile, ...]:
-    """The configurations the run was begun with.
+def profiles_of(
+    state: PipelineState, deps: Deps, bound: Collection[str] | None = None
+) -> tuple[TraderProfile, ...]:
+    """The configurations now, which of ``bound`` accounts (None = all) must be the ones the run was begun with.
 
     Raises
     ------
     CheckFailed
-        An account's configuration is not the one the run was begun with.
+        A bound account's configuration is another one.
     """
     assert state.profiles is not None
     as_of_ns = state.request.as_of_ns
     found = tuple(deps.profile(reference.account, as_of_ns) for reference in state.profiles)
     for reference, profile in zip(state.profiles, found, strict=True):
-        if profile.config_hash != reference.config_hash:
+        held = bound is None or profile.account in bound
+        if held and profile.config_hash != reference.config_hash:
             raise CheckFailed(
                 f"{reference.account}: expected configuration {reference.config_hash}, "
                 f"found {profile.config_hash}; start a new run"
@@ -103,8 +106,14 @@ def stored_accounts(state: PipelineState, deps: Deps) -> tuple[Stored | None, ..
     return tuple(found)
 
 
-def decide_run(state: PipelineState, deps: Deps) -> Decided:
+def decide_run(state: PipelineState, deps: Deps, bound: Collection[str] | None = None) -> Decided:
     """Fill what was ordered before, mark, and decide for every account at the last bar.
+
+    Parameters
+    ----------
+    bound : collection of str, optional
+        Accounts that must have the configuration the run was begun with; all by default. Every other one is decided
+        under the configuration it has, as which it is another decision.
 
     Raises
     ------
@@ -113,7 +122,7 @@ def decide_run(state: PipelineState, deps: Deps) -> Decided:
     BadInput
         An account holds what the run has no prices of.
     """
-    profiles, stored = profiles_of(state, deps), stored_accounts(state, deps)
+    profiles, stored = profiles_of(state, deps, bound), stored_accounts(state, deps)
     inputs = _inputs(state, deps, profiles)
     market, symbols, bar = inputs.market, inputs.market.symbols, inputs.last
     tick = _tick(state, inputs)
@@ -215,7 +224,10 @@ def _inputs(state: PipelineState, deps: Deps, profiles: Sequence[TraderProfile])
         day_ids=day_ids,
         flows=np.zeros((last + 1, len(profiles))),
         terms=attempt_terms([None] * len(profiles)),
-        identities=identities(state),
+        identities=tuple(
+            replace(who, config_hash=profile.config_hash)
+            for who, profile in zip(identities(state), profiles, strict=True)
+        ),
         first=last,
         last=last,
         context=context_of(

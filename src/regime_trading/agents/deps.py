@@ -23,6 +23,7 @@ from regime_trading.core.ports import (
 from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import Mode, PriceWindow
 from regime_trading.core.settings import Settings
+from regime_trading.core.state import Approval, Question
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.engine.histories import FeatureHistory, Progress, RegimeHistory
 
@@ -56,6 +57,8 @@ class Deps:
     broker : callable
         Broker of one account, by name of the account and of the source of prices.
     events : ProgressSink
+    ask : callable
+        Asks people: pauses the run until every account has its answer, in the same process or in another.
     notary : Notary, optional
         Signs what was sealed; None leaves the record unsigned.
     halts : callable
@@ -77,6 +80,7 @@ class Deps:
     inputs: InputStore
     broker: Callable[[str, str], Broker]
     events: ProgressSink
+    ask: Callable[[Question], tuple[Approval, ...]]
     notary: Notary | None = None
     halts: InForce = nobody_halts
 

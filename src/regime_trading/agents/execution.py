@@ -48,9 +48,8 @@ def _send(
     sealed: list[SealedEntries],
 ) -> Acceptance:
     reason = _refusal(state, decision, receipt)
-    payloads = (
-        list[_Order]() if receipt is None or _is_held(state) else _lapsed(state, deps, decision.account)
-    )
+    decided = receipt is not None and receipt.event_id and not _is_held(state)
+    payloads: list[_Order] = [*_lapsed(state, deps, decision.account)] if decided else []
     orders = () if reason else decision.orders
     if orders:
         assert receipt is not None
@@ -152,5 +151,7 @@ def _refusal(state: PipelineState, decision: PMDecision, receipt: DecisionReceip
         return "the run is held"
     if receipt is None or receipt.decision_id != decision.decision_id:
         return "no durable receipt"
-    agreed = {answer.account: answer.status for answer in state.approval}.get(decision.account)
-    return "" if agreed in ("not_required", "granted") else f"approval {agreed or 'missing'}"
+    answer = next((one for one in state.approval if one.account == decision.account), None)
+    if answer is None:
+        return "approval missing"
+    return "" if answer.leaves else f"approval {answer.status}"

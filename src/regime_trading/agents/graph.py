@@ -8,17 +8,19 @@ Between stages the state is plain JSON: a checkpoint read back imports no class 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import orjson
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import GraphInterrupt
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command, interrupt
 from langsmith import tracing_context
 
 from regime_trading.agents.allocator import allocator
-from regime_trading.agents.approval import approval
+from regime_trading.agents.approval import approval, look
 from regime_trading.agents.contradictor import contradictor
 from regime_trading.agents.cross_asset import cross_asset
 from regime_trading.agents.deps import Deps
@@ -33,7 +35,7 @@ from regime_trading.agents.regime import regime
 from regime_trading.agents.summarizer import summarizer
 from regime_trading.agents.trader_config_loader import trader_config_loader
 from regime_trading.core.errors import BadInput, RegimeError
-from regime_trading.core.state import PipelineState, RunRequest
+from regime_trading.core.state import Approval, Looked, PipelineState, Question, RunRequest
 
 Node = Callable[[PipelineState, Deps], Mapping[str, Any]]
 
@@ -64,7 +66,7 @@ PIPELINE: tuple[Stage, ...] = (
     Stage("allocator", allocator, ("data", "regime"), ("proposals",)),
     Stage("portfolio_manager", portfolio_manager, _DECIDING, ("decisions",)),
     Stage("judge", judge, ("profiles", "proposals", "decisions"), ("verdict",)),
-    Stage("approval", approval, ("profiles", "verdict"), ("approval",)),
+    Stage("approval", approval, ("profiles", "decisions", "verdict"), ("approval",)),
     Stage("journal", journal, (*_DECIDING, "decisions", "verdict", "approval"), ("receipts",)),
     Stage("execution", execution, ("decisions", "verdict", "approval", "receipts"), ("executions",)),
     Stage("summarizer", summarizer, (*_SEEN, *_DECIDED), ("report",)),
@@ -101,18 +103,44 @@ def validate(pipeline: tuple[Stage, ...]) -> None:
 class Pipeline:
     """The compiled graph. A run is named by its ``run_id`` and survives the process."""
 
-    def __init__(self, graph: Any, checkpointer: BaseCheckpointSaver[Any]) -> None:
-        self._graph, self._checkpointer = graph, checkpointer
+    def __init__(self, graph: Any, checkpointer: BaseCheckpointSaver[Any], deps: Deps) -> None:
+        self._graph, self._checkpointer, self._deps = graph, checkpointer, deps
 
     def status(self, run_id: str) -> str:
-        """``absent``, ``unfinished`` or ``finished``."""
+        """``absent``, ``unfinished``, ``waiting`` (for people) or ``finished``."""
         snapshot = self._graph.get_state(_thread(run_id))
         if not snapshot.values:
             return "absent"
+        if snapshot.interrupts:
+            return "waiting"
         return "unfinished" if snapshot.next else "finished"
 
+    def answered(self, run_id: str) -> bool:
+        """Whether people have answered what a run asked, and it went on with that."""
+        values = self._graph.get_state(_thread(run_id)).values
+        return any(answer["request_id"] for answer in values.get("approval") or ())
+
+    def question(self, run_id: str) -> Question | None:
+        """What a run waits for; None where it does not wait for people."""
+        interrupts = self._graph.get_state(_thread(run_id)).interrupts
+        return Question.model_validate(interrupts[0].value) if interrupts else None
+
+    def look(self, run_id: str) -> tuple[Looked, ...]:
+        """Every account of a run that waits, decided again in the world as it is now; nothing is written.
+
+        Raises
+        ------
+        BadInput
+            No such run, or it does not wait for people.
+        """
+        question = self.question(run_id)
+        if question is None:
+            found = self.status(run_id)
+            raise BadInput(expected="a run that waits for people", found=found, where=f"run {run_id}")
+        return look(_state(self._graph.get_state(_thread(run_id)).values), self._deps, question)
+
     def start(self, request: RunRequest) -> PipelineState:
-        """Run every stage.
+        """Run every stage, up to the one at which people are asked where they must be.
 
         Raises
         ------
@@ -123,8 +151,9 @@ class Pipeline:
             raise BadInput(expected="a run that was not begun", found=status, where=f"run {request.run_id}")
         return self._invoke({"request": request.model_dump(mode="json")}, request.run_id)
 
-    def resume(self, run_id: str) -> PipelineState:
-        """Continue after the last finished stage; a finished run returns its result.
+    def resume(self, run_id: str, answers: Sequence[Approval] = ()) -> PipelineState:
+        """Continue after the last finished stage; a finished run returns its result, and one that waits for people goes
+        on with their ``answers``.
 
         Raises
         ------
@@ -132,6 +161,11 @@ class Pipeline:
             No run of that id.
         """
         self.request(run_id)
+        if self.status(run_id) == "waiting":
+            if not answers:  # asked again it would ask about the world as it is now
+                return _state(self._graph.get_state(_thread(run_id)).values)
+            given = [answer.model_dump(mode="json") for answer in answers]
+            return self._invoke(Command(resume=given), run_id)
         return self._invoke(None, run_id)
 
     def request(self, run_id: str) -> RunRequest:
@@ -151,10 +185,21 @@ class Pipeline:
         """Remove the checkpoints of a run; its record and its artifacts stay."""
         self._checkpointer.delete_thread(run_id)
 
-    def _invoke(self, values: dict[str, Any] | None, run_id: str) -> PipelineState:
+    def _invoke(self, values: dict[str, Any] | Command[Any] | None, run_id: str) -> PipelineState:
         with tracing_context(enabled=False):
             result = self._graph.invoke(values, _thread(run_id), durability="sync")
-        return PipelineState.model_validate(result)
+        return _state(result)
+
+
+def _state(values: Mapping[str, Any]) -> PipelineState:
+    """The stages' fields of a graph's values, beside which LangGraph notes what interrupted it."""
+    return PipelineState.model_validate({n: v for n, v in values.items() if n in PipelineState.model_fields})
+
+
+def pause(question: Question) -> tuple[Approval, ...]:
+    """Ask people: the run stops here, its checkpoint durable, and the stage begins again with their answers."""
+    given = interrupt(question.model_dump(mode="json"))
+    return tuple(Approval.model_validate(answer) for answer in given)
 
 
 def build(
@@ -171,7 +216,7 @@ def build(
         graph.add_edge(previous, label)
         previous = label
     graph.add_edge(previous, END)
-    return Pipeline(graph.compile(checkpointer=checkpointer), checkpointer)
+    return Pipeline(graph.compile(checkpointer=checkpointer), checkpointer, deps)
 
 
 def _thread(run_id: str) -> dict[str, Any]:
@@ -184,6 +229,9 @@ def _guarded(stage: Stage, deps: Deps) -> Callable[[dict[str, Any]], dict[str, A
         _emit(deps, view, stage, "started")
         try:
             plain = _plain(stage, view, stage.node(view, deps))
+        except GraphInterrupt:
+            _emit(deps, view, stage, "waiting", "people are asked")
+            raise
         except Exception as error:
             _emit(deps, view, stage, "failed", str(error) if isinstance(error, RegimeError) else repr(error))
             raise

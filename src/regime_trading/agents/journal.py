@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from regime_trading.agents.decision import Decided, decide_run, identities
@@ -10,48 +10,87 @@ from regime_trading.agents.deps import Deps
 from regime_trading.core.audit import chain_of, event_id, link
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.checkpoint import SealedEntries
-from regime_trading.core.errors import CheckFailed
-from regime_trading.core.schemas import AuditEvent, EventType, Mode, PMDecision, Receipt
-from regime_trading.core.state import DecisionReceipt, PipelineState
-from regime_trading.engine.record import Chain
+from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.event_payloads import NOT_APPROVED, RUN_HELD
+from regime_trading.core.schemas import AuditEvent, EventType, Mode, PMDecision
+from regime_trading.core.state import Approval, Check, DecisionReceipt, PipelineState
+from regime_trading.engine.record import Chain, Identity
 
 
 def journal(state: PipelineState, deps: Deps) -> dict[str, Any]:
     """Make every account's decision durable and return the receipts.
 
     The decision is computed again from the run's own data and the ledger, and recorded only if it is the one
-    that was judged. A held run is recorded as such: no orders, and the accounts' states stay as they were.
+    that was judged. Where people did not agree it is recorded without its orders. A held run is recorded as such: no
+    orders, and the accounts' states stay as they were; so is a decision that is void, or that nobody agreed to and that
+    would be another one by now.
 
     Raises
     ------
     CheckFailed
-        The decision does not repeat: it is not recorded, and nothing leaves.
+        A decision that may leave does not repeat: none is recorded, and nothing leaves.
     NotDurable
         The record could not be written.
     """
-    assert state.decisions is not None and state.verdict is not None
+    assert state.decisions is not None and state.verdict is not None and state.approval is not None
     sealed: list[tuple[AuditEvent, ...]] = []
     if state.verdict.action == "HOLD":
-        held = _hold(state, deps, sealed)
-        _sign(deps, sealed)
-        return {"receipts": held}
-    decided = decide_run(state, deps)
-    if decided.decisions != state.decisions:
-        raise CheckFailed("the decision does not repeat from its own inputs; nothing was recorded")
-    for block in decided.inputs:
-        deps.inputs.put(block)
-    receipts = tuple(_commit(state, deps, decided, row) for row in range(len(state.decisions)))
-    _sign(deps, decided.events)
+        receipts = _hold(state, deps, sealed)
+    else:
+        receipts = _record(state, deps, {answer.account: answer for answer in state.approval}, sealed)
+    _sign(deps, sealed)
     return {"receipts": receipts}
 
 
-def _commit(state: PipelineState, deps: Deps, decided: Decided, row: int) -> DecisionReceipt:
+def _record(
+    state: PipelineState,
+    deps: Deps,
+    answers: dict[str, Approval],
+    sealed: list[tuple[AuditEvent, ...]],
+) -> tuple[DecisionReceipt, ...]:
+    """Each decision as the answers have it; nothing is written before all that may leave are known to repeat."""
+    assert state.decisions is not None
+    decided = _repeated(state, deps, {name for name, answer in answers.items() if answer.leaves}, answers)
+    kept = [
+        decided is not None and decided.decisions[row] == made and answers[made.account].status != "void"
+        for row, made in enumerate(state.decisions)
+    ]
+    for repeats, made in zip(kept, state.decisions, strict=True):
+        if answers[made.account].leaves and not repeats:
+            raise CheckFailed("the decision does not repeat from its own inputs; nothing was recorded")
+    if decided is not None and any(kept):
+        for block in decided.inputs:
+            deps.inputs.put(block)
+    receipts = []
+    for row, (repeats, who, made) in enumerate(zip(kept, identities(state), state.decisions, strict=True)):
+        if decided is not None and repeats:
+            receipts.append(_commit(deps, decided, row, leaves=answers[made.account].leaves))
+            sealed.append(decided.events[row])
+        else:
+            receipts.append(_not_approved(state, deps, who, answers[made.account], made, sealed))
+    return tuple(receipts)
+
+
+def _repeated(
+    state: PipelineState, deps: Deps, leaving: Collection[str], answers: dict[str, Approval]
+) -> Decided | None:
+    """The decisions made again; None where nothing leaves and they cannot be, or need not be."""
+    if all(answer.status == "void" for answer in answers.values()):
+        return None
+    try:
+        return decide_run(state, deps, bound=leaving)
+    except (BadInput, CheckFailed):
+        if leaving:
+            raise
+        return None
+
+
+def _commit(deps: Deps, decided: Decided, row: int, *, leaves: bool) -> DecisionReceipt:
     who, decision = decided.identities[row], decided.decisions[row]
-    waits = _is_pending(state, decision.account)
     receipt = deps.ledger(who.firm_id, Mode(who.env)).commit_decision(
         state=decided.states[row],
         portfolio=decided.portfolios[row],
-        orders=() if waits else decision.orders,
+        orders=decision.orders if leaves else (),
         events=decided.events[row],
         run_id=who.run_id,
         decision_id=decision.decision_id,
@@ -71,11 +110,6 @@ def _commit(state: PipelineState, deps: Deps, decided: Decided, row: int) -> Dec
 def _decision_event(events: tuple[AuditEvent, ...]) -> str:
     (made,) = (event for event in events if event.event_type == EventType.DECISION)
     return event_id(chain_of(made), made.seq)
-
-
-def _is_pending(state: PipelineState, account: str) -> bool:
-    assert state.approval is not None
-    return any(answer.account == account and answer.status == "pending" for answer in state.approval)
 
 
 def _seal(deps: Deps, events: tuple[AuditEvent, ...]) -> None:
@@ -100,32 +134,52 @@ def _hold(
 ) -> tuple[DecisionReceipt, ...]:
     assert state.decisions is not None and state.verdict is not None
     made = {decision.account: decision for decision in state.decisions}
-    receipts = []
-    for who in identities(state):
-        chain = Chain(who)
-        _write_hold(chain, state, made.get(who.name))
-        events = tuple(chain.take())
-        (receipt,) = deps.audit(who.firm_id).append(events)
-        _seal(deps, events)
-        sealed.append(events)
-        receipts.append(_held_receipt(who.name, made.get(who.name), receipt))
-    return tuple(receipts)
+    findings = state.verdict.findings
+    why = f"hold: the judge found {len(findings)} outputs that are not valid; no orders."
+    return tuple(
+        _write_hold(state, deps, who, made.get(who.name), findings, (why, RUN_HELD), sealed)
+        for who in identities(state)
+    )
 
 
-def _write_hold(chain: Chain, state: PipelineState, decision: PMDecision | None) -> None:
-    assert state.verdict is not None
-    findings = [finding.model_dump(mode="json") for finding in state.verdict.findings]
+def _not_approved(
+    state: PipelineState,
+    deps: Deps,
+    who: Identity,
+    answer: Approval,
+    decision: PMDecision,
+    sealed: list[tuple[AuditEvent, ...]],
+) -> DecisionReceipt:
+    finding = Check(account=who.name, check="approval", expected="granted", found=answer.status)
+    why = f"hold: the approval is {answer.status}, {answer.why or 'and the world has changed'}; no orders."
+    return _write_hold(state, deps, who, decision, (finding,), (why, NOT_APPROVED), sealed)
+
+
+def _write_hold(
+    state: PipelineState,
+    deps: Deps,
+    who: Identity,
+    decision: PMDecision | None,
+    findings: Sequence[Check],
+    why: tuple[str, str],
+    sealed: list[tuple[AuditEvent, ...]],
+) -> DecisionReceipt:
+    """A decision of which nothing follows, with its rationale and the code of it."""
     judged = None if decision is None else decision.decision_id
+    chain = Chain(who)
     chain.write(
         state.request.as_of_ns,
         EventType.DECISION,
-        {"decision_id": judged, "outcome": "hold", "findings": findings},
-        rationale=f"hold: the judge found {len(findings)} outputs that are not valid; no orders.",
-        reason_codes=("RUN_HELD",),
+        {
+            "decision_id": judged,
+            "outcome": "hold",
+            "findings": [finding.model_dump(mode="json") for finding in findings],
+        },
+        rationale=why[0],
+        reason_codes=(why[1],),
     )
-
-
-def _held_receipt(account: str, decision: PMDecision | None, receipt: Receipt) -> DecisionReceipt:
-    return DecisionReceipt(
-        account=account, decision_id="" if decision is None else decision.decision_id, receipt=receipt
-    )
+    events = tuple(chain.take())
+    (receipt,) = deps.audit(who.firm_id).append(events)
+    _seal(deps, events)
+    sealed.append(events)
+    return DecisionReceipt(account=who.name, decision_id=judged or "", receipt=receipt)

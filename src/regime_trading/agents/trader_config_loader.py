@@ -35,7 +35,9 @@ def _reference(state: PipelineState, settings: Settings, profile: TraderProfile)
         )
     own = (AD_HOC,) if state.request.ad_hoc else ()
     names = own or tuple(b.name for b in profile.baskets if b.name in state.request.baskets)
-    manual = any(settings.baskets[name].approval == "manual" for name in names if name != AD_HOC)
+    manual = any(
+        settings.baskets[name].approval == "manual" for name in _asking(state, settings, profile, names)
+    )
     return ProfileRef(
         account=profile.account,
         mode=profile.mode,
@@ -43,3 +45,15 @@ def _reference(state: PipelineState, settings: Settings, profile: TraderProfile)
         baskets=names,
         approval="manual" if manual else "none",
     )
+
+
+def _asking(
+    state: PipelineState, settings: Settings, profile: TraderProfile, names: tuple[str, ...]
+) -> set[str]:
+    """Baskets whose settings say whether people are asked: those the run follows. Own symbols and own weights take the
+    place of all that the account follows, and go no easier way."""
+    own = state.request.proposal
+    if not state.request.ad_hoc and own is None:
+        return set(names)
+    named = {own.basket} if own is not None and own.basket in settings.baskets else set()
+    return {str(name) for name in named} | {basket.name for basket in profile.baskets}

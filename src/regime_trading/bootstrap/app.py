@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,8 @@ from regime_trading.adapters.checkpoint import open_checkpoints
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.config_files import Configuration
 from regime_trading.adapters.database import (
+    SqlActors,
+    SqlApprovals,
     SqlAuditLog,
     SqlLastGood,
     SqlLedger,
@@ -24,12 +27,13 @@ from regime_trading.adapters.database import (
     SqlRuns,
     open_database,
 )
+from regime_trading.adapters.database.locks import held
 from regime_trading.adapters.events import Bar, Fanout, Lines, Silent
 from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
 from regime_trading.adapters.market_data import open_source
 from regime_trading.adapters.proposal_file import read_proposal, read_proposals
 from regime_trading.agents.deps import Deps
-from regime_trading.agents.graph import PIPELINE, build
+from regime_trading.agents.graph import PIPELINE, build, pause
 from regime_trading.bootstrap import artifacts_folder, database_url, load, load_valid, state_file
 from regime_trading.bootstrap.acts import make_acts
 from regime_trading.bootstrap.halts import make_halts
@@ -37,6 +41,7 @@ from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
 from regime_trading.core.config_status import ConfigStatus, Standing
+from regime_trading.core.jobs import BY_SERVICE
 from regime_trading.core.ports import MarketData, ProgressSink
 from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import Mode, PriceWindow
@@ -44,15 +49,20 @@ from regime_trading.core.settings import Settings
 from regime_trading.core.trader_profile import TraderProfile, with_overrides
 from regime_trading.engine.desk import fill_costs, research_params
 from regime_trading.engine.histories import FeatureHistory, Progress, RegimeHistory
+from regime_trading.services.acts import Acts
 from regime_trading.services.configurations import take_over
 from regime_trading.services.controls import in_force as halts_in_force
+from regime_trading.services.desk import Requests
 from regime_trading.services.market import tape_days
+from regime_trading.services.run_approvals import Maker, RunApprovals
 from regime_trading.services.runs import Ask, Effort, RunService, parse_time
 from regime_trading.services.study import StudyCache, regime_history
 
 if TYPE_CHECKING:
     from regime_trading.core.schemas import ProposalRows
     from regime_trading.services.backtest_plan import BacktestDeps
+
+PATIENCE_S = 5.0  #: how long a run that another process has at this moment is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,7 @@ def open_app(
     bar: bool = False,
     events: ProgressSink | None = None,
     keep_valid: bool = False,
+    by: str = "",
 ) -> Iterator[App]:
     """Wire everything over an artifacts folder and a configuration, and close it again.
 
@@ -152,6 +163,8 @@ def open_app(
         Another place for progress events.
     keep_valid : bool
         A problem of one firm stops that firm only (``App.refused``); else any problem stops everything.
+    by : str
+        For whom runs are begun: a pseudonym, or ``service:…``; empty = for who runs this process.
 
     Raises
     ------
@@ -166,7 +179,7 @@ def open_app(
         told: ProgressSink = _LazyBar(stack) if bar else Lines()
         sink = told if events is None else Fanout([told, events])
         read = load_valid if keep_valid else load
-        yield wire(artifacts_folder(artifacts), read(config), sink, stack)
+        yield wire(artifacts_folder(artifacts), read(config), sink, stack, by)
 
 
 def ignore_solver() -> None:
@@ -187,8 +200,10 @@ class _LazyBar:
         self._sink.emit(event)
 
 
-def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | None, stack: ExitStack) -> App:
-    """The application over ``artifacts``; what must be closed goes onto ``stack``."""
+def wire(
+    artifacts: Path, configuration: Configuration, events: ProgressSink | None, stack: ExitStack, by: str = ""
+) -> App:
+    """The application over ``artifacts``, its runs begun for ``by``; what must be closed goes onto ``stack``."""
     settings, profiles, version = configuration.settings, configuration.profiles, code_version()
     store = LocalArtifacts(artifacts)
     engine = open_database(database_url(store.root))
@@ -253,6 +268,7 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         inputs=ParquetInputs(store),
         broker=broker,
         events=events or Silent(),
+        ask=pause,
         notary=open_proof(store, settings.audit.witness, _told_at_the_end(stack)),
         halts=partial(halts_in_force, halts),
     )
@@ -268,9 +284,38 @@ def wire(artifacts: Path, configuration: Configuration, events: ProgressSink | N
         store=store,
         flow=build(deps, checkpoints),
         in_force=in_force,
+        approvals=RunApprovals(
+            Requests(acts=acts, approvals=lambda firm: SqlApprovals(engine, firm_id=firm)),
+            lambda firm: _maker(engine, acts, firm, by),
+        ),
+        alone=partial(_alone, engine),
         halts=partial(halts_in_force, halts),
     )
     return App(store, configuration, runs, deps, standings)
+
+
+def _maker(engine: Any, acts: Acts, firm: str, by: str) -> Maker:
+    """Who asks for runs: the person behind a pseudonym, a service, or whoever runs this process."""
+    if by.startswith(BY_SERVICE):
+        return Maker(by, by, by)
+    if not by:
+        pseudonym = acts.actor(firm)[1]
+        return Maker(f"local:{pseudonym}", "terminal", pseudonym)
+    kind, _, user_id = SqlActors(engine, firm_id=firm).subject(by).partition(":")
+    known = {"user": user_id, "local": f"local:{by}"}
+    return Maker(known.get(kind, by), "job", by)  # whom nobody knows any more may do nothing any more
+
+
+@contextmanager
+def _alone(engine: Any, run_id: str) -> Iterator[bool]:
+    """Hold a run; whoever has it, perhaps only to say that it waits, is given some time first."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        with held(engine, f"run {run_id}") as mine:
+            if mine or time.monotonic() > until:
+                yield mine
+                return
+        time.sleep(0.1)
 
 
 def _told_at_the_end(stack: ExitStack) -> Callable[[str], None]:

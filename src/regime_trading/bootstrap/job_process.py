@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from regime_trading.adapters.job_channel import Tell, serve
 from regime_trading.core.canonical import content_hash
 from regime_trading.core.errors import BadInput
-from regime_trading.core.jobs import BacktestJob, Job, JobKind, RunJob, VerifyJob, request_of
+from regime_trading.core.jobs import RESUMER, BacktestJob, Job, JobKind, RunJob, VerifyJob, request_of
 
 _EVERY_S = 0.2  #: between two words on how far a loop is
 
@@ -52,6 +52,10 @@ def _run(job: Job, asked: RunJob, artifacts: Path, config: Path, tell: Tell) -> 
     from regime_trading.services.runs import Ask, Finished, answer, parse_time
 
     def begin(app: App) -> Finished:
+        if asked.run_id is not None:
+            _require_own_run(job, asked, app)
+            tell({"run_id": asked.run_id})
+            return app.runs.resume(asked.run_id)
         if job.run_id and app.runs.can_resume(job.run_id):
             return app.runs.resume(job.run_id)
         until = None if asked.as_of is None else parse_time(asked.as_of, "as_of")
@@ -63,16 +67,40 @@ def _run(job: Job, asked: RunJob, artifacts: Path, config: Path, tell: Tell) -> 
         return app.runs.carry_out(request)
 
     with open_app(
-        artifacts=artifacts, config=config, events=_Stages(tell, len(PIPELINE)), keep_valid=True
+        artifacts=artifacts, config=config, events=_Stages(tell, len(PIPELINE)), keep_valid=True, by=job.by
     ) as app:
         finished = begin(app)
         run_id = finished.state.request.run_id
+        summary = _of_firm(answer(finished, f"runs/{run_id}"), job.firm_id)
+        result = _result(run_id, summary) | {"status": summary["status"]}
+        if finished.waits:
+            return {"result": result}
         record = app.runs.records(job.firm_id).get(run_id)
         assert record is not None, "a finished run is recorded"
         return {
-            "result": _result(run_id, answer(finished, f"runs/{run_id}")),
+            "result": result,
             "record": {"inputs_hash": record.inputs_hash, "as_of_ns": record.as_of_ns},
         }
+
+
+def _require_own_run(job: Job, asked: RunJob, app: Any) -> None:
+    """Refuse to go on with a run over accounts that were not asked for. One that people have answered goes on whole:
+    whoever began it asked for it."""
+    accounts = app.runs.accounts_of(asked.run_id)
+    own = _own_accounts(job, asked.accounts, app)
+    if job.by != RESUMER and not set(accounts) <= set(own):
+        raise BadInput(
+            expected=f"a run over {', '.join(own)}", found="one over others", where=f"run {asked.run_id}"
+        )
+
+
+def _of_firm(summary: dict[str, Any], firm_id: str) -> dict[str, Any]:
+    """The answer of a run, with nothing of another firm in it."""
+    own = {
+        name: [one for one in summary[name] if one["account"].split("/")[0] == firm_id]
+        for name in ("accounts", "waiting")
+    }
+    return summary | own
 
 
 def _backtest(job: Job, asked: BacktestJob, artifacts: Path, config: Path, tell: Tell) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import (
     SqlActors,
+    SqlApprovals,
     SqlJobs,
     SqlLedger,
     SqlMessages,
     SqlPreviews,
+    SqlRuns,
 )
 from regime_trading.adapters.database.gauges import store_gauges
 from regime_trading.adapters.database.messages import message_heads
@@ -49,6 +51,7 @@ from regime_trading.services.jobs import JobService
 from regime_trading.services.paced_plan import Loaded
 from regime_trading.services.people import People
 from regime_trading.services.readiness import Check, answer
+from regime_trading.services.run_approvals import Resumer
 from regime_trading.services.sessions import SessionService
 from regime_trading.services.stream_tickets import redeem
 from regime_trading.services.tallied import record_denied, record_tallies
@@ -207,6 +210,15 @@ class Server:
         rows = cache(lambda firm: SqlJobs(self.engine, firm_id=firm))
         return JobService(rows, self.clock, secrets.token_bytes)
 
+    def resumer(self) -> Resumer:
+        """What goes on with runs that people have answered."""
+        return Resumer(
+            approvals=lambda firm: SqlApprovals(self.engine, firm_id=firm),
+            runs=lambda firm: SqlRuns(self.engine, firm_id=firm),
+            jobs=self.jobs(),
+            tell=LOG.error,
+        )
+
     def configs_as(self, who: Who) -> ConfigService:
         """Versions of the configuration, made by somebody."""
         service = config_service(self.engine, self.people.acts, self.config)
@@ -296,10 +308,12 @@ class Server:
         return self.metrics.render(found)
 
     def housekeep(self, desk: Desk) -> None:
-        """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets."""
+        """What is done about once a minute: windows of refusals that are over, requests that expired, runs that need no
+        longer wait, old tickets."""
         now_ns = self.clock.now_ns()
         for firm_id in (PLATFORM, *self.firms()):
             record_tallies(self.people, firm_id, now_ns)
         for firm_id in self.firms():
             settle(desk, firm_id)
+            self.resumer().sweep(firm_id)
         SqlTickets(self.engine).drop_before(now_ns)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from regime_trading.services.runs import Ask, Finished, RunService
 
 
+WAITS = 4  #: exit status of a run that waits for people
+
+
 def run(
     basket: Annotated[
         str | None, typer.Option(help="Only accounts that follow this basket (with all of their baskets).")
@@ -49,7 +52,8 @@ def run(
         Path | None, typer.Option(help="Your own weights (.json, .csv, .parquet) instead of the baskets'.")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN_ID", help="Continue a run that was stopped.")
+        str | None,
+        typer.Option(metavar="RUN_ID", help="Continue a run that was stopped, or that waited for people."),
     ] = None,
     accounts: Accounts = None,
     artifacts: Artifacts = None,
@@ -57,7 +61,10 @@ def run(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """One pipeline run: data, features, tape, regime, proposal, every account's rules, decision, report."""
+    """One pipeline run: data, features, tape, regime, proposal, every account's rules, decision, report.
+
+    Ends with 4 where it waits for people: nothing has left, and --resume goes on once they have answered.
+    """
     with reporting(as_json, debug), opened_app(artifacts, config, as_json, keep_valid=True) as opened:
         from regime_trading.services.runs import answer
 
@@ -72,6 +79,8 @@ def run(
             print_json(told)
         else:
             _show_run(told, folder, finished)
+        if finished.waits:
+            raise typer.Exit(WAITS)
 
 
 def _carry_out(runs: RunService, ask: Ask) -> Finished:
@@ -109,7 +118,12 @@ def _show_run(told: dict[str, Any], folder: Path, finished: Finished) -> None:
     for note in finished.state.request.notes:
         out.print(escape(note), soft_wrap=True)
     out.print(table)
-    out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+    for one in told["waiting"]:
+        out.print(f"{one['account']} waits for people: request {one['request_id']}", soft_wrap=True)
+    if told["waiting"]:
+        out.print(f"Nothing has left. To go on: regime run --resume {told['run_id']}", soft_wrap=True)
+    else:
+        out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
 
 
 def backtest(

@@ -49,10 +49,14 @@ class ApprovalStatus(StrEnum):
 
 S = ApprovalStatus
 PENDING = frozenset({S.REQUESTED, S.GIVEN})
+ENDED = frozenset(S) - PENDING - {S.EXECUTING}
 #: Permission to ask, and permission to agree.
 PERMISSIONS: Mapping[ApprovalKind, tuple[Permission, Permission]] = MappingProxyType(
     {
-        ApprovalKind.BASKET: (Permission.PROPOSE_BASKET, Permission.APPROVE_BASKET),
+        ApprovalKind.BASKET: (
+            Permission.RUN,
+            Permission.APPROVE_BASKET,
+        ),  # the run asks, for whoever began it
         ApprovalKind.CONFIG: (Permission.REQUEST_LOOSENING, Permission.APPROVE_LOOSENING),
         ApprovalKind.UNLOCK: (Permission.REQUEST_UNLOCK, Permission.APPROVE_UNLOCK),
         ApprovalKind.MODE: (Permission.REQUEST_LIVE, Permission.APPROVE_LIVE),
@@ -99,7 +103,7 @@ class Request(_Model):
     base_version, config_hash, code_version : str
         The state of the world, the configuration and the program it was asked for under.
     maker, maker_session, maker_actor : str
-        User id, session, pseudonym.
+        User id, session, pseudonym. A maker that is no person (:attr:`by_person`) can agree to nothing.
     reason : str
     created_ns, expires_ns : int
         UTC nanoseconds.
@@ -127,6 +131,12 @@ class Request(_Model):
     created_ns: int
     expires_ns: int
     required: Required
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person asked who has a login; else a service (``service:…``) or whoever runs this machine
+        (``local:…``), who have no roles that could be lost."""
+        return ":" not in self.maker
 
     @property
     def payload_hash(self) -> str:

@@ -21,6 +21,9 @@ Name = Annotated[str, Field(min_length=1, max_length=140)]
 Account = Annotated[str, Field(pattern=r"^([a-z0-9-]{1,40}/[a-z0-9-]{1,40})?$", description="firm/account")]
 Strings = tuple[str, ...]
 StateName = Literal["NORMAL", "REDUCE_ONLY", "FLATTEN", "LOCKED"]
+#: Codes of a decision to hold of which nothing was decided: the judge stopped the run, or people did not agree to it.
+RUN_HELD, NOT_APPROVED = "RUN_HELD", "NOT_APPROVED"
+UNDECIDED = frozenset({RUN_HELD, NOT_APPROVED})
 ReleaseName = Literal["AUTO", "TIMED", "NEXT_SESSION", "MANUAL", "DUAL", "TERMINAL"]
 DirectionName = Literal["loosens", "tightens", "neutral"]
 
@@ -94,7 +97,8 @@ class Check(Part):
 
 
 class HeldRun(Payload):
-    """A decision that the judge turned into *no orders*; ``decision_id`` is null where there was none to judge."""
+    """A decision that the judge, or people who did not agree, turned into *no orders*; ``decision_id`` is null where
+    there was none to judge."""
 
     kind: ClassVar[EventType] = EventType.DECISION
     decision_id: Hash | None

@@ -27,6 +27,8 @@ from regime_trading.core.settings import AccountName, SourceName
 MAX_ATTEMPTS = 3  #: times that a job whose worker or process died is tried
 MAX_REQUEST_BYTES = 65_536
 MAX_LINES = 2_000  #: lines of its log that are kept of a job
+BY_SERVICE = "service:"  #: begins the name of who asked where it was no person
+RESUMER = f"{BY_SERVICE}approvals"  #: asks for the rest of a run that people have answered
 
 
 class JobKind(StrEnum):
@@ -83,7 +85,8 @@ class Job:
     run_id : str
         Of the run it makes, as soon as that is known; an attempt after a crash continues it.
     result : str
-        Canonical JSON ``{run_id, path, summary}`` once done, else empty.
+        Canonical JSON ``{run_id, path, summary}`` once done, else empty. Of a run also ``status``: ``done``, or
+        ``waiting`` where it waits for people, and holds no worker meanwhile.
     error : str
         One sentence where it failed.
     worker : str
@@ -159,10 +162,14 @@ class _Universe(JobRequest):
 
 
 class RunJob(_Universe):
-    """One pipeline run (``regime run``). ``as_of`` is a date or a time; None = the last complete bar."""
+    """One pipeline run (``regime run``). ``as_of`` is a date or a time; None = the last complete bar.
+
+    With ``run_id`` it goes on with a run that was begun (``regime run --resume``), over no other accounts than these.
+    """
 
     as_of: Annotated[str, Field(max_length=40)] | None = None
     effort: Literal["fast", "thorough"] = "fast"
+    run_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] | None = None
 
 
 class BacktestJob(_Universe):
@@ -303,6 +310,13 @@ def _require(job: Job, among: frozenset[JobStatus]) -> None:
         )
 
 
+def waits(job: Job) -> bool:
+    """Whether a job is done because its run waits for people."""
+    return (
+        job.kind is JobKind.RUN and bool(job.result) and orjson.loads(job.result).get("status") == "waiting"
+    )
+
+
 def status_message(job: Job, now_ns: int) -> Message:
     """What the live channel tells of a job."""
     return Message(
@@ -314,6 +328,6 @@ def status_message(job: Job, now_ns: int) -> Message:
             stage=job.stage,
             progress=job.progress,
             run_id=job.run_id,
-            detail=job.error,
+            detail="waits for people" if waits(job) else job.error,
         ),
     )

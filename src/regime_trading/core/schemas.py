@@ -562,16 +562,25 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """An account that waits for people: the request they must agree to."""
+
+    account: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run of a firm: what was asked, over which inputs, and how far it came. ``path`` is relative to the
-    artifacts folder."""
+    artifacts folder; ``waits`` are the requests it waited for last."""
 
     run_id: str
     kind: Literal["run", "backtest", "paced"]
-    status: Literal["started", "done", "failed"]
+    status: Literal["started", "waiting", "done", "failed"]
     inputs_hash: str
     as_of_ns: int
     path: str
+    waits: tuple[Wait, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,16 +189,57 @@ class Judgement(Frozen):
     findings: tuple[Check, ...] = ()
 
 
-class Approval(Frozen):
-    """Whether people must agree before the decisions of an account may leave."""
+class World(Frozen):
+    """What an account's decision hangs on beside the run's own data: each word must still be the same when people have
+    agreed. Empty = there is none any more."""
 
     account: AccountName
-    status: Literal["not_required", "pending", "granted", "refused"]
+    settings: Sha256
+    config: Sha256 | Literal[""]
+    halts: str
+    book: Sha256
+    prices: str
+
+
+class Question(Frozen):
+    """What a paused run asks: the accounts that wait for people, and the world of every account of the run."""
+
+    waiting: tuple[AccountName, ...]
+    worlds: tuple[World, ...]
+
+
+class Looked(Frozen):
+    """An account of a paused run, looked at again: its decision, and in words what is no longer as it was when that
+    was made (empty = it would be decided the same)."""
+
+    decision: PMDecision
+    mode: Mode
+    changed: str = ""
+
+
+class Approval(Frozen):
+    """Whether the decision of an account may leave, and whose word that is.
+
+    ``by`` are pseudonyms of those who agreed, or of who refused; ``at_ns`` when that was settled; ``why`` how it ended
+    where nobody agreed. ``void`` = the world is no longer the one of the decision.
+    """
+
+    account: AccountName
+    status: Literal["not_required", "granted", "refused", "expired", "void"]
     by: tuple[str, ...] = ()
+    at_ns: int | None = None
+    why: str = ""
+    request_id: str = ""
+
+    @property
+    def leaves(self) -> bool:
+        """Whether orders may go."""
+        return self.status in ("not_required", "granted")
 
 
 class DecisionReceipt(Frozen):
-    """A decision and the proof that its record is durable; ``event_id`` is that of its DECISION entry."""
+    """A decision and the proof that its record is durable; ``event_id`` is that of its DECISION entry, empty where that
+    says *hold* and nothing was decided."""
 
     account: AccountName
     decision_id: str

@@ -13,9 +13,11 @@ from regime_trading.core import approval_steps as steps
 from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, may
 from regime_trading.core.actors import masked_text, plain_text
 from regime_trading.core.approvals import (
+    MINUTE_NS,
     PENDING,
     PERMISSIONS,
     Approval,
+    ApprovalKind,
     ApprovalStatus,
     Request,
     Seen,
@@ -33,7 +35,17 @@ from regime_trading.core.event_payloads import (
 )
 from regime_trading.core.schemas import ActorType, AuditEvent
 from regime_trading.services.acts import Act, place_of_firm, record_acts
-from regime_trading.services.desk import Desk, act_of, executor_of, is_ident, messages_of, said_of, take_step
+from regime_trading.services.desk import (
+    Desk,
+    Requests,
+    act_of,
+    executor_of,
+    is_ident,
+    maker_of,
+    messages_of,
+    said_of,
+    take_step,
+)
 
 SERVICE = (ActorType.SERVICE, "approvals")  #: who ends a request that nobody answered
 
@@ -41,7 +53,7 @@ SERVICE = (ActorType.SERVICE, "approvals")  #: who ends a request that nobody an
 
 
 def ask(
-    desk: Desk,
+    desk: Requests,
     request: Request,
     *,
     use: Use | None = None,
@@ -62,7 +74,7 @@ def ask(
     said = ApprovalRequested(
         **said_of(approval), reason=request.reason, expires_at_ns=str(request.expires_ns)
     )
-    act = act_of(approval, said, (ActorType.USER, request.maker_actor))
+    act = act_of(approval, said, maker_of(request))
 
     def commit(events: Sequence[AuditEvent]) -> None:
         store = desk.approvals(request.firm_id)
@@ -111,7 +123,7 @@ def approve(
     asked = find(desk, principal, firm_id, request_id)
     steps.require_approver(asked, principal, desk.now_ns())
     steps.require_open(asked)
-    _expire_if_over(desk, asked)
+    expire_if_over(desk, asked)
     bound = _same_or_void(desk, asked)
     actor = desk.pseudonym(firm_id, principal.user_id)
     approval = take_step(
@@ -130,7 +142,7 @@ def reject(desk: Desk, principal: Principal, firm_id: str, request_id: str, reas
     asked = find(desk, principal, firm_id, request_id)
     steps.require_approver(asked, replace(principal, stepped_up_ns=desk.now_ns()), desk.now_ns())
     steps.require_open(asked)
-    _expire_if_over(desk, asked)
+    expire_if_over(desk, asked)
     actor = desk.pseudonym(firm_id, principal.user_id)
     return take_step(
         desk,
@@ -200,13 +212,12 @@ def _ended(desk: Desk, begun: Approval, failure: str) -> Approval:
         action_hash=begun.request.payload_hash,
         outcome="refused" if failure else "executed",
     )
-    maker = (ActorType.USER, begun.request.maker_actor)
     return take_step(
         desk,
         begun.request.firm_id,
         begun.request.request_id,
         lambda now: steps.end(now, failure),
-        lambda after: act_of(after, said, maker),
+        lambda after: act_of(after, said, maker_of(begun.request)),
     )
 
 
@@ -214,7 +225,7 @@ def _no_longer(desk: Desk, approval: Approval) -> str:
     """Who of the maker and those who agreed may no longer do what they did; empty where all may."""
     request = approval.request
     asking, agreeing = PERMISSIONS[request.kind]
-    people = [(request.maker, request.maker_actor, asking)]
+    people = [(request.maker, request.maker_actor, asking)] if request.by_person else []
     people += [(vote.user_id, vote.actor, agreeing) for vote in approval.votes if vote.agrees]
     target, now_ns = Target(request.firm_id, request.account or None), desk.now_ns()
     for user_id, actor, permission in people:
@@ -241,12 +252,12 @@ def _command(request: Request) -> Command:
 
 def _context(desk: Desk, approval: Approval) -> Context:
     request = approval.request
-    person = desk.people(request.maker)
+    person = desk.people(request.maker) if request.by_person else Principal(request.maker, ())
     if person is None:
         raise Conflict("role", f"{request.maker_actor} is not there any more")
     return Context(
         principal=person,
-        actor=(ActorType.USER, request.maker_actor),
+        actor=maker_of(request),
         firm_id=request.firm_id,
         account=request.account,
         mode=desk.mode(request.account) if request.account else None,
@@ -272,13 +283,27 @@ def void_pending(desk: Desk, firm_id: str, account: str | None, reason: str) -> 
 def settle(desk: Desk, firm_id: str) -> None:
     """Let requests expire whose time is over, and carry out those that were agreed to and then forgotten (a process
     that died in between). To be called every minute."""
-    for approval in desk.approvals(firm_id).listed(PENDING, limit=10_000):
+    store = desk.approvals(firm_id)
+    for approval in store.listed(PENDING, limit=10_000):
         try:
-            _expire_if_over(desk, approval)
+            expire_if_over(desk, approval)
             if approval.status is ApprovalStatus.GIVEN:
                 carry_out(desk, approval)
         except (Conflict, Refused):
             continue
+    for approval in store.listed({ApprovalStatus.EXECUTING}, limit=10_000):
+        if _was_left(approval, desk.now_ns()):
+            try:
+                _ended(desk, approval, "")
+            except Conflict:
+                continue
+
+
+def _was_left(approval: Approval, now_ns: int) -> bool:
+    """Whether a process died while it let a run go on. To release a run changes nothing but the request itself, so
+    that, unlike any other command, it is ended by whoever finds it."""
+    last_ns = max((vote.at_ns for vote in approval.votes), default=approval.request.created_ns)
+    return approval.request.kind is ApprovalKind.BASKET and now_ns - last_ns > MINUTE_NS
 
 
 def _void(desk: Desk, approval: Approval, why: str) -> bool:
@@ -297,7 +322,14 @@ def _void(desk: Desk, approval: Approval, why: str) -> bool:
     return True
 
 
-def _expire_if_over(desk: Desk, approval: Approval) -> None:
+def expire_if_over(desk: Requests, approval: Approval) -> None:
+    """End a request whose time is over.
+
+    Raises
+    ------
+    Conflict
+        It is over.
+    """
     if not steps.is_over(approval, desk.now_ns()):
         return
     take_step(

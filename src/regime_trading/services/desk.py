@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regime_trading.core.access import Principal
-from regime_trading.core.approvals import Approval
+from regime_trading.core.approvals import ENDED, Approval, ApprovalKind, Request
 from regime_trading.core.commands.catalogue import find_spec
 from regime_trading.core.commands.execution import Executor, Executors
 from regime_trading.core.commands.grammar import Command
@@ -22,15 +22,41 @@ from regime_trading.services.acts import Act, Acts, Who, place_of_firm, record_a
 TRIES = 20  #: times that somebody else may take a step first before ours is given up
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What approvals and commands work with.
+def _told_nobody(_: Approval) -> None:
+    """Nothing hangs on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """What it takes to ask people, and to let a request take its steps.
 
     Parameters
     ----------
     acts : Acts
-    approvals, previews : callable
-        Stores of a firm, by its id.
+    approvals : callable
+        Store of a firm, by its id.
+    ended : callable
+        Told of every request that has ended, after that is stored. It never raises; what it does not get done in a
+        process that dies is done again by housekeeping.
+    """
+
+    acts: Acts
+    approvals: Callable[[str], Approvals]
+    ended: Callable[[Approval], None] = _told_nobody
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds."""
+        return self.acts.clock.now_ns()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk(Requests):
+    """What approvals and commands work with.
+
+    Parameters
+    ----------
+    previews : callable
+        Store of a firm, by its id.
     executors : Executors
         Of every command that is built, by verb and object.
     people : callable
@@ -43,18 +69,12 @@ class Desk:
         Random bytes, by their number.
     """
 
-    acts: Acts
-    approvals: Callable[[str], Approvals]
     previews: Callable[[str], Previews]
     executors: Executors
     people: Callable[[str], Principal | None]
     pseudonym: Callable[[str, str], str]
     mode: Callable[[str], Mode | None]
     entropy: Callable[[int], bytes]
-
-    def now_ns(self) -> int:
-        """UTC nanoseconds."""
-        return self.acts.clock.now_ns()
 
     def actor(self, firm_id: str, principal: Principal) -> Who:
         """Somebody in the record of a firm."""
@@ -82,7 +102,7 @@ def executor_of(desk: Desk, command: Command) -> Executor:
 
 
 def take_step(
-    desk: Desk,
+    desk: Requests,
     firm_id: str,
     request_id: str,
     change: Callable[[Approval], Approval],
@@ -97,14 +117,17 @@ def take_step(
         after = change(before)
         try:
             _move(desk, before, after, tell)
-            return after
         except Conflict as conflict:
             if conflict.what != "version" or not tries_left:
                 raise
+        else:
+            if after.status in ENDED:
+                desk.ended(after)
+            return after
     raise AssertionError("unreachable")
 
 
-def _move(desk: Desk, before: Approval, after: Approval, tell: Callable[[Approval], Act] | None) -> None:
+def _move(desk: Requests, before: Approval, after: Approval, tell: Callable[[Approval], Act] | None) -> None:
     firm_id = before.request.firm_id
     store, messages = desk.approvals(firm_id), messages_of(after, desk.now_ns())
     if tell is None:
@@ -130,13 +153,21 @@ def said_of(approval: Approval) -> dict[str, Any]:
     }
 
 
+def maker_of(request: Request) -> Who:
+    """Who asked, in the record: a person, or a service."""
+    service = request.maker.startswith("service:")
+    return ActorType.SERVICE if service else ActorType.USER, request.maker_actor
+
+
 def act_of(approval: Approval, payload: Payload, actor: Who) -> Act:
-    """The entry that tells of a step."""
+    """The entry that tells of a step; of a basket also the decision that it is about, as its cause."""
+    request = approval.request
     return Act(
         payload,
         actor=actor,
-        config_hash=approval.request.config_hash,
-        correlation_id=approval.request.request_id,
+        config_hash=request.config_hash,
+        correlation_id=request.request_id,
+        causation_id=request.base_version if request.kind is ApprovalKind.BASKET else "",
     )
 
 

@@ -130,7 +130,7 @@ def _fills(nearby: Sequence[Recorded], others: Sequence[Recorded], symbols: set[
 def _approvals(history: RecordHistory, scope: Scope, decision_id: str) -> Iterable[Recorded]:
     for entry in history.entries(scope.of_firm(*_APPROVALS)):
         said = entry.fields()
-        if decision_id in (said["correlation_id"], said["payload_hash"]):
+        if decision_id in (said["correlation_id"], said["causation_id"], said["payload_hash"]):
             yield entry
 
 

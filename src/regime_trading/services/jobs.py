@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from regime_trading.core.errors import BadInput
-from regime_trading.core.jobs import Job, JobKind, JobStatus, cancelled, checked_request, job_id_of
+from regime_trading.core.jobs import RESUMER, Job, JobKind, JobStatus, cancelled, checked_request, job_id_of
 from regime_trading.core.ports import Clock
 from regime_trading.core.ports import Jobs as JobRows
+from regime_trading.core.schemas import RunRecord
 
 MAX_PAGE = 200
 MAX_KEY = 200
@@ -79,6 +80,26 @@ class JobService:
             created_ns=self.clock.now_ns(),
         )
         return self.rows(firm_id).add(job, max_waiting=self.max_waiting)
+
+    def resume(self, firm_id: str, run: RunRecord) -> Job:
+        """Queue the rest of a run that people have answered; however often that is seen, it is one job.
+
+        Raises
+        ------
+        NotDurable
+            A database that cannot write. Nothing was queued.
+        """
+        request = {"run_id": run.run_id, "accounts": [wait.account for wait in run.waits]}
+        job = Job(
+            job_id=job_id_of(firm_id, RESUMER, run.run_id),
+            firm_id=firm_id,
+            kind=JobKind.RUN,
+            request=checked_request(JobKind.RUN, request, firm_id),
+            by=RESUMER,
+            created_ns=self.clock.now_ns(),
+            run_id=run.run_id,
+        )
+        return self.rows(firm_id).add(job, max_waiting=None)
 
     def cancel(self, firm_id: str, job_id: str) -> Job:
         """Cancel a job; one that has ended stays as it is.

@@ -21,6 +21,7 @@ import orjson
 from regime_trading.core.audit import chain_of, event_of
 from regime_trading.core.decision_inputs import RecordedRun
 from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.event_payloads import UNDECIDED
 from regime_trading.core.instants import LATEST_NS, instant_text
 from regime_trading.core.ports import InputStore, RecordedDecisions
 from regime_trading.core.rules import RuleParams
@@ -34,7 +35,6 @@ from regime_trading.guards.chain import Knobs
 from regime_trading.guards.snapshot import stack_params
 
 LISTED = 100  #: mismatches that are listed; all are counted
-RUN_HELD = "RUN_HELD"
 SHOWN = 10  #: differences that are listed of each kind
 
 Progress = Callable[[str, int, int], None]
@@ -240,8 +240,9 @@ class _Feed:
 
 
 def _is_held(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry says that a run was held back by its judge: nothing was decided."""
-    return "findings" in entry and "snapshot_hash" not in entry and entry["reason_codes"] == [RUN_HELD]
+    """Whether an entry says that a run was held back by its judge, or by people: nothing was decided."""
+    codes = entry["reason_codes"]
+    return "findings" in entry and "snapshot_hash" not in entry and len(codes) == 1 and codes[0] in UNDECIDED
 
 
 def _place(event: AuditEvent) -> tuple[int, str, str, str, int]:

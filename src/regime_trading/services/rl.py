@@ -13,6 +13,7 @@ import polars as pl
 
 from regime_trading.core.audit import is_gate_run
 from regime_trading.core.errors import RegimeError
+from regime_trading.core.event_payloads import UNDECIDED
 from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.rl_features import BLOCKS, FEATURES, MASKS, bits, features, known_column, mask_column
 from regime_trading.services.rl_dataset import (
@@ -26,7 +27,6 @@ from regime_trading.services.rl_dataset import (
 )
 
 _RECORDS = ("state", "action", "transition")
-HELD = "RUN_HELD"  #: decisions of a run that the judge stopped: nothing was decided, so there is no state
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _told(dataset: RLDataset, run: RLRun) -> dict[int, _Decision]:
 
 def _entry(body: bytes) -> _Decision:
     entry = orjson.loads(body)
-    held = HELD in entry["reason_codes"]
+    held = not UNDECIDED.isdisjoint(entry["reason_codes"])
     return _Decision(entry["event_id"], entry["env"], int(entry["ts_event_ns"]), held)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,12 +15,13 @@ from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import ArtifactStore, Ledger, MarketData, RecordSealer
 from regime_trading.core.ports import Runs as RunRecords
 from regime_trading.core.rules import TradingState
-from regime_trading.core.schemas import Mode, Proposal, RunRecord
+from regime_trading.core.schemas import Mode, Proposal, RunRecord, Wait
 from regime_trading.core.settings import Settings
-from regime_trading.core.state import PipelineState, RunRequest
+from regime_trading.core.state import Approval, Looked, PipelineState, Question, RunRequest
 from regime_trading.core.trader_profile import TraderProfile, require_baskets
 from regime_trading.engine.tape_history import tapes_hash
 from regime_trading.engine.universe import AD_HOC, choose_accounts, choose_universe
+from regime_trading.services.run_approvals import RunApprovals, request_id_of
 
 Effort = Literal["fast", "thorough"]
 _DAY_NS = 86_400_000_000_000
@@ -32,7 +34,13 @@ class Flow(Protocol):
 
     def start(self, request: RunRequest) -> PipelineState: ...
 
-    def resume(self, run_id: str) -> PipelineState: ...
+    def resume(self, run_id: str, answers: Sequence[Approval] = ()) -> PipelineState: ...
+
+    def answered(self, run_id: str) -> bool: ...
+
+    def question(self, run_id: str) -> Question | None: ...
+
+    def look(self, run_id: str) -> tuple[Looked, ...]: ...
 
     def request(self, run_id: str) -> RunRequest: ...
 
@@ -70,15 +78,20 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that is done. ``fresh`` is False where an identical one was found, verified and re-used."""
+    """A run that went as far as it can go now: done, or at its approval stage where ``waits`` says which requests it
+    waits for. ``fresh`` is False where an identical one was found, verified and re-used."""
 
     state: PipelineState
     fresh: bool
+    waits: tuple[Wait, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunService:
-    """The verbs of a run. Everything it reaches is handed in."""
+    """The verbs of a run. Everything it reaches is handed in.
+
+    ``alone`` holds a run, by its id, for as long as somebody goes on with it; False where another process does.
+    """
 
     settings: Settings
     profiles: tuple[TraderProfile, ...]
@@ -91,6 +104,8 @@ class RunService:
     store: ArtifactStore
     flow: Flow
     in_force: Callable[[TraderProfile, int], TraderProfile]
+    approvals: RunApprovals
+    alone: Callable[[str], AbstractContextManager[bool]]
     halts: InForce = nobody_halts
 
     def run(self, ask: Ask) -> Finished:
@@ -106,16 +121,19 @@ class RunService:
         return self.carry_out(self.request(ask))
 
     def resume(self, run_id: str) -> Finished:
-        """Continue a run after its last finished stage; a finished one is verified and returned.
+        """Continue a run after its last finished stage; a finished one is verified and returned. One that waits for
+        people goes on where all that it asked has been answered; what has changed meanwhile voids what was to leave.
 
         Raises
         ------
         BadInput
             No such run.
         CheckFailed
-            The configuration or the code is not what the run was begun with.
+            The configuration or the code is not what an unfinished run was begun with.
         """
         request = self.flow.request(run_id)
+        if self.flow.status(run_id) == "waiting" or self.flow.answered(run_id):
+            return self.carry_out(request)  # where each account is held to what it was asked about
         for name, found in (
             ("config_hash", self._config_hash(request.accounts, request.as_of_ns)),
             ("code_version", self.code_version),
@@ -188,10 +206,30 @@ class RunService:
 
     def can_resume(self, run_id: str) -> bool:
         """Whether a run of that id was begun and is not finished."""
-        return self.flow.status(run_id) == "unfinished"
+        return self.flow.status(run_id) in ("unfinished", "waiting")
+
+    def accounts_of(self, run_id: str) -> tuple[str, ...]:
+        """Accounts of a run that was begun; ``BadInput`` where there is none of that id."""
+        return self.flow.request(run_id).accounts
+
+    def look(self, run_id: str) -> dict[str, Looked]:
+        """Every account of a run that waits for people, as it would be decided now; raises ``BadInput`` for any other
+        run."""
+        begun_with = self.flow.request(run_id).code_version
+        found = {looked.decision.account: looked for looked in self.flow.look(run_id)}
+        if begun_with == self.code_version:
+            return found
+        return {name: one.model_copy(update={"changed": "the program"}) for name, one in found.items()}
 
     def carry_out(self, request: RunRequest) -> Finished:
-        """Begin a request, continue it where it stopped, or verify and re-use what it gave; raises as :meth:`run`."""
+        """Begin a request, continue it where it stopped, or verify and re-use what it gave; raises as :meth:`run`, and
+        ``CheckFailed`` while another process goes on with it."""
+        with self.alone(request.run_id) as mine:
+            if not mine:
+                raise CheckFailed(f"run {request.run_id}: another process is at work on it")
+            return self._carry_out(request)
+
+    def _carry_out(self, request: RunRequest) -> Finished:
         status = self.flow.status(request.run_id)
         if status == "finished":
             state = self.flow.resume(request.run_id)
@@ -203,13 +241,41 @@ class RunService:
         for firm, record in self._records(request):
             self.records(firm).start(record)
         try:
-            begun = status != "absent"
-            state = self.flow.resume(request.run_id) if begun else self.flow.start(request)
+            state = self._go_on(request, status)
         except Exception:
             self._finish(request, "failed")
             raise
+        if isinstance(state, Finished):
+            return state
         self._finish(request, "done")
         return Finished(state, fresh=True)
+
+    def _go_on(self, request: RunRequest, status: str) -> PipelineState | Finished:
+        """The run to its end, or as far as it waits for people."""
+        run_id = request.run_id
+        state = self.flow.start(request) if status == "absent" else self.flow.resume(run_id)
+        question = self.flow.question(run_id)
+        if question is None:
+            return state
+        for firm in _firms(request):  # before anybody is asked: who answers at once finds a run that waits
+            self.records(firm).pause(run_id, _waits(run_id, question, firm))
+        answers = self._answers(run_id, question)
+        if waits := tuple(one for one in answers if isinstance(one, Wait)):
+            return Finished(state, fresh=True, waits=waits)
+        return self.flow.resume(run_id, [one for one in answers if isinstance(one, Approval)])
+
+    def _answers(self, run_id: str, question: Question) -> list[Approval | Wait]:
+        """Of each account whether its decision may leave, in the world as it is now; or that it waits."""
+        return [
+            self.approvals.answer(run_id, looked)
+            if account in question.waiting
+            else Approval(
+                account=account,
+                status="void" if looked.changed else "not_required",
+                why=f"{looked.changed} changed while the run waited" if looked.changed else "",
+            )
+            for account, looked in self.look(run_id).items()
+        ]
 
     def _records(self, request: RunRequest) -> tuple[tuple[str, RunRecord], ...]:
         record = RunRecord(
@@ -237,21 +303,27 @@ class RunService:
         return all(self.store.exists(ref.path) for ref in files) and all(part is not None for part in sealed)
 
     def _verify(self, state: PipelineState) -> None:
-        assert state.report is not None and state.receipts is not None and state.verdict is not None
-        datasets: tuple[Dataset, ...] = ("audit",)
-        if state.verdict.action == "ok":  # a held run decides nothing that could be learnt from
-            datasets = ("audit", "state", "action")
+        assert state.report is not None and state.receipts is not None
         for ref in state.report.files:
             if (found := sha256_hex(self.store.read_bytes(ref.path))) != ref.sha256:
                 raise CheckFailed(f"{ref.path}: expected SHA-256 {ref.sha256}, found {found}")
         last = {sent.account: sent.receipt for sent in state.executions or () if sent.receipt is not None}
         for receipt in state.receipts:
             who = (state.request.run_id, *receipt.account.split("/"))
+            datasets: tuple[Dataset, ...] = ("audit",)
+            if receipt.event_id:  # where nothing was decided there is nothing that could be learnt from
+                datasets = ("audit", "state", "action")
             for dataset in datasets:
                 head = last.get(receipt.account, receipt.receipt) if dataset == "audit" else None
                 check = self.sealer.verify_sealed(*who, dataset, head=head)
                 if not check.ok:
                     raise CheckFailed(f"{dataset} of {receipt.account}: {check.reason} at {check.first_bad}")
+
+
+def _waits(run_id: str, question: Question, firm: str) -> tuple[Wait, ...]:
+    """Accounts of a firm that wait, each with the id of its request."""
+    own = (account for account in question.waiting if account.split("/")[0] == firm)
+    return tuple(Wait(account, request_id_of(run_id, account)) for account in own)
 
 
 def _symbols(ask: Ask) -> tuple[str, ...]:
@@ -340,8 +412,10 @@ def parse_time(text: str, where: str) -> int:
 
 
 def answer(finished: Finished, folder: str) -> dict[str, Any]:
-    """The machine answer of a run (``contracts.md`` 14), ``path`` being ``folder``."""
+    """The machine answer of a run (``contracts.md`` 14), ``path`` being ``folder``. ``status`` is ``done`` or
+    ``waiting``; ``waiting`` names the requests that people must answer first, ``approval`` what became of each."""
     state = finished.state
+    approvals = {one.account: one.status for one in state.approval or ()}
     held = state.verdict is not None and state.verdict.action == "HOLD"
     return {
         "run_id": state.request.run_id,
@@ -353,7 +427,10 @@ def answer(finished: Finished, folder: str) -> dict[str, Any]:
                 "outcome": "hold" if held else decision.outcome.value,
                 "trading_state": decision.trading_state_after.name,
                 "binding_rules": list(decision.binding_rules),
+                "approval": approvals.get(decision.account, "waiting" if finished.waits else "not_required"),
             }
             for decision in state.decisions or ()
         ],
+        "status": "waiting" if finished.waits else "done",
+        "waiting": [{"account": one.account, "request_id": one.request_id} for one in finished.waits],
     }

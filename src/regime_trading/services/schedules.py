@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from regime_trading.core.errors import RegimeError
 from regime_trading.core.instants import instant_text
-from regime_trading.core.jobs import Job, JobKind, JobStatus, checked_request, job_id_of
+from regime_trading.core.jobs import BY_SERVICE, Job, JobKind, JobStatus, checked_request, job_id_of
 from regime_trading.core.ports import Calendar, Clock
 from regime_trading.core.ports import Jobs as JobRows
 from regime_trading.core.schedules import due_slots
 from regime_trading.core.settings import ScheduleSettings, Settings
 from regime_trading.core.trader_profile import TraderProfile
 
-BY = "service:scheduler"
+BY = f"{BY_SERVICE}scheduler"
 _SECOND_NS = 1_000_000_000
 
 

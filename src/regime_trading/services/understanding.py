@@ -21,6 +21,8 @@ from regime_trading.core.event_payloads import CommandGiven
 from regime_trading.services.acts import Act, place_of_firm, record_acts
 from regime_trading.services.desk import Desk, executor_of
 
+NOT_TYPED = "people release a run by agreeing to its request; nobody types this"
+
 
 @dataclass(frozen=True, slots=True)
 class Asker:
@@ -74,8 +76,8 @@ def understand(desk: Desk, asker: Asker, text: str) -> Understood:
 
 
 def _effects(desk: Desk, command: Command, spec: CommandSpec, context: Context) -> Effects:
-    if spec.not_built:
-        return Effects(Direction.NEUTRAL, (), blocking=(spec.not_built,))
+    if why := NOT_TYPED if spec.internal else spec.not_built:
+        return Effects(Direction.NEUTRAL, (), blocking=(why,))
     try:
         return executor_of(desk, command).simulate(command, context)
     except Refused as refused:

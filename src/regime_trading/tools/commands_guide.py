@@ -41,7 +41,8 @@ def _row(spec: CommandSpec) -> str:
     klass = "by its effect" if spec.computed else spec.klass.value
     klass += f", {spec.kill}" if spec.kill else ""
     call = "the screen itself" if spec.call is None else f"`{spec.call.method} {spec.call.path}`"
-    help_ = f"{spec.help} (refused: {spec.not_built})" if spec.not_built else spec.help
+    why = "what a request of a run stands for; never typed" if spec.internal else spec.not_built
+    help_ = f"{spec.help} (refused: {why})" if why else spec.help
     name = f"`{spec.name} <{spec.takes.name}>`" if spec.takes else f"`{spec.name}`"
     return "| " + " | ".join((name, _keys(spec), roles, klass, help_, call)) + " |"
 

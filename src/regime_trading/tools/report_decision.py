@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from regime_trading.core.instants import instant_text
 from regime_trading.core.rules import RULE_BY_ID, TradingState
 from regime_trading.core.schemas import Outcome, PMDecision, RuleOutcome, RuleResult, Target
+from regime_trading.core.state import Approval
 from regime_trading.tools.report_document import (
     Block,
     Cell,
@@ -108,12 +110,19 @@ def _account_facts(item: AccountRun) -> Facts:
         ("Decision", Cell(d.decision_id, kind="code")),
     ]
     if item.approval is not None:
-        by = f" by {', '.join(item.approval.by)}" if item.approval.by else ""
-        facts.append(("Approval", words(item.approval.status) + by))
+        facts.append(("Approval", approval_said(item.approval)))
     if item.acceptance is not None:
         taken = f"{len(item.acceptance.order_ids)} of {count(len(d.orders), 'order')}"
         facts.append(("Taken by the broker", num(taken, item.acceptance.reason)))
     return Facts(tuple(facts))
+
+
+def approval_said(approval: Approval) -> str:
+    """What became of an approval: by whom, when and why."""
+    by = f" by {', '.join(approval.by)}" if approval.by else ""
+    at = "" if approval.at_ns is None else f" at {instant_text(approval.at_ns)}"
+    why = f" ({approval.why})" if approval.why and approval.why != approval.status else ""
+    return words(approval.status) + by + at + why
 
 
 def _target_table(item: AccountRun) -> Table:

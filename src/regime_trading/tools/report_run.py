@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from regime_trading.core.schemas import Outcome, Proposal, Regime, RuleOutcome
 from regime_trading.core.state import Contradiction, Judgement
-from regime_trading.tools.report_decision import OUTCOME_TONES, decision_section, rule_list
+from regime_trading.tools.report_decision import OUTCOME_TONES, approval_said, decision_section, rule_list
 from regime_trading.tools.report_document import (
     Block,
     Bullets,
@@ -157,10 +157,8 @@ def _needs_attention(report: RunReport) -> list[str]:
             found.append(
                 f"{d.account}: an input was missing for {rule_list(unknown)}; the cautious effect applied."
             )
-        if item.approval is not None and item.approval.status == "pending":
-            found.append(f"{d.account}: waits for approval; no orders leave before it.")
-        if item.approval is not None and item.approval.status == "refused":
-            found.append(f"{d.account}: approval was refused; no orders leave.")
+        if item.approval is not None and not item.approval.leaves:
+            found.append(f"{d.account}: the approval is {approval_said(item.approval)}; no orders leave.")
     return found
 
 

@@ -38,7 +38,7 @@ def agreed(found: Approval, name: str = "ann", at_ns: int = T, **more: Any) -> A
 
 def test_who_may_ask_for_what_and_who_may_agree() -> None:
     table = {
-        ApprovalKind.BASKET: ("analyst pm", "pm"),
+        ApprovalKind.BASKET: ("analyst pm admin", "pm"),  # whoever may begin a run that asks
         ApprovalKind.CONFIG: ("pm", "pm admin"),
         ApprovalKind.UNLOCK: ("pm", "pm admin"),
         ApprovalKind.MODE: ("pm", "admin"),

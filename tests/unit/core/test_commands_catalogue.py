@@ -77,6 +77,7 @@ def test_what_stops_takes_one_confirm_and_nothing_more(text: str, kill: str, per
 def test_a_live_mode_is_refused_with_the_reason_and_no_override_loosens() -> None:
     assert "not built" in find_spec("live", "enable").not_built
     assert [spec.name for spec in CATALOGUE if spec.not_built] == ["/live enable"]
+    assert [spec.name for spec in CATALOGUE if spec.internal] == ["/release run"]
     assert class_of(find_spec("override", "rule"), Direction.LOOSENS) in UNSAFE
 
 

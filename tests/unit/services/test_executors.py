@@ -164,6 +164,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         profiles=profiles,
         overrides=lambda firm: SqlOverrides(engine, firm_id=firm),
         jobs=jobs,
+        look=lambda run_id: {},
     )
     made.append(
         Desk(

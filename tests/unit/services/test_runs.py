@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -74,6 +75,8 @@ def service(source: Source | None = None, stored: dict[str, Any] | None = None, 
         store=SimpleNamespace(),
         flow=SimpleNamespace(),
         in_force=lambda profile, as_of_ns: profile,
+        approvals=SimpleNamespace(),
+        alone=lambda run_id: nullcontext(True),
     )
     return replace(made, **changes)
 

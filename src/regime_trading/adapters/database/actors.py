@@ -74,6 +74,19 @@ class SqlActors:
             )
         return tuple(map(self._opened, rows))
 
+    def subject(self, pseudonym: str) -> str:
+        """Whose a pseudonym is (``user:…``, ``local:…``); empty where nobody knows it, or nobody any more.
+
+        Raises
+        ------
+        CheckFailed
+            As :meth:`all`.
+        """
+        query = select(ACTORS).where(ACTORS.c.firm_id == self._firm_id, ACTORS.c.pseudonym == pseudonym)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return "" if row is None else self._opened(row).subject
+
     def fingerprint(self, pseudonym: str) -> str:
         """SHA-256 of the encrypted name, which stays after erasure.
 

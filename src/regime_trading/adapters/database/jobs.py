@@ -48,14 +48,14 @@ class SqlJobs:
     def __init__(self, engine: Engine, *, firm_id: str) -> None:
         self._engine, self._firm_id = engine, require_firm(firm_id)
 
-    def add(self, job: Job, *, max_waiting: int, events: Sequence[AuditEvent] = ()) -> Job:
+    def add(self, job: Job, *, max_waiting: int | None, events: Sequence[AuditEvent] = ()) -> Job:
         """Queue a job, or return the one that is there under its id.
 
         Parameters
         ----------
         job : Job
-        max_waiting : int
-            How many jobs whoever asks may have waiting in this firm.
+        max_waiting : int, optional
+            How many jobs whoever asks may have waiting in this firm; None = as many as there are.
         events : sequence of AuditEvent
             Consecutive entries of one chain that tell of it.
 

@@ -146,6 +146,13 @@ RUNS = Table(
     Column("inputs_hash", _HASH, nullable=False),
     Column("as_of_ns", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
+    Column(
+        "waits",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="accounts that waited for people, and for which requests; JSON",
+    ),
     Index(None, "firm_id", "as_of_ns"),
     comment="Runs of a firm; a run over two firms has a row for each.",
 )

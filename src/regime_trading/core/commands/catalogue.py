@@ -136,6 +136,13 @@ _ANSWERS = (
         Call("POST", f"{_FIRM_AT}/approvals/{{id}}/reject", ("reason",)), default=True,
     ),
 )  # fmt: skip
+_REQUESTS = (
+    CommandSpec(
+        "release", "run", "let the orders of one account of a run leave", Klass.LOOSEN, Permission.APPROVE_BASKET,
+        (_id("proposal"), KeySpec("run", Type.ID, True, "run"), _account()),
+        Call("POST", f"{_FIRM_AT}/approvals/{{id}}/approve"), internal=True,
+    ),
+)  # fmt: skip
 _STOPS = (
     _stop("halt", "account", "stop new risk: exits only, entries cancelled", "K1", Permission.HALT,
           Call("POST", f"{_AT}/halt", ("reason",)), _account(), _REASON),
@@ -178,7 +185,7 @@ _LOCAL = (
     CommandSpec("hide", "amounts", "hide or show amounts of money", Klass.LOCAL, None, default=True),
 )  # fmt: skip
 CATALOGUE: tuple[CommandSpec, ...] = (
-    *_READS, *_RUNS, *_PROPOSALS, *_ANSWERS, *_STOPS, *_MODES, *_LOCAL,
+    *_READS, *_RUNS, *_PROPOSALS, *_ANSWERS, *_REQUESTS, *_STOPS, *_MODES, *_LOCAL,
 )  # fmt: skip
 
 #: Other ways to say a command. What they stand for is shown before anything happens.

@@ -115,7 +115,7 @@ def _allowed(principal: Principal) -> frozenset[Permission]:
 
 
 def _may(spec: CommandSpec, allowed: frozenset[Permission]) -> bool:
-    return spec.permission is None or spec.permission in allowed
+    return not spec.internal and (spec.permission is None or spec.permission in allowed)
 
 
 def _missing(permission: Permission) -> str:
@@ -167,7 +167,7 @@ def _verbs(
         specs = BY_VERB[verb]
         told = specs[0].help if len(specs) == 1 else ", ".join(spec.object for spec in specs)
         yield Completion(What.VERB, verb, told, at, at + len(word))
-    if word in BY_VERB and word not in open_:
+    if word in BY_VERB and word not in open_ and not BY_VERB[word][0].internal:
         spec = BY_VERB[word][0]
         yield _closed(What.VERB, word, spec, at)
 
@@ -191,7 +191,8 @@ def _closed(what: What, word: str, spec: CommandSpec, at: int) -> Completion:
 
 def _free(takes: KeySpec, typing: tuple[int, str], candidates: Candidates) -> Iterator[Completion]:
     at, word = typing
-    for name in _ranked(word, takes.choices or tuple(BY_VERB), candidates.recent.get(takes.source, ())):
+    verbs = tuple(verb for verb, specs in BY_VERB.items() if not specs[0].internal)
+    for name in _ranked(word, takes.choices or verbs, candidates.recent.get(takes.source, ())):
         yield Completion(What.OBJECT, name, "", at, at + len(word))
 
 

@@ -93,6 +93,8 @@ class CommandSpec:
         It is the other person's act, and does not ask for one more.
     not_built : str
         Why it is refused whatever is asked; empty = it is not.
+    internal : bool
+        What a request stands for that no command made. Nobody is offered it, and whoever types it is refused.
     """
 
     verb: str
@@ -110,6 +112,7 @@ class CommandSpec:
     default: bool = False
     itself_second: bool = False
     not_built: str = ""
+    internal: bool = False
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from regime_trading.core.firm_files import RunFile, TableHead
 from regime_trading.core.jobs import Hold, Job, JobKind, JobStatus, Step
 from regime_trading.core.messages import Message, Numbered
 from regime_trading.core.notifications import Notice
-from regime_trading.core.schemas import AuditEvent, RunRecord
+from regime_trading.core.schemas import AuditEvent, RunRecord, Wait
 
 
 class Runs(Protocol):
@@ -20,8 +20,16 @@ class Runs(Protocol):
         """Record a run, or return what is recorded of it; other inputs under its id raise ``BadInput``."""
         ...
 
+    def pause(self, run_id: str, waits: Sequence[Wait]) -> None:
+        """Record that a started run waits for people."""
+        ...
+
     def finish(self, run_id: str, status: Literal["done", "failed"]) -> None:
         """Record how a started run ended."""
+        ...
+
+    def waiting(self) -> tuple[RunRecord, ...]:
+        """Runs that wait for people, by ``as_of_ns`` and id."""
         ...
 
     def get(self, run_id: str) -> RunRecord | None: ...
@@ -34,9 +42,9 @@ class Runs(Protocol):
 class Jobs(Protocol):
     """Jobs of one firm; each step is one transaction with what it tells."""
 
-    def add(self, job: Job, *, max_waiting: int, events: Sequence[AuditEvent] = ()) -> Job:
+    def add(self, job: Job, *, max_waiting: int | None, events: Sequence[AuditEvent] = ()) -> Job:
         """Queue a job, or return the one that is there under its id; raises ``TooManyJobs`` beyond ``max_waiting`` of
-        whoever asks."""
+        whoever asks (None = there may be any number)."""
         ...
 
     def fire(self, basket: str, after_ns: int | None, slot_ns: int, jobs: Sequence[Job]) -> bool:

@@ -17,6 +17,7 @@ from regime_trading.services.executors.configs import (
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.halts import Halting, Resuming
 from regime_trading.services.executors.overrides import Overriding
+from regime_trading.services.executors.releases import Releasing
 from regime_trading.services.executors.runs import Cancelling, Running
 from regime_trading.services.executors.shows import ROUTES, Showing
 
@@ -41,6 +42,7 @@ def executors(deps: ExecutorDeps) -> Executors:
         ("run", "report"): Running(deps, JobKind.REPORT),
         ("run", "shadow"): Running(deps, JobKind.RUN, quiet=True),
         ("cancel", "run"): Cancelling(deps),
+        ("release", "run"): Releasing(deps),
         **{("show", noun): Showing(route) for noun, route in ROUTES.items()},
     }
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from regime_trading.core.ports import Ledger, Overrides
 from regime_trading.core.schemas import Mode
+from regime_trading.core.state import Looked
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Acts, Who
 from regime_trading.services.config_versions import ConfigService
@@ -35,6 +36,8 @@ class ExecutorDeps:
     overrides : callable
         Session overrides of a firm, by its id.
     jobs : JobService
+    look : callable
+        Every account of a run that waits for people, as it would be decided now, by the id of the run.
     """
 
     desk: Callable[[], Desk]
@@ -45,3 +48,4 @@ class ExecutorDeps:
     profiles: Callable[[str], Mapping[str, TraderProfile]]
     overrides: Callable[[str], Overrides]
     jobs: JobService
+    look: Callable[[str], Mapping[str, Looked]]

@@ -158,10 +158,12 @@ def download(sources: FirmSources, asker: Asker, path: str) -> Download:
 
 def may_see_run(sources: FirmSources, asker: Asker, run_id: str) -> bool:
     """Whether a run is one of the firm's, and the asker may see an account of it."""
-    if sources.runs.get(run_id) is not None and asker.may(Permission.READ, sources.firm_id):
+    record = sources.runs.get(run_id)
+    if record is not None and asker.may(Permission.READ, sources.firm_id):
         return True
-    accounts = sources.record.runs().get(run_id, frozenset())
-    return bool(asker.among(Permission.READ, [f"{sources.firm_id}/{name}" for name in sorted(accounts)]))
+    accounts = {f"{sources.firm_id}/{name}" for name in sources.record.runs().get(run_id, ())}
+    accounts |= {wait.account for wait in (() if record is None else record.waits)}
+    return bool(asker.among(Permission.READ, sorted(accounts)))
 
 
 def may_see_reports(sources: FirmSources, asker: Asker, run_id: str) -> bool:

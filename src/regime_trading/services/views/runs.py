@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -39,10 +39,18 @@ class RunRow(Shown):
 
     run_id: str
     kind: Literal["run", "backtest", "other"] = Field(description="other = recorded without a row of its own")
-    status: Literal["started", "done", "failed", "unknown"]
+    status: Literal["started", "waiting", "done", "failed", "unknown"]
     inputs_hash: Hash | None = Field(description="of everything the answer follows from; null = not recorded")
     as_of: Instant | None = Field(description="the instant that was decided, of a backtest the last one")
     accounts: tuple[Account, ...] = Field(description="those that the asker may see")
+    waiting: tuple[Waiting, ...] = Field(description="requests that a run waits for; none once it went on")
+
+
+class Waiting(Shown):
+    """An account that a run waits for, or has waited for: the request that people must answer."""
+
+    account: Account
+    request_id: str
 
 
 class Stage(Shown):
@@ -96,12 +104,9 @@ def runs(sources: FirmSources, asker: Asker, cursor: str | None = None, limit: i
     """Runs of the firm of which the asker may see an account, newest first."""
     accounts = sources.record.runs()
     records = {record.run_id: record for record in sources.runs.all()}
-    found = [_record(run_id, records.get(run_id), ()) for run_id in {*accounts, *records}]
-    rows = [
-        row
-        for row in (_visible(sources, asker, one, accounts.get(one["run_id"], ())) for one in found)
-        if row
-    ]
+    named = {run_id: _ids(accounts.get(run_id, ()), records.get(run_id)) for run_id in {*accounts, *records}}
+    found = [(_record(run_id, records.get(run_id)), ids) for run_id, ids in named.items()]
+    rows = [row for row in (_visible(sources, asker, fields, ids) for fields, ids in found) if row]
     rows.sort(key=_key, reverse=True)
     return listed(rows, ["runs", sources.firm_id], cursor, limit, lambda row: row, _key)
 
@@ -117,14 +122,14 @@ def run(sources: FirmSources, asker: Asker, run_id: str) -> Run:
     if not may_see_run(sources, asker, run_id):
         raise NotThere("run", run_id)
     record, market = sources.runs.get(run_id), market_of(sources, run_id)
-    fields = _record(run_id, record, ())
-    accounts = _readable(sources, asker, sources.record.runs().get(run_id, ()))
+    fields = _record(run_id, record)
+    accounts = _readable(sources, asker, _ids(sources.record.runs().get(run_id, ()), record))
     files = tree(sources, asker, run_id)
     report = f"runs/{run_id}/firms/{sources.firm_id}/report.html"
     results = _results(sources, run_id, accounts)
     is_run = fields["kind"] == "run" or any(file.scope == "market" for file in files.files)
     return Run(
-        **fields | {"accounts": accounts, "as_of": fields["as_of"] or _latest(results)},
+        **fields | _shown(fields, accounts) | {"as_of": fields["as_of"] or _latest(results)},
         manifest=None if market is None else _manifest(sources, market),
         stages=_stages(record, files.files, bool(results)) if is_run else (),
         results=results,
@@ -144,7 +149,19 @@ def market_of(sources: FirmSources, run_id: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _record(run_id: str, record: RunRecord | None, accounts: Sequence[str]) -> dict[str, Any]:
+def _ids(recorded: Iterable[str], record: RunRecord | None) -> frozenset[str]:
+    """Ids of a run's accounts: those with entries, and those it waits for."""
+    waits = () if record is None else record.waits
+    return frozenset(recorded) | {wait.account.split("/")[1] for wait in waits}
+
+
+def _shown(fields: Mapping[str, Any], accounts: Sequence[str]) -> dict[str, Any]:
+    """The part of a run's fields that depends on the accounts one may see."""
+    waiting = tuple(one for one in fields["waiting"] if one.account in accounts)
+    return {"accounts": tuple(accounts), "waiting": waiting}
+
+
+def _record(run_id: str, record: RunRecord | None) -> dict[str, Any]:
     backtest = run_id.startswith("bt-")
     return {
         "run_id": run_id,
@@ -152,7 +169,9 @@ def _record(run_id: str, record: RunRecord | None, accounts: Sequence[str]) -> d
         "status": "unknown" if record is None else record.status,
         "inputs_hash": None if record is None else record.inputs_hash,
         "as_of": None if record is None else instant(record.as_of_ns),
-        "accounts": tuple(accounts),
+        "waiting": tuple(Waiting(account=w.account, request_id=w.request_id) for w in record.waits)
+        if record is not None and record.status == "waiting"
+        else (),
     }
 
 
@@ -162,7 +181,7 @@ def _visible(
     accounts = _readable(sources, asker, ids)
     if not accounts and not (not ids and asker.may(Permission.READ, sources.firm_id)):
         return None
-    return RunRow(**fields | {"accounts": accounts})
+    return RunRow(**fields | _shown(fields, accounts))
 
 
 def _readable(sources: FirmSources, asker: Asker, ids: Sequence[str] | frozenset[str]) -> tuple[str, ...]:
@@ -221,6 +240,8 @@ def _stages(record: RunRecord | None, files: Sequence[Artifact], decided: bool) 
     last = max((n for n, name in enumerate(STAGES) if name in left), default=-1)
     if record is not None and record.status == "done":
         last = len(STAGES) - 1
+    if record is not None and record.status == "waiting":
+        last = STAGES.index("approval") - 1
     failed = record is not None and record.status == "failed"
     return tuple(
         Stage(name=name, status="done" if n <= last else "failed" if failed and n == last + 1 else "waiting")

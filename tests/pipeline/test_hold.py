@@ -1,4 +1,4 @@
-"""A run that is not valid, and one that waits for people: recorded, and nothing leaves."""
+"""A run that is not valid is recorded, and nothing leaves; one that does not repeat is not recorded at all."""
 
 from __future__ import annotations
 
@@ -70,23 +70,6 @@ def test_a_held_run_is_recorded_and_changes_nothing(tmp_path: Path) -> None:
         assert found.ok and not found.chains and not found.uncovered, (
             "nothing was decided: no state, and none is missed"
         )
-
-
-def test_orders_wait_for_people_and_are_not_filled_meanwhile(tmp_path: Path) -> None:
-    configuration = load(ROOT / "config")
-    baskets = configuration.settings.baskets
-    manual = baskets | {"us-growth": baskets["us-growth"].model_copy(update={"approval": "manual"})}
-    settings = configuration.settings.model_copy(update={"baskets": manual})
-    with ExitStack() as stack:
-        app = wire(tmp_path, replace(configuration, settings=settings), None, stack)
-        state = app.runs.run(ASK).state
-        assert state.decisions is not None and state.decisions[0].orders
-        assert state.approval is not None and state.approval[0].status == "pending"
-        assert state.executions is not None and state.executions[0].reason == "approval pending"
-        assert stored(app, state)[2] == ()
-        later = app.runs.run(replace(ASK, as_of_ns=parse_time("1993-10-05", "test"))).state
-        assert later.decisions is not None
-        assert all(target.current_qty == 0 for target in later.decisions[0].targets)
 
 
 def test_a_decision_that_does_not_repeat_is_not_recorded(tmp_path: Path) -> None:
