@@ -56,8 +56,10 @@ def _run(job: Job, asked: RunJob, artifacts: Path, config: Path, tell: Tell) -> 
             return app.runs.resume(job.run_id)
         until = None if asked.as_of is None else parse_time(asked.as_of, "as_of")
         own = _own_accounts(job, asked.accounts, app)
+        source, weights = _source(asked.source, app), asked.proposal
+        proposal = None if weights is None else weights.proposal(app.runs.last_bar(source, until))
         request = app.runs.request(
-            Ask(_source(asked.source, app), asked.basket, asked.symbols, None, own, until, asked.effort)
+            Ask(source, asked.basket, asked.symbols, proposal, own, until, asked.effort)
         )
         tell({"run_id": request.run_id})
         return app.runs.carry_out(request)

@@ -17,6 +17,7 @@ from regime_trading.adapters.database import (
     SqlJobs,
     SqlLedger,
     SqlPreviews,
+    SqlProposals,
 )
 from regime_trading.adapters.database.tickets import SqlTickets
 from regime_trading.adapters.metrics import Metrics
@@ -43,6 +44,7 @@ from regime_trading.services.desk import Desk
 from regime_trading.services.jobs import JobService
 from regime_trading.services.paced_plan import Loaded
 from regime_trading.services.people import People
+from regime_trading.services.proposals import ProposalService
 from regime_trading.services.readiness import answer
 from regime_trading.services.sessions import SessionService
 from regime_trading.services.tallied import record_denied, record_tallies
@@ -185,6 +187,11 @@ class Server:
         rows = cache(lambda firm: SqlJobs(self.engine, firm_id=firm))
         return JobService(rows, self.clock, secrets.token_bytes)
 
+    def proposals(self) -> ProposalService:
+        """People's own weights, of every firm."""
+        rows = cache(lambda firm: SqlProposals(self.engine, firm_id=firm))
+        return ProposalService(rows, self.jobs(), self.people.acts)
+
     def configs_as(self, who: Who) -> ConfigService:
         """Versions of the configuration, made by somebody."""
         service = config_service(self.engine, self.people.acts, self.config)
@@ -246,10 +253,13 @@ class Server:
         return answer(checks)
 
     def housekeep(self, desk: Desk) -> None:
-        """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets."""
+        """What is done about once a minute: windows of refusals that are over, requests that expired, proposals
+        whose run has ended, old tickets."""
         now_ns = self.clock.now_ns()
         for firm_id in (PLATFORM, *self.firms()):
             record_tallies(self.people, firm_id, now_ns)
+        proposals = self.proposals()
         for firm_id in self.firms():
             settle(desk, firm_id)
+            proposals.settle(firm_id)
         SqlTickets(self.engine).drop_before(now_ns)

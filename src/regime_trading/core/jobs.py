@@ -21,6 +21,7 @@ from regime_trading.core.canonical import canonical_json, sha256_hex
 from regime_trading.core.errors import BadInput
 from regime_trading.core.events import refusal
 from regime_trading.core.messages import Message, RunStatusData
+from regime_trading.core.proposals import OwnWeights
 from regime_trading.core.schemas import Ident, Symbol
 from regime_trading.core.settings import AccountName, SourceName
 
@@ -158,11 +159,31 @@ class _Universe(JobRequest):
         return self
 
 
+class JobProposal(OwnWeights):
+    """Somebody's own weights as a run takes them: ``proposal_id`` names what was submitted, ``hash`` its weights."""
+
+    proposal_id: Ident
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @model_validator(mode="after")
+    def _whole(self) -> JobProposal:
+        if self.hash != self.content_hash:
+            raise ValueError(f"expected the hash of its weights, {self.content_hash}, found {self.hash}")
+        return self
+
+
 class RunJob(_Universe):
     """One pipeline run (``regime run``). ``as_of`` is a date or a time; None = the last complete bar."""
 
     as_of: Annotated[str, Field(max_length=40)] | None = None
     effort: Literal["fast", "thorough"] = "fast"
+    proposal: JobProposal | None = None
+
+    @model_validator(mode="after")
+    def _weights_alone(self) -> RunJob:
+        if self.proposal is not None and (self.basket is not None or self.symbols):
+            raise ValueError("expected one of a basket, symbols and a proposal, found several")
+        return self
 
 
 class BacktestJob(_Universe):

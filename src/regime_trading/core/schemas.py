@@ -498,6 +498,7 @@ class EventType(StrEnum):
     CASH_FLOW = "CASH_FLOW"
     ATTEMPT = "ATTEMPT"
     RUN = "RUN"
+    PROPOSAL = "PROPOSAL"
     CONFIG_ACCEPTED = "CONFIG_ACCEPTED"
     CONFIG_REFUSED = "CONFIG_REFUSED"
     CONFIG_CHANGED = "CONFIG_CHANGED"
@@ -567,7 +568,7 @@ class RunRecord:
     artifacts folder."""
 
     run_id: str
-    kind: Literal["run", "backtest", "paced"]
+    kind: Literal["run", "backtest", "paced", "regime", "scan", "report", "whatif"]
     status: Literal["started", "done", "failed"]
     inputs_hash: str
     as_of_ns: int

@@ -6,14 +6,12 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from regime_trading.core.config_diff import Change, Direction
 from regime_trading.core.errors import BadInput
-from regime_trading.core.ports import ArtifactStore
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import AuditEvent, EventType, Mode
 from regime_trading.core.trader_profile import in_mode
@@ -28,6 +26,7 @@ from regime_trading.services.backtest_plan import (
     plan_readings,
 )
 from regime_trading.services.backtest_report import account_returns
+from regime_trading.services.overlay import Overlay
 from regime_trading.services.study import Progress, StudyCache, study
 from regime_trading.tools.performance import equity_curve, max_drawdown, total_return
 
@@ -81,7 +80,7 @@ def what_if(
         last_day=request.last_day,
         run_id="what-if",
     )
-    memory = _Memory(old.store)
+    memory = Overlay(old.store)
     before, after = (
         _replay(asked, replace(deps, profiles=_dry(deps, both, firms), store=memory), progress)
         for deps in (old, new)
@@ -223,32 +222,3 @@ def _pair(old: float, new: float) -> dict[str, float | None]:
         "old": float(old) if np.isfinite(old) else None,
         "new": float(new) if np.isfinite(new) else None,
     }
-
-
-class _Memory:
-    """Reads a store, and keeps what is written in memory: the store itself stays as it is."""
-
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
-        self._kept: dict[str, bytes] = {}
-
-    @property
-    def root(self) -> Path:
-        return self._store.root
-
-    def write_bytes(self, relative: str, data: bytes) -> Path:
-        self._kept[relative] = data
-        return self.root / relative
-
-    def read_bytes(self, relative: str) -> bytes:
-        return self._kept[relative] if relative in self._kept else self._store.read_bytes(relative)
-
-    def exists(self, relative: str) -> bool:
-        return relative in self._kept or self._store.exists(relative)
-
-    def names(self, folder: str) -> tuple[str, ...]:
-        own = (name for name in self._kept if name.rpartition("/")[0] == folder)
-        return tuple(sorted({*self._store.names(folder), *own}))
-
-    def remove(self, relative: str) -> None:
-        self._kept.pop(relative, None)

@@ -66,11 +66,19 @@ class JobService:
         NotDurable
             A database that cannot write. Nothing was queued.
         """
+        job = self.prepared(firm_id, kind, request, by=by, key=key)
+        return self.rows(firm_id).add(job, max_waiting=self.max_waiting)
+
+    def prepared(
+        self, firm_id: str, kind: JobKind, request: Mapping[str, Any], *, by: str, key: str | None = None
+    ) -> Job:
+        """The job of a request, for whoever queues it together with something else; raises ``BadInput`` as
+        :meth:`enqueue`."""
         if key is not None and not (0 < len(key) <= MAX_KEY):
             raise BadInput(
                 expected=f"1 to {MAX_KEY} characters", found=str(len(key)), where="idempotency key"
             )
-        job = Job(
+        return Job(
             job_id=job_id_of(firm_id, by, self.entropy(16).hex() if key is None else key),
             firm_id=firm_id,
             kind=kind,
@@ -78,7 +86,6 @@ class JobService:
             by=by,
             created_ns=self.clock.now_ns(),
         )
-        return self.rows(firm_id).add(job, max_waiting=self.max_waiting)
 
     def cancel(self, firm_id: str, job_id: str) -> Job:
         """Cancel a job; one that has ended stays as it is.

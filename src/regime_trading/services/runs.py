@@ -162,6 +162,10 @@ class RunService:
         }
         return RunRequest(run_id=_run_id(fields), **fields)
 
+    def last_bar(self, source: str, as_of_ns: int | None) -> int:
+        """Time of the last complete bar of a source up to ``as_of_ns``; ``BadInput`` where there is none."""
+        return _last_bar(self.source(source), as_of_ns)
+
     def _profiles(self, ask: Ask) -> tuple[TraderProfile, ...]:
         chosen = choose_accounts(self.profiles, ask.accounts or None)
         if ask.basket is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Annotated, Any
 
@@ -12,7 +11,8 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field, JsonValue
 
 from regime_trading.api.deps import Allowed, Base, BaseDep, require, require_also
-from regime_trading.api.errors import ApiError, not_found
+from regime_trading.api.errors import not_found
+from regime_trading.api.limits import alone
 from regime_trading.api.shapes import Shape
 from regime_trading.api.v1.config_shapes import (
     CurrentOut,
@@ -193,7 +193,7 @@ def _add_trying(router: APIRouter, service_of: ServiceOf, replay: Replay) -> Non
         service, eyes = service_of(allowed.principal, firm), eyes_of(allowed, base)
         _require_touched(request, base, allowed, service.compare(firm, body.document))
         asked = WhatIf(body.source, _own(body, eyes), body.days, body.first_day, body.last_day)
-        with _alone(turn):
+        with alone(turn, "replay"):
             answer = service.what_if(firm, body.document, asked, replay)
         accounts = tuple(_without_amounts(one, eyes) for one in answer["accounts"])
         return WhatIfOut(first=answer["first"], last=answer["last"], days=answer["days"], accounts=accounts)
@@ -267,17 +267,6 @@ def _own(body: WhatIfIn, eyes: Eyes) -> tuple[str, ...]:
     if not set(body.accounts) <= set(mine):
         raise not_found()
     return body.accounts or mine
-
-
-@contextmanager
-def _alone(turn: BoundedSemaphore) -> Iterator[None]:
-    """One replay at a time: it takes a whole processor."""
-    if not turn.acquire(blocking=False):
-        raise ApiError(429, "busy", "another replay is going on", headers={"Retry-After": "10"})
-    try:
-        yield
-    finally:
-        turn.release()
 
 
 def _without_amounts(found: dict[str, Any], eyes: Eyes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from regime_trading.api.errors import ApiError
 from regime_trading.api.idempotency import KeyHeader, require_key
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.core.access import Answer, Permission, Target, may
+from regime_trading.core.errors import BadInput
 from regime_trading.core.instants import instant_text
 from regime_trading.core.jobs import Job, JobKind, JobStatus
 from regime_trading.services.jobs import JobService
@@ -120,6 +121,10 @@ def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
 
 def _over_own(firm: str, body: JobIn, allowed: Allowed, known: tuple[str, ...]) -> dict[str, Any]:
     """The request with its accounts named: those asked for, each of which one may run, or all one may."""
+    if "proposal" in body.request:
+        raise BadInput(
+            expected="no weights: they are submitted as a proposal", found="some", where="request.proposal"
+        )
     if body.kind is JobKind.VERIFY:
         return dict(body.request)
     mine = [one for one in known if _may(allowed, firm, one)]

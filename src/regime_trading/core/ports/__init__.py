@@ -42,6 +42,7 @@ from regime_trading.core.ports.work import (
     MessageReader,
     Messages,
     ProgressSink,
+    Proposals,
     Runs,
     Tickets,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "Passwords",
     "Previews",
     "ProgressSink",
+    "Proposals",
     "RecordHistory",
     "RecordQuery",
     "RecordReader",
