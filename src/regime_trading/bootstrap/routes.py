@@ -20,6 +20,7 @@ from regime_trading.api.v1.jobs import jobs_router
 from regime_trading.api.v1.live import LiveDeps, live_router
 from regime_trading.api.v1.me import me_router
 from regime_trading.api.v1.proposals import ProposalDeps, proposals_router
+from regime_trading.api.v1.record import RecordDeps, record_router
 from regime_trading.api.v1.session import Entrance, session_router
 from regime_trading.api.v1.tickets import tickets_router
 from regime_trading.api.v1.users import users_router
@@ -121,7 +122,17 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
                 ),
                 approvals_router(desk),
                 commands_router(desk, server.candidates),
-                configs_router(server.configs_of, config_replay(server.store.root, server.config)),
+                configs_router(
+                    server.configs_of,
+                    config_replay(server.store.root, server.config),
+                    server.jobs(),
+                    server.pseudonym,
+                ),
+                record_router(
+                    RecordDeps(
+                        server.jobs(), server.sources, server.pseudonym, server.bundle, server.bundle_fetched
+                    )
+                ),
                 live_router(live),
                 tickets_router(SqlTickets(server.engine), secrets.token_bytes),
             ),

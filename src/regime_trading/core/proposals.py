@@ -203,7 +203,7 @@ def _require(proposal: BasketProposal, status: ProposalStatus) -> None:
 Action = Literal["drafted", "changed", "submitted", "withdrawn", "run", "given_back"]
 
 
-def payload_of(proposal: BasketProposal, action: Action) -> ProposalMoved:
+def move_payload(proposal: BasketProposal, action: Action) -> ProposalMoved:
     """The entry that tells of a step."""
     content = proposal.content
     return ProposalMoved(

@@ -114,6 +114,30 @@ def _first_day(request: WhatIf, deps: BacktestDeps) -> dt.date:
     return dt.date(1970, 1, 1) + dt.timedelta(days=int(days[-min(wanted, len(days))]))
 
 
+def what_if_page(found: Mapping[str, Any], version: int) -> str:
+    """The answer of :func:`what_if` as Markdown, account by account; ``version`` is what was tried."""
+    lines = [
+        f"# What version {version} would have decided",
+        "",
+        f"{found['days']} decision days, {found['first'][:10]} to {found['last'][:10]}, under what is in force and "
+        "under the version.",
+        "",
+        "| account | decisions | different | return | maximal drawdown | rules that bound otherwise |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for one in found["accounts"]:
+        rules = ", ".join(f"{rule} {n['old']} → {n['new']}" for rule, n in one["rules"].items()) or "none"
+        changes = (_shown(one["return"]), _shown(one["max_drawdown"]))
+        lines.append(
+            f"| {one['account']} | {one['decisions']} | {one['differ']} | {' | '.join(changes)} | {rules} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _shown(pair: Mapping[str, float | None]) -> str:
+    return " → ".join("not known" if v is None else f"{v * 100:.2f} %" for v in (pair["old"], pair["new"]))
+
+
 # --- one replay ---------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,28 @@ class JobService:
         """Lines of a job's log after a number; ``BadInput`` where there is no such job."""
         self.get(firm_id, job_id)
         return tuple(Line(*row) for row in self.rows(firm_id).lines(job_id, after, limit))
+
+
+def report_request(jobs: JobService, firm_id: str, run_id: str) -> dict[str, Any]:
+    """What a report of a run takes: of a backtest that was asked for as a job also what that was asked, for it is made
+    again."""
+    after, request = "", {"run_id": run_id}
+    while run_id.startswith("bt-"):
+        page = jobs.listed(firm_id, kind=JobKind.BACKTEST, status=JobStatus.DONE, after=after, limit=MAX_PAGE)
+        found = next((job for job in page.jobs if _made(job) == run_id), None)
+        if found is not None:
+            return request | {"backtest": json.loads(found.request)}
+        if not page.after:
+            raise BadInput(
+                expected="a backtest that was asked for as a job", found=run_id[:140], where="request.run_id"
+            )
+        after = page.after
+    return request
+
+
+def _made(job: Job) -> str:
+    """The run that a finished job has made."""
+    return str(json.loads(job.result or "{}").get("run_id", ""))
 
 
 def _place(cursor: str) -> tuple[int, str]:

@@ -23,7 +23,7 @@ from regime_trading.core.proposals import (
     changed,
     given_back,
     messages_of,
-    payload_of,
+    move_payload,
     proposal_id_of,
     submitted,
     was_run,
@@ -188,7 +188,7 @@ def _plain(content: Content) -> Content:
 
 def _act(proposal: BasketProposal, action: Action, who: Who) -> Act:
     return Act(
-        payload_of(proposal, action), actor=who, correlation_id=proposal.job_id or proposal.proposal_id
+        move_payload(proposal, action), actor=who, correlation_id=proposal.job_id or proposal.proposal_id
     )
 
 

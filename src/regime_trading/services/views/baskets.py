@@ -198,7 +198,7 @@ def candidates(sources: FirmSources, asker: Asker, name: str) -> Candidates:
         age_s=None if found is None else found.age_s,
         market_label=None if market is None else market.label,
         items=tuple(
-            sorted(items, key=lambda item: (-1.0 if item.score is None else -item.score, item.symbol))
+            sorted(items, key=lambda item: (1.0 if item.score is None else -item.score, item.symbol))
         ),
     )
 
