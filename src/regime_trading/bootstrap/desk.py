@@ -40,6 +40,8 @@ def make_desk(server: Server, acts: Acts, halts: Halts) -> Desk:
         profiles=lambda firm: {p.account: p for p in server.profiles() if p.firm_id == firm},
         overrides=lambda firm: SqlOverrides(server.engine, firm_id=firm),
         jobs=server.jobs(),
+        proposals=server.proposals(),
+        sources=server.sources,
     )
     found |= own_executors(lambda: desk)
     found |= executors(deps)

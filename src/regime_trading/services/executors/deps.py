@@ -13,6 +13,8 @@ from regime_trading.services.config_versions import ConfigService
 from regime_trading.services.controls import Halts
 from regime_trading.services.desk import Desk
 from regime_trading.services.jobs import JobService
+from regime_trading.services.proposals import ProposalService
+from regime_trading.services.views.sources import FirmSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class ExecutorDeps:
     overrides : callable
         Session overrides of a firm, by its id.
     jobs : JobService
+    proposals : ProposalService
+    sources : callable
+        Sources of a firm's views, by its id.
     """
 
     desk: Callable[[], Desk]
@@ -45,3 +50,5 @@ class ExecutorDeps:
     profiles: Callable[[str], Mapping[str, TraderProfile]]
     overrides: Callable[[str], Overrides]
     jobs: JobService
+    proposals: ProposalService
+    sources: Callable[[str], FirmSources]

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from regime_trading.adapters.firm_files import LocalFirmFiles
 from regime_trading.core.access import Role
 from regime_trading.core.errors import BadInput
 from regime_trading.core.firm_files import scope_of
-from regime_trading.core.proposals import Prechecked
+from regime_trading.core.proposals import OwnWeights, Prechecked
 from regime_trading.services.pm import GateConfig, decide
-from regime_trading.services.views import artifacts, baskets, regimes, rl, runs
+from regime_trading.services.views import artifacts, baskets, regimes, rl, runs, weights
 from regime_trading.services.views.base import NotThere, Shown
 
 PRINTABLE = st.text(st.characters(min_codepoint=0, max_codepoint=0x2FFF), max_size=20)
@@ -345,6 +346,23 @@ def test_candidates_are_ranked_by_what_their_regime_allows(world: World) -> None
     for of, name in ((asker(accounts={CORE}), "us-defensive"), (asker(KESTREL), "us-core"), (asker(), "x")):
         with pytest.raises(NotThere):
             baskets.candidates(world.sources(), of, name)
+
+
+def test_what_a_run_left_an_account_with_begins_a_proposal(world: World) -> None:
+    told = orjson.loads((world.folder / f"runs/{world.run_id}/firms/{NORTH}/decisions.json").read_bytes())
+    left = {d["account"]: {t["symbol"]: t["target_w"] for t in d["targets"]} for d in told}
+    for account in (CORE, DEFENSIVE):
+        wanted = {symbol: Decimal(w) for symbol, w in left[account].items() if Decimal(w)}
+        if wanted:
+            found = weights.left_weights(world.sources(), asker(), account, world.run_id)
+            assert found == (world.run_id, OwnWeights(weights=wanted))
+        else:
+            with pytest.raises(BadInput, match="not all 0"):
+                weights.left_weights(world.sources(), asker(), account, world.run_id)
+    assert any(Decimal(w) for d in left.values() for w in d.values())
+    for of, account, run_id in ((asker(KESTREL), CORE, ""), (asker(), EVAL, ""), (asker(), CORE, "run-9")):
+        with pytest.raises(NotThere):
+            weights.left_weights(world.sources(), of, account, run_id)
 
 
 def test_followers_are_those_one_may_propose_for(world: World) -> None:
