@@ -288,9 +288,7 @@ def test_a_request_that_was_left_while_it_was_carried_out_is_ended_by_who_finds_
     assert place.request(run_id, CORE).status is ApprovalStatus.EXECUTED
 
 
-def test_one_process_at_a_time_goes_on(
-    place: Place, run_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_process_at_a_time_goes_on(place: Place, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regime_trading.bootstrap.app.PATIENCE_S", 0.2)
     with place.app() as app, app.runs.alone(run_id) as mine:
         assert mine

@@ -29,7 +29,7 @@ from regime_trading.core.trading_day import trading_day_ids
 from regime_trading.engine.attempts import attempt_terms
 from regime_trading.engine.backtest import BasketPath, HistoryInputs, proposal_times, tick_at
 from regime_trading.engine.carry import Stored, carried_from, decision_of, portfolio_of, state_of
-from regime_trading.engine.cycle import Carried, Tick, step
+from regime_trading.engine.cycle import Carried, Cycle, Tick, step
 from regime_trading.engine.desk import annual_bars, make_desk, market_path, research_params
 from regime_trading.engine.fills import Fills, Positions, apply_fills
 from regime_trading.engine.halts import impose
@@ -106,8 +106,20 @@ def stored_accounts(state: PipelineState, deps: Deps) -> tuple[Stored | None, ..
     return tuple(found)
 
 
-def decide_run(state: PipelineState, deps: Deps, bound: Collection[str] | None = None) -> Decided:
-    """Fill what was ordered before, mark, and decide for every account at the last bar.
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """One cycle at the last bar, with what went into it and what the accounts carry on."""
+
+    profiles: tuple[TraderProfile, ...]
+    stored: tuple[Stored | None, ...]
+    inputs: HistoryInputs
+    tick: Tick
+    cycle: Cycle
+    after: Carried
+
+
+def step_once(state: PipelineState, deps: Deps, bound: Collection[str] | None = None) -> Stepped:
+    """Fill what was ordered before, mark, and decide for every account at the last bar; writes nothing.
 
     Parameters
     ----------
@@ -124,16 +136,23 @@ def decide_run(state: PipelineState, deps: Deps, bound: Collection[str] | None =
     """
     profiles, stored = profiles_of(state, deps, bound), stored_accounts(state, deps)
     inputs = _inputs(state, deps, profiles)
-    market, symbols, bar = inputs.market, inputs.market.symbols, inputs.last
     tick = _tick(state, inputs)
-    carried = carried_from(stored, inputs.desk.initial_capital, symbols)
+    carried = carried_from(stored, inputs.desk.initial_capital, inputs.market.symbols)
     fills, positions = _fill_waiting(state, deps, inputs, carried)
     halts = deps.halts(inputs.desk.accounts)
     states, ended = impose(carried.states, [halts[account] for account in inputs.desk.accounts])
     ready = Carried(states, positions, np.zeros_like(carried.orders))
     cycle, after = step(inputs.desk, ready, tick)
     cycle = replace(cycle, fills=fills, released=(*ended, *cycle.released))
+    return Stepped(profiles, stored, inputs, tick, cycle, after)
 
+
+def decide_run(state: PipelineState, deps: Deps, bound: Collection[str] | None = None) -> Decided:
+    """Everything that follows from :func:`step_once`, which it raises as; ``bound`` as there."""
+    done = step_once(state, deps, bound)
+    profiles, stored, inputs, tick = done.profiles, done.stored, done.inputs, done.tick
+    cycle, after = done.cycle, done.after
+    market, symbols, bar = inputs.market, inputs.market.symbols, inputs.last
     who = inputs.identities
     digest = market_hash(tick.market)
     hashes = decision_hashes(cycle.view, digest, who)

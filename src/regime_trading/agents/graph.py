@@ -202,6 +202,16 @@ def pause(question: Question) -> tuple[Approval, ...]:
     return tuple(Approval.model_validate(answer) for answer in given)
 
 
+def rehearse(request: RunRequest, deps: Deps, last: str) -> PipelineState:
+    """What the stages up to ``last`` make of a request, in this process alone: no checkpoint, no resuming."""
+    values: dict[str, Any] = {"request": request.model_dump(mode="json")}
+    for stage in PIPELINE:
+        values |= _guarded(stage, deps)(values)
+        if stage.name == last:
+            return PipelineState.model_validate(values)
+    raise ValueError(f"no stage {last}")
+
+
 def build(
     deps: Deps, checkpointer: BaseCheckpointSaver[Any], pipeline: tuple[Stage, ...] = PIPELINE
 ) -> Pipeline:

@@ -40,7 +40,7 @@ def require_match(request: Request, etag: str) -> None:
 
 
 class EntityTags:
-    """Tags the JSON a GET answers with, and answers 304 to who has it already."""
+    """Tags the JSON a GET answers with, where its route does not, and answers 304 to who has it already."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -80,8 +80,8 @@ class _Tagging:
         self._body.clear()
 
     def _tag(self, start: Message) -> None:
-        headers, etag = MutableHeaders(scope=start), etag_of(bytes(self._body))
-        headers["etag"] = etag
+        headers = MutableHeaders(scope=start)
+        etag = headers["etag"] = headers.get("etag") or etag_of(bytes(self._body))
         if self._known and matches(self._known, etag, weakly=True):
             start["status"] = 304
             for name in ("content-length", "content-type"):
@@ -91,8 +91,4 @@ class _Tagging:
 
 def _is_taggable(start: Message) -> bool:
     headers = Headers(scope=start)
-    return (
-        start["status"] == 200
-        and headers.get("content-type", "").startswith("application/json")
-        and "etag" not in headers
-    )
+    return start["status"] == 200 and headers.get("content-type", "").startswith("application/json")

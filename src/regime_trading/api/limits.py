@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 
@@ -58,3 +60,20 @@ class Limiter:
                 f"too many requests: again in {wait_s} s",
                 headers={"Retry-After": str(wait_s)},
             )
+
+
+@contextmanager
+def alone(turn: threading.BoundedSemaphore, what: str) -> Iterator[None]:
+    """One at a time of what takes a whole processor.
+
+    Raises
+    ------
+    ApiError
+        429 while another one is going on.
+    """
+    if not turn.acquire(blocking=False):
+        raise ApiError(429, "busy", f"another {what} is going on", headers={"Retry-After": "10"})
+    try:
+        yield
+    finally:
+        turn.release()

@@ -102,8 +102,7 @@ class App:
         until = None if as_of is None else parse_time(as_of, "--as-of")
         own = None
         if proposal is not None:
-            last = self.runs.source(source).window(until=until).ts_ns[-1:]
-            own = read_proposal(proposal, int(last[0]) if len(last) else 0)
+            own = read_proposal(proposal, self.runs.last_bar(source, until))
         return Ask(source, basket, split(symbols), own, split(accounts), until, effort)
 
     def backtest(self) -> BacktestDeps:

@@ -45,6 +45,8 @@ def make_desk(server: Server, acts: Acts, halts: Halts) -> Desk:
         overrides=lambda firm: SqlOverrides(server.engine, firm_id=firm),
         jobs=server.jobs(),
         look=partial(look_again, server),
+        proposals=server.proposals(),
+        sources=server.sources,
     )
     found |= own_executors(lambda: desk)
     found |= executors(deps)

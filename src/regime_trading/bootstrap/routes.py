@@ -15,6 +15,8 @@ from regime_trading.api.v1.configs import configs_router
 from regime_trading.api.v1.jobs import jobs_router
 from regime_trading.api.v1.live import LiveDeps, live_router
 from regime_trading.api.v1.me import me_router
+from regime_trading.api.v1.proposals import ProposalDeps, proposals_router
+from regime_trading.api.v1.record import RecordDeps, record_router
 from regime_trading.api.v1.session import Entrance, session_router
 from regime_trading.api.v1.tickets import tickets_router
 from regime_trading.api.v1.users import users_router
@@ -24,6 +26,7 @@ from regime_trading.bootstrap import (
     metrics_token,
 )
 from regime_trading.bootstrap.config_versions import config_replay
+from regime_trading.bootstrap.prechecks import prechecker
 from regime_trading.bootstrap.server import Server
 from regime_trading.bootstrap.users import link_url
 from regime_trading.bootstrap.version import code_version
@@ -104,9 +107,27 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
                 users_router(MemberService(people), tokens, partial(link_url, options.public_url)),
                 *views_routers(server.sources),
                 jobs_router(server.jobs(), server.pseudonym),
+                proposals_router(
+                    ProposalDeps(
+                        server.proposals(),
+                        server.sources,
+                        server.pseudonym,
+                        prechecker(server.store.root, server.config),
+                    )
+                ),
                 approvals_router(desk),
                 commands_router(desk, server.candidates),
-                configs_router(server.configs_of, config_replay(server.store.root, server.config)),
+                configs_router(
+                    server.configs_of,
+                    config_replay(server.store.root, server.config),
+                    server.jobs(),
+                    server.pseudonym,
+                ),
+                record_router(
+                    RecordDeps(
+                        server.jobs(), server.sources, server.pseudonym, server.bundle, server.bundle_fetched
+                    )
+                ),
                 live_router(live),
                 tickets_router(SqlTickets(server.engine), secrets.token_bytes),
             ),

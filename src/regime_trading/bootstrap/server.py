@@ -19,12 +19,14 @@ from regime_trading.adapters.database import (
     SqlLedger,
     SqlMessages,
     SqlPreviews,
+    SqlProposals,
     SqlRuns,
 )
 from regime_trading.adapters.database.gauges import store_gauges
 from regime_trading.adapters.database.messages import message_heads
 from regime_trading.adapters.database.probes import StoreProbes
 from regime_trading.adapters.database.tickets import SqlTickets
+from regime_trading.adapters.exports import LocalExports, file_digest
 from regime_trading.adapters.metrics import Metrics
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.api.limits import Limiter
@@ -40,6 +42,7 @@ from regime_trading.core.access import Answer, Permission, Principal, Target
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.commands.completion import Candidates, recent_of
 from regime_trading.core.errors import BadInput, NotDurable, StoreDown
+from regime_trading.core.jobs import EXPORT_TTL_NS, Job
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.core.trader_profile import TraderProfile
@@ -47,9 +50,11 @@ from regime_trading.services.acts import Who
 from regime_trading.services.approvals import settle
 from regime_trading.services.config_versions import ConfigService
 from regime_trading.services.desk import Desk
+from regime_trading.services.export import record_fetched
 from regime_trading.services.jobs import JobService
 from regime_trading.services.paced_plan import Loaded
 from regime_trading.services.people import People
+from regime_trading.services.proposals import ProposalService
 from regime_trading.services.readiness import Check, answer
 from regime_trading.services.run_approvals import Resumer
 from regime_trading.services.sessions import SessionService
@@ -219,6 +224,20 @@ class Server:
             tell=LOG.error,
         )
 
+    def proposals(self) -> ProposalService:
+        """People's own weights, of every firm."""
+        rows = cache(lambda firm: SqlProposals(self.engine, firm_id=firm))
+        return ProposalService(rows, self.jobs(), self.people.acts)
+
+    def bundle(self, firm_id: str, job_id: str) -> tuple[Path, str] | None:
+        """Where the bundle of an export lies, and its SHA-256; None where it is not there (any more)."""
+        place = LocalExports(self.store.root, firm_id=firm_id).find(job_id)
+        return None if place is None else (place, file_digest(place))
+
+    def bundle_fetched(self, job: Job, who: Who) -> None:
+        """Record that somebody fetches the bundle of an export."""
+        record_fetched(self.people.acts, job, who)
+
     def configs_as(self, who: Who) -> ConfigService:
         """Versions of the configuration, made by somebody."""
         service = config_service(self.engine, self.people.acts, self.config)
@@ -310,10 +329,15 @@ class Server:
     def housekeep(self, desk: Desk) -> None:
         """What is done about once a minute: windows of refusals that are over, requests that expired, runs that need no
         longer wait, old tickets."""
+        """What is done about once a minute: windows of refusals that are over, requests that expired, proposals
+        whose run has ended, old bundles and tickets."""
         now_ns = self.clock.now_ns()
         for firm_id in (PLATFORM, *self.firms()):
             record_tallies(self.people, firm_id, now_ns)
+        proposals = self.proposals()
         for firm_id in self.firms():
             settle(desk, firm_id)
             self.resumer().sweep(firm_id)
+            proposals.settle(firm_id)
+            LocalExports(self.store.root, firm_id=firm_id).sweep(now_ns - EXPORT_TTL_NS)
         SqlTickets(self.engine).drop_before(now_ns)

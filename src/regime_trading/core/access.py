@@ -39,6 +39,7 @@ class Permission(StrEnum):
     RUN = "run.start"
     CANCEL_RUN = "run.cancel"
     PROPOSE_BASKET = "basket.propose"
+    SUBMIT_BASKET = "basket.submit"
     APPROVE_BASKET = "basket.approve"
     DRAFT_CONFIG = "config.draft"
     TIGHTEN = "config.tighten"
@@ -101,6 +102,7 @@ MATRIX: Mapping[Permission, Rule] = MappingProxyType(
         Permission.RUN: _rule(Reach.MEMBER, "analyst pm admin"),
         Permission.CANCEL_RUN: _rule(Reach.MEMBER, "analyst pm admin"),
         Permission.PROPOSE_BASKET: _rule(Reach.MEMBER, "analyst pm"),
+        Permission.SUBMIT_BASKET: _rule(Reach.ACCOUNT, "pm"),
         Permission.APPROVE_BASKET: _rule(Reach.ACCOUNT, "pm", by_person=True),
         Permission.DRAFT_CONFIG: _rule(Reach.ACCOUNT, "analyst pm admin"),
         Permission.TIGHTEN: _rule(Reach.ACCOUNT, "pm admin"),

@@ -178,10 +178,31 @@ class RunStatus(Payload):
     """A run began or ended."""
 
     kind: ClassVar[EventType] = EventType.RUN
-    run_kind: Literal["run", "backtest"]
+    run_kind: Literal["run", "backtest", "regime", "scan", "report", "whatif"]
     status: Literal["started", "done", "failed"]
     inputs_hash: Hash
     as_of_ns: NsText
+
+
+class ProposalMoved(Payload):
+    """A person's own weights took a step; ``accounts`` are to follow them. ``maker`` is a pseudonym, ``produced_run``
+    the run that was made of them; ``why`` is said where they are a draft again or were withdrawn."""
+
+    kind: ClassVar[EventType] = EventType.PROPOSAL
+    proposal_id: Name
+    action: Literal["drafted", "changed", "submitted", "withdrawn", "run", "given_back"]
+    version: Annotated[int, Field(ge=1)]
+    name: Name
+    basket: Annotated[str, Field(max_length=40)]
+    accounts: tuple[Account, ...]
+    weights: dict[str, NumberText]
+    complete: bool
+    content_hash: Hash
+    maker: Name
+    job_id: Annotated[str, Field(max_length=140)]
+    produced_run: Annotated[str, Field(max_length=140)]
+    note: Text = ""
+    why: Text = ""
 
 
 # --- configuration ------------------------------------------------------------------------------------------
@@ -518,6 +539,7 @@ PAYLOADS: tuple[type[Payload], ...] = (
     AttemptStarted,
     AttemptEnded,
     RunStatus,
+    ProposalMoved,
     ConfigAccepted,
     ConfigRefused,
     ConfigChanged,

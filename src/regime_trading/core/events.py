@@ -38,6 +38,7 @@ SEVERITY: Mapping[EventType, Severity] = {
     EventType.CASH_FLOW: Severity.NOTICE,
     EventType.ATTEMPT: Severity.NOTICE,
     EventType.RUN: Severity.INFO,
+    EventType.PROPOSAL: Severity.INFO,
     EventType.CONFIG_ACCEPTED: Severity.NOTICE,
     EventType.CONFIG_REFUSED: Severity.WARNING,
     EventType.CONFIG_CHANGED: Severity.NOTICE,
@@ -171,6 +172,10 @@ def _quantity(text: str) -> str:
 
 _SENTENCES: Mapping[type[Payload], Callable[[Any], str]] = {
     p.RunStatus: lambda r: f"{r.run_kind} {r.status}.",
+    p.ProposalMoved: lambda x: (
+        f"Proposal {x.proposal_id}, {len(x.weights)} weights ({_short(x.content_hash)}), "
+        f"{x.action.replace('_', ' ')}."
+    ),
     p.ConfigAccepted: _accepted,
     p.ConfigChanged: _accepted,
     p.ConfigRefused: lambda r: f"Configuration refused: {len(r.findings)} findings.",

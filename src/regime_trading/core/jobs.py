@@ -21,6 +21,7 @@ from regime_trading.core.canonical import canonical_json, sha256_hex
 from regime_trading.core.errors import BadInput
 from regime_trading.core.events import refusal
 from regime_trading.core.messages import Message, RunStatusData
+from regime_trading.core.proposals import OwnWeights
 from regime_trading.core.schemas import Ident, Symbol
 from regime_trading.core.settings import AccountName, SourceName
 
@@ -29,6 +30,9 @@ MAX_REQUEST_BYTES = 65_536
 MAX_LINES = 2_000  #: lines of its log that are kept of a job
 BY_SERVICE = "service:"  #: begins the name of who asked where it was no person
 RESUMER = f"{BY_SERVICE}approvals"  #: asks for the rest of a run that people have answered
+MOST_SURVEYED = 200  #: symbols whose regimes one job reads
+MOST_REPLAYED = 2_500  #: days that one job replays
+EXPORT_TTL_NS = 24 * 3_600 * 1_000_000_000  #: how long a bundle can be fetched
 
 
 class JobKind(StrEnum):
@@ -36,6 +40,7 @@ class JobKind(StrEnum):
 
     RUN = "run"
     BACKTEST = "backtest"
+    REGIME = "regime"
     SCAN = "scan"
     REPORT = "report"
     WHATIF = "whatif"
@@ -161,6 +166,19 @@ class _Universe(JobRequest):
         return self
 
 
+class JobProposal(OwnWeights):
+    """Somebody's own weights as a run takes them: ``proposal_id`` names what was submitted, ``hash`` its weights."""
+
+    proposal_id: Ident
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @model_validator(mode="after")
+    def _whole(self) -> JobProposal:
+        if self.hash != self.content_hash:
+            raise ValueError(f"expected the hash of its weights, {self.content_hash}, found {self.hash}")
+        return self
+
+
 class RunJob(_Universe):
     """One pipeline run (``regime run``). ``as_of`` is a date or a time; None = the last complete bar.
 
@@ -170,6 +188,13 @@ class RunJob(_Universe):
     as_of: Annotated[str, Field(max_length=40)] | None = None
     effort: Literal["fast", "thorough"] = "fast"
     run_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] | None = None
+    proposal: JobProposal | None = None
+
+    @model_validator(mode="after")
+    def _weights_alone(self) -> RunJob:
+        if self.proposal is not None and (self.basket is not None or self.symbols):
+            raise ValueError("expected one of a basket, symbols and a proposal, found several")
+        return self
 
 
 class BacktestJob(_Universe):
@@ -179,13 +204,70 @@ class BacktestJob(_Universe):
     last: dt.date | None = None
 
 
+class RegimeJob(_Universe):
+    """Regimes of symbols at one bar: the research part of a run. With neither a basket nor symbols it is over the
+    baskets of ``accounts``; nothing is decided for them."""
+
+    symbols: Annotated[tuple[Symbol, ...], Field(max_length=MOST_SURVEYED)] = ()
+    as_of: Annotated[str, Field(max_length=40)] | None = None
+
+
+class ScanJob(RegimeJob):
+    """The same symbols ranked by regime and evidence."""
+
+
+class ReportJob(JobRequest):
+    """The report of a run or a backtest, rendered again. A backtest is made again in memory from what it was asked
+    for, ``backtest``; what comes out must have the id ``run_id``."""
+
+    run_id: Ident
+    backtest: BacktestJob | None = None
+
+
+class WhatIfJob(JobRequest):
+    """Decision days replayed under what is in force and under a stored version: the last ``days`` up to ``last``, or
+    those from ``first`` on; days are UTC dates, both included."""
+
+    version: Annotated[int, Field(ge=1, le=1 << 31)]
+    source: SourceName = "bundled"
+    accounts: Annotated[tuple[AccountName, ...], Field(max_length=1_000)] = ()
+    days: Annotated[int, Field(ge=1, le=MOST_REPLAYED)] | None = None
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> WhatIfJob:
+        if self.days is not None and self.first is not None:
+            raise ValueError("expected days or a first day, found both")
+        return self
+
+
 class VerifyJob(JobRequest):
     """Verification of the firm's sealed record (``regime audit verify``)."""
 
 
-#: Kinds that can be asked for, each with the form of its request.
+class ExportJob(JobRequest):
+    """A bundle of the firm's record for an auditor (``regime audit export``): all of it, or one account's, one run's,
+    or that of some UTC days, both included."""
+
+    account: AccountName | None = None
+    run_id: Ident | None = None
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+
+#: Every kind, with the form of its request.
 REQUESTS: Mapping[JobKind, type[JobRequest]] = MappingProxyType(
-    {JobKind.RUN: RunJob, JobKind.BACKTEST: BacktestJob, JobKind.VERIFY: VerifyJob}
+    {
+        JobKind.RUN: RunJob,
+        JobKind.BACKTEST: BacktestJob,
+        JobKind.REGIME: RegimeJob,
+        JobKind.SCAN: ScanJob,
+        JobKind.REPORT: ReportJob,
+        JobKind.WHATIF: WhatIfJob,
+        JobKind.VERIFY: VerifyJob,
+        JobKind.EXPORT: ExportJob,
+    }
 )
 
 
@@ -195,19 +277,16 @@ def checked_request(kind: JobKind, plain: Mapping[str, Any], firm_id: str) -> st
     Raises
     ------
     BadInput
-        A kind that nothing executes, a request that does not fit, or another firm's account.
+        A request that does not fit, or another firm's account.
     """
-    if kind not in REQUESTS:
-        known = ", ".join(sorted(REQUESTS))
-        raise BadInput(expected=f"one of {known}", found=kind.value, where="kind of job")
     try:
         asked = REQUESTS[kind].model_validate(dict(plain))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         where = ".".join(("request", *map(str, detail["loc"])))
         raise BadInput(expected=detail["msg"], found=repr(detail["input"])[:120], where=where) from error
-    for account in getattr(asked, "accounts", ()):
-        if account.split("/")[0] != firm_id:
+    for account in (*getattr(asked, "accounts", ()), getattr(asked, "account", None)):
+        if account is not None and account.split("/")[0] != firm_id:
             raise BadInput(expected=f"accounts of firm {firm_id}", found=account, where="request.accounts")
     text = canonical_json(asked.model_dump(mode="json"))
     if len(text) > MAX_REQUEST_BYTES:
@@ -219,10 +298,8 @@ def request_of(job: Job) -> JobRequest:
     """What a job was asked to do; ``BadInput`` where it no longer fits."""
     try:
         return REQUESTS[job.kind].model_validate_json(job.request)
-    except (ValidationError, KeyError) as error:
-        if isinstance(error, ValidationError):
-            raise refusal(error, f"request of {job.job_id}") from error
-        raise BadInput(expected="a kind that is executed", found=job.kind.value, where=job.job_id) from error
+    except ValidationError as error:
+        raise refusal(error, f"request of {job.job_id}") from error
 
 
 def job_id_of(firm_id: str, by: str, key: str) -> str:

@@ -498,6 +498,7 @@ class EventType(StrEnum):
     CASH_FLOW = "CASH_FLOW"
     ATTEMPT = "ATTEMPT"
     RUN = "RUN"
+    PROPOSAL = "PROPOSAL"
     CONFIG_ACCEPTED = "CONFIG_ACCEPTED"
     CONFIG_REFUSED = "CONFIG_REFUSED"
     CONFIG_CHANGED = "CONFIG_CHANGED"
@@ -575,7 +576,7 @@ class RunRecord:
     artifacts folder; ``waits`` are the requests it waited for last."""
 
     run_id: str
-    kind: Literal["run", "backtest", "paced"]
+    kind: Literal["run", "backtest", "paced", "regime", "scan", "report", "whatif"]
     status: Literal["started", "waiting", "done", "failed"]
     inputs_hash: str
     as_of_ns: int

@@ -106,6 +106,33 @@ def run_backtest(
     return BacktestOutcome(plan.run_id, path, summary, False)
 
 
+def report_again(
+    request: BacktestRequest, deps: BacktestDeps, run_id: str, progress: Progress | None = None
+) -> BacktestReport:
+    """The report of a backtest that was made before, from the same history run through the loop once more; nothing is
+    written.
+
+    Raises
+    ------
+    BadInput
+        A request that cannot be accepted.
+    CheckFailed
+        Prices, configuration or code are no longer those it was made with.
+    """
+    plan = make_plan(request, deps)
+    if plan.run_id != run_id:
+        raise CheckFailed(
+            f"backtest {run_id} was made of other prices, configurations or code: the same request would now be "
+            f"{plan.run_id}"
+        )
+    cache = StudyCache(deps.store, deps.code_version)
+    found = study(plan.window, plan.universe, deps.settings, cache, progress)
+    readings = plan_readings(plan, deps)
+    inputs = history_inputs(plan, found, request, readings, deps, progress)
+    result = run_history(inputs, lambda account, events: None, block_bars=BLOCK_BARS, progress=progress)
+    return build_report(plan, found, inputs, result, readings, deps)
+
+
 def _configs(plan: Plan) -> dict[str, bytes]:
     return {profile.config_hash: effective_bytes(profile) for profile in plan.profiles}
 
@@ -181,10 +208,15 @@ def _write_report(report: BacktestReport, path: str, store: ArtifactStore) -> No
         (path, report),
         *((f"{path}/firms/{firm}", for_firm(report, firm)) for firm in firms(report)),
     ]:
-        for name, svg in charts(shown).items():
-            store.write_bytes(f"{folder}/charts/{name}.svg", svg.encode())
-        store.write_bytes(f"{folder}/report.md", render_markdown(shown, "charts").encode())
-        store.write_bytes(f"{folder}/report.html", render_html(shown).encode())
+        write_pages(shown, folder, store)
+
+
+def write_pages(report: BacktestReport, folder: str, store: ArtifactStore) -> None:
+    """``report.md``, ``report.html`` and their charts."""
+    for name, svg in charts(report).items():
+        store.write_bytes(f"{folder}/charts/{name}.svg", svg.encode())
+    store.write_bytes(f"{folder}/report.md", render_markdown(report, "charts").encode())
+    store.write_bytes(f"{folder}/report.html", render_html(report).encode())
 
 
 def _summary(

@@ -6,14 +6,12 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from regime_trading.core.config_diff import Change, Direction
 from regime_trading.core.errors import BadInput
-from regime_trading.core.ports import ArtifactStore
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import AuditEvent, EventType, Mode
 from regime_trading.core.trader_profile import in_mode
@@ -28,6 +26,7 @@ from regime_trading.services.backtest_plan import (
     plan_readings,
 )
 from regime_trading.services.backtest_report import account_returns
+from regime_trading.services.overlay import Overlay
 from regime_trading.services.study import Progress, StudyCache, study
 from regime_trading.tools.performance import equity_curve, max_drawdown, total_return
 
@@ -81,7 +80,7 @@ def what_if(
         last_day=request.last_day,
         run_id="what-if",
     )
-    memory = _Memory(old.store)
+    memory = Overlay(old.store)
     before, after = (
         _replay(asked, replace(deps, profiles=_dry(deps, both, firms), store=memory), progress)
         for deps in (old, new)
@@ -113,6 +112,30 @@ def _first_day(request: WhatIf, deps: BacktestDeps) -> dt.date:
         raise BadInput(expected="at least one bar", found="none", where=f"source {request.source}")
     days = np.unique(bars // 86_400_000_000_000)
     return dt.date(1970, 1, 1) + dt.timedelta(days=int(days[-min(wanted, len(days))]))
+
+
+def what_if_page(found: Mapping[str, Any], version: int) -> str:
+    """The answer of :func:`what_if` as Markdown, account by account; ``version`` is what was tried."""
+    lines = [
+        f"# What version {version} would have decided",
+        "",
+        f"{found['days']} decision days, {found['first'][:10]} to {found['last'][:10]}, under what is in force and "
+        "under the version.",
+        "",
+        "| account | decisions | different | return | maximal drawdown | rules that bound otherwise |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for one in found["accounts"]:
+        rules = ", ".join(f"{rule} {n['old']} → {n['new']}" for rule, n in one["rules"].items()) or "none"
+        changes = (_shown(one["return"]), _shown(one["max_drawdown"]))
+        lines.append(
+            f"| {one['account']} | {one['decisions']} | {one['differ']} | {' | '.join(changes)} | {rules} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _shown(pair: Mapping[str, float | None]) -> str:
+    return " → ".join("not known" if v is None else f"{v * 100:.2f} %" for v in (pair["old"], pair["new"]))
 
 
 # --- one replay ---------------------------------------------------------------------------------------------
@@ -223,32 +246,3 @@ def _pair(old: float, new: float) -> dict[str, float | None]:
         "old": float(old) if np.isfinite(old) else None,
         "new": float(new) if np.isfinite(new) else None,
     }
-
-
-class _Memory:
-    """Reads a store, and keeps what is written in memory: the store itself stays as it is."""
-
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
-        self._kept: dict[str, bytes] = {}
-
-    @property
-    def root(self) -> Path:
-        return self._store.root
-
-    def write_bytes(self, relative: str, data: bytes) -> Path:
-        self._kept[relative] = data
-        return self.root / relative
-
-    def read_bytes(self, relative: str) -> bytes:
-        return self._kept[relative] if relative in self._kept else self._store.read_bytes(relative)
-
-    def exists(self, relative: str) -> bool:
-        return relative in self._kept or self._store.exists(relative)
-
-    def names(self, folder: str) -> tuple[str, ...]:
-        own = (name for name in self._kept if name.rpartition("/")[0] == folder)
-        return tuple(sorted({*self._store.names(folder), *own}))
-
-    def remove(self, relative: str) -> None:
-        self._kept.pop(relative, None)

@@ -8,6 +8,8 @@ from importlib import resources
 from itertools import groupby
 from typing import Any
 
+import orjson
+
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.canonical import canonical_json, sha256_hex
 from regime_trading.core.checkpoint import (
@@ -20,11 +22,12 @@ from regime_trading.core.checkpoint import (
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.event_payloads import Exported
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS, instant_text
+from regime_trading.core.jobs import Job
 from regime_trading.core.merkle import inclusion_proof, inclusion_proofs, leaf_hash
 from regime_trading.core.ports import ArtifactStore, RecordHistory
 from regime_trading.core.recorded import Recorded, Selection
 from regime_trading.core.schemas import Receipt
-from regime_trading.services.acts import Act, Acts, place_of_firm, record_act
+from regime_trading.services.acts import Act, Acts, Who, place_of_firm, record_act
 from regime_trading.services.registers import Scope
 from regime_trading.services.verify_bundle import SUMS, zip_bytes
 
@@ -97,9 +100,27 @@ def make_bundle(history: RecordHistory, store: ArtifactStore, scope: Scope) -> B
 
 def record_export(acts: Acts, scope: Scope, bundle: Bundle) -> Receipt:
     """The entry that says what is about to leave; durable before it does."""
+    return record_act(acts, place_of_firm(scope.firm_id), Act(exported(scope, bundle)))
+
+
+def exported(scope: Scope, bundle: Bundle) -> Exported:
+    """What the entry of an export says."""
     said = range_of(scope) | {"entries": bundle.entries, "covered": bundle.covered}
-    act = Act(Exported(range=said, files=tuple(sorted(bundle.files)), sha256=bundle.digest))
-    return record_act(acts, place_of_firm(scope.firm_id), act)
+    return Exported(range=said, files=tuple(sorted(bundle.files)), sha256=bundle.digest)
+
+
+def record_fetched(acts: Acts, job: Job, who: Who) -> Receipt:
+    """The entry that says who fetches the bundle of an export, under the digest that the export itself is recorded
+    with; durable before the first byte leaves."""
+    said = orjson.loads(job.result)["summary"]
+    asked = {name: value for name, value in orjson.loads(job.request).items() if value is not None}
+    payload = Exported(
+        range={"firm": job.firm_id, **asked, "entries": said["entries"], "covered": said["covered"]},
+        files=(f"{job.job_id}.zip",),
+        sha256=said["digest"],
+    )
+    act = Act(payload, actor=who, reason_codes=("DOWNLOADED",), correlation_id=job.job_id)
+    return record_act(acts, place_of_firm(job.firm_id), act)
 
 
 def range_of(scope: Scope) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,11 +68,19 @@ class JobService:
         NotDurable
             A database that cannot write. Nothing was queued.
         """
+        job = self.prepared(firm_id, kind, request, by=by, key=key)
+        return self.rows(firm_id).add(job, max_waiting=self.max_waiting)
+
+    def prepared(
+        self, firm_id: str, kind: JobKind, request: Mapping[str, Any], *, by: str, key: str | None = None
+    ) -> Job:
+        """The job of a request, for whoever queues it together with something else; raises ``BadInput`` as
+        :meth:`enqueue`."""
         if key is not None and not (0 < len(key) <= MAX_KEY):
             raise BadInput(
                 expected=f"1 to {MAX_KEY} characters", found=str(len(key)), where="idempotency key"
             )
-        job = Job(
+        return Job(
             job_id=job_id_of(firm_id, by, self.entropy(16).hex() if key is None else key),
             firm_id=firm_id,
             kind=kind,
@@ -79,7 +88,6 @@ class JobService:
             by=by,
             created_ns=self.clock.now_ns(),
         )
-        return self.rows(firm_id).add(job, max_waiting=self.max_waiting)
 
     def resume(self, firm_id: str, run: RunRecord) -> Job:
         """Queue the rest of a run that people have answered; however often that is seen, it is one job.
@@ -145,6 +153,28 @@ class JobService:
         """Lines of a job's log after a number; ``BadInput`` where there is no such job."""
         self.get(firm_id, job_id)
         return tuple(Line(*row) for row in self.rows(firm_id).lines(job_id, after, limit))
+
+
+def report_request(jobs: JobService, firm_id: str, run_id: str) -> dict[str, Any]:
+    """What a report of a run takes: of a backtest that was asked for as a job also what that was asked, for it is made
+    again."""
+    after, request = "", {"run_id": run_id}
+    while run_id.startswith("bt-"):
+        page = jobs.listed(firm_id, kind=JobKind.BACKTEST, status=JobStatus.DONE, after=after, limit=MAX_PAGE)
+        found = next((job for job in page.jobs if _made(job) == run_id), None)
+        if found is not None:
+            return request | {"backtest": json.loads(found.request)}
+        if not page.after:
+            raise BadInput(
+                expected="a backtest that was asked for as a job", found=run_id[:140], where="request.run_id"
+            )
+        after = page.after
+    return request
+
+
+def _made(job: Job) -> str:
+    """The run that a finished job has made."""
+    return str(json.loads(job.result or "{}").get("run_id", ""))
 
 
 def _place(cursor: str) -> tuple[int, str]:

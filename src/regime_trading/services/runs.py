@@ -178,7 +178,11 @@ class RunService:
             "ledger_hash": content_hash([book for _, book in books]),
             "code_version": self.code_version,
         }
-        return RunRequest(run_id=_run_id(fields), **fields)
+        return RunRequest(run_id=run_id_of("run", fields), **fields)
+
+    def last_bar(self, source: str, as_of_ns: int | None) -> int:
+        """Time of the last complete bar of a source up to ``as_of_ns``; ``BadInput`` where there is none."""
+        return _last_bar(self.source(source), as_of_ns)
 
     def _profiles(self, ask: Ask) -> tuple[TraderProfile, ...]:
         chosen = choose_accounts(self.profiles, ask.accounts or None)
@@ -282,7 +286,7 @@ class RunService:
             run_id=request.run_id,
             kind="run",
             status="started",
-            inputs_hash=_inputs_hash(request.model_dump(exclude={"run_id"})),
+            inputs_hash=inputs_hash_of(request.model_dump(exclude={"run_id"})),
             as_of_ns=request.as_of_ns,
             path=f"runs/{request.run_id}",
         )
@@ -362,7 +366,8 @@ def _book(
     return held, {"account": profile.account, "stored": texts}
 
 
-def _inputs_hash(fields: dict[str, Any]) -> str:
+def inputs_hash_of(fields: dict[str, Any]) -> str:
+    """SHA-256 of what an answer follows from."""
     return content_hash(_canonical(fields))
 
 
@@ -379,10 +384,10 @@ def _canonical(value: Any) -> Any:
     return str(value)
 
 
-def _run_id(fields: dict[str, Any]) -> str:
-    """``run-<date of the bar>-<12 hex digits of the inputs>``."""
+def run_id_of(kind: str, fields: dict[str, Any]) -> str:
+    """``<kind>-<date of the bar>-<12 hex digits of the inputs>``."""
     day = dt.datetime.fromtimestamp(fields["as_of_ns"] // 1_000_000_000, dt.UTC).strftime("%Y%m%d")
-    return f"run-{day}-{_inputs_hash(fields)[:12]}"
+    return f"{kind}-{day}-{inputs_hash_of(fields)[:12]}"
 
 
 def time_text(ts_ns: int) -> str:

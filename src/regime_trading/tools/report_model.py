@@ -35,6 +35,7 @@ from regime_trading.core.state import (
     MarketRegime,
     ProfileRef,
 )
+from regime_trading.tools.candidates import Candidate
 from regime_trading.tools.chart_tape import TapeTrack
 from regime_trading.tools.performance import Performance
 
@@ -110,7 +111,8 @@ class RunReport:
     """One ``regime run``. None = the stage did not say anything.
 
     ``tracks`` are the tapes' charts by symbol. ``momentum`` is the log return over ``momentum_bars`` bars by
-    symbol. ``firm`` None = every firm, for the local operator only.
+    symbol. ``candidates`` are the symbols of a scan, best first; ``decides`` False = the market alone was looked at.
+    ``firm`` None = every firm, for the local operator only.
     """
 
     title: str
@@ -131,6 +133,8 @@ class RunReport:
     verdict: Judgement | None = None
     code_version: str = ""
     firm: str | None = None
+    candidates: tuple[Candidate, ...] = ()
+    decides: bool = True
 
 
 # --- a long dry run ---------------------------------------------------------------------------------------

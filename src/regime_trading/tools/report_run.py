@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from regime_trading.core.schemas import Outcome, Proposal, Regime, RuleOutcome
 from regime_trading.core.state import Contradiction, Judgement
+from regime_trading.tools.candidates import Candidate
 from regime_trading.tools.report_decision import OUTCOME_TONES, approval_said, decision_section, rule_list
 from regime_trading.tools.report_document import (
     Block,
@@ -69,16 +70,23 @@ def run_document(report: RunReport) -> Document:
     )
     sections = (
         _glance(report),
+        *((_candidate_section(report.candidates),) if report.candidates else ()),
         _regime_section(report),
-        _proposal_section(report.proposals),
-        decision_section(report.accounts),
-        _judge_section(report.verdict),
+        *(_deciding(report) if report.decides else ()),
         source_section(report.source, report.health),
         tape_section(report.tape, report.source, report.tracks, [item.decision for item in report.accounts]),
         reading_section(),
     )
     notice = scope_notice(report.firm, len(firms(report)))
     return Document("Run", report.title, mode.value, facts, notice, sections)
+
+
+def _deciding(report: RunReport) -> tuple[Section, ...]:
+    return (
+        _proposal_section(report.proposals),
+        decision_section(report.accounts),
+        _judge_section(report.verdict),
+    )
 
 
 # --- at a glance ------------------------------------------------------------------------------------------
@@ -269,6 +277,28 @@ def _symbol_table(report: RunReport) -> Table:
 def _signed_percent(value: float | None) -> str:
     text = signed(None if value is None else value * 100, 1)
     return text if text == MISSING else f"{text}{NBSP}%"
+
+
+def _candidate_section(candidates: tuple[Candidate, ...]) -> Section:
+    lead = "Ranked by what the regime budget leaves of a book under each label, times the confidence in it."
+    titles = columns(">Rank", "Symbol", "Regime", ">Confidence", ">Score", "Risk state", "Strategy")
+    rows = tuple(
+        Row(
+            (
+                num(str(one.rank)),
+                Cell(one.regime.symbol, kind="code"),
+                words(one.regime.label.value),
+                num(percent(one.regime.confidence, 0)),
+                num(number(one.score)),
+                _state_text(one.regime),
+                gap("no strategy") if one.strategy is None else words(one.strategy),
+            )
+        )
+        for one in candidates
+    )
+    return Section(
+        "candidates", "Candidates", lead, (Table("Candidates", titles, rows, "None.", headed=False),)
+    )
 
 
 # --- proposals --------------------------------------------------------------------------------------------

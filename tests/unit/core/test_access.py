@@ -38,6 +38,7 @@ audit.export      -      -       -  admin
 run.start         -      analyst pm admin
 run.cancel        -      analyst pm admin
 basket.propose    -      analyst pm -
+basket.submit     -      -       pm -
 basket.approve    -      -       pm -
 config.draft      -      analyst pm admin
 config.tighten    -      -       pm admin

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.proposal_samples import proposal
 from tests.register_samples import recorded
 
 from regime_trading.core import event_payloads as p
@@ -23,6 +24,7 @@ from regime_trading.core.events import (
     payload_of,
     rationale_of,
 )
+from regime_trading.core.proposals import move_payload
 from regime_trading.core.schemas import ActorType, EventType
 from regime_trading.services.schemas import model_names, model_schema
 
@@ -45,6 +47,7 @@ ORDER = {"client_order_id": "o-1", "decision_id": H, "symbol": "KO"}
 CHANGE = {"path": "risk.gross", "before": "1.0", "after": "0.9", "direction": "tightens"}
 SAMPLES: tuple[Payload, ...] = (
     p.RunStatus(run_kind="run", status="done", inputs_hash=H, as_of_ns="5"),
+    move_payload(proposal(note="less of the banks"), "drafted"),
     p.ConfigAccepted(
         account="f/a",
         before_hash=H,
@@ -201,7 +204,7 @@ def test_samples_and_severities_are_complete() -> None:
 @pytest.mark.parametrize("payload", SAMPLES, ids=lambda x: type(x).__name__)
 def test_no_text_of_a_person_is_in_a_sentence(payload: Payload) -> None:
     said = "mary@example.org"
-    for name in ("reason", "answer", "message", "created_by", "why"):
+    for name in ("reason", "answer", "message", "created_by", "why", "note"):
         if name in type(payload).model_fields:
             payload = payload.model_copy(update={name: said})
     assert said not in rationale_of(payload)

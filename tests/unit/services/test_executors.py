@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import Engine
 from tests.approval_samples import REASON, actor
 from tests.config_samples import FIRM, HOUR, T, folder_of, service_over
+from tests.gate_samples import shipped
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import (
@@ -20,6 +22,8 @@ from regime_trading.adapters.database import (
     SqlLedger,
     SqlOverrides,
     SqlPreviews,
+    SqlProposals,
+    SqlRuns,
     open_database,
     sqlite_url,
 )
@@ -27,17 +31,21 @@ from regime_trading.adapters.database.jobs import SqlJobs
 from regime_trading.adapters.halt_flags import FlagFiles
 from regime_trading.bootstrap.acts import make_acts
 from regime_trading.bootstrap.config_versions import with_actor
+from regime_trading.bootstrap.views import firm_sources
 from regime_trading.core.access import Answer, Grant, Permission, Principal, Role
 from regime_trading.core.approvals import Approval, ApprovalKind, ApprovalStatus
 from regime_trading.core.commands.catalogue import CATALOGUE
 from regime_trading.core.commands.previews import Done, Preview
 from regime_trading.core.commands.spec import Klass
 from regime_trading.core.config_diff import Direction
+from regime_trading.core.config_status import ConfigStatus, Standing
 from regime_trading.core.config_versions import VersionStatus
 from regime_trading.core.controls import Control, Level
 from regime_trading.core.errors import BadInput, Conflict, NotDurable, Refused, StoreDown
 from regime_trading.core.jobs import JobKind, JobStatus
-from regime_trading.core.settings import InvalidConfig
+from regime_trading.core.rules import TradingState
+from regime_trading.core.schemas import RunRecord
+from regime_trading.core.settings import Allocator, BasketSettings, InvalidConfig
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Acts
 from regime_trading.services.command_executors import own_executors
@@ -47,8 +55,10 @@ from regime_trading.services.controls import HaltAsk, Halts, halt, in_force
 from regime_trading.services.desk import Desk
 from regime_trading.services.executors import ExecutorDeps, executors
 from regime_trading.services.jobs import JobService
+from regime_trading.services.proposals import ProposalService
 from regime_trading.services.understanding import understand
 
+BASKET = BasketSettings(symbols=("AAPL", "MSFT"), allocator=Allocator.RISK_PARITY)
 DRY, SHADOW = "north-pier/core", "north-pier/live"
 ELSE = "kestrel-lane"
 
@@ -165,6 +175,17 @@ def house(tmp_path: Path) -> Iterator[House]:
         overrides=lambda firm: SqlOverrides(engine, firm_id=firm),
         jobs=jobs,
         look=lambda run_id: {},
+        proposals=ProposalService(lambda firm: SqlProposals(engine, firm_id=firm), jobs, acts),
+        sources=lambda firm: firm_sources(
+            firm,
+            engine=engine,
+            store=LocalArtifacts(tmp_path),
+            settings=shipped()[0].model_copy(update={"baskets": {"one": BASKET}}),
+            standings={
+                name: Standing(name, ConfigStatus.CURRENT, one, TradingState.NORMAL, "")
+                for name, one in profiles(firm).items()
+            },
+        ),
     )
     made.append(
         Desk(
@@ -204,8 +225,6 @@ def test_every_command_has_an_executor_but_those_that_are_said_not_to(house: Hou
         if (spec.verb, "" if spec.takes else spec.object) not in house.desk.executors
     }
     assert absent == {
-        ("propose", "basket"),
-        ("propose", "allocation"),
         ("live", "enable"),
         ("live", "disable"),
         ("live", "shadow"),
@@ -582,18 +601,100 @@ def test_a_backtest_is_a_job_over_what_one_may_run(house: House) -> None:
         do(house.desk, house.ask(), "/run backtest from:2019-01-01T10:30Z")
 
 
-def test_what_no_job_executes_is_refused_with_the_reason(house: House) -> None:
-    for text, why in (
-        ("/run scan", "no job executes /run scan"),
-        ("/run report", "no job executes /run report"),
-        ("/run regime symbol:AAPL", "no job executes /run regime"),
-        ("/run backtest seed:7", "no seed"),
-    ):
-        error = conflict(lambda text=text: do(house.desk, house.ask(), text), "blocked")  # type: ignore[misc]
-        assert why in error.detail
-    assert house.jobs.listed(FIRM).jobs == ()
-    done = do(house.desk, house.ask(), f"/run shadow account:{SHADOW}")
-    assert house.jobs.get(FIRM, str(done.data["job_id"])).kind is JobKind.RUN
+def made_run(house: House, run_id: str, kind: str = "run", **weights: str) -> None:
+    """A run of the firm that proposed weights for basket ``one``."""
+    rows = SqlRuns(house.engine, firm_id=FIRM)
+    rows.start(RunRecord(run_id, kind, "started", "a" * 64, T, f"runs/{run_id}"))  # type: ignore[arg-type]
+    rows.finish(run_id, "done")
+    proposal = {"basket": "one", "proposal_id": "p", "as_of_ns": T, "confidence": 1, "input_hash": "a" * 64}
+    market = {"request": {}, "proposals": [proposal | {"weights": weights}]}
+    store = LocalArtifacts(house.file.parents[1])
+    store.write_bytes(f"runs/{run_id}/market/regime.json", json.dumps(market).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "request_"),
+    [
+        ("/run regime symbol:AAPL,MSFT", JobKind.REGIME, {"symbols": ["AAPL", "MSFT"]}),
+        ("/run regime basket:one to:2019-12-31", JobKind.REGIME, {"basket": "one", "as_of": "2019-12-31"}),
+        ("/run scan", JobKind.SCAN, {}),
+        ("/run scan basket:one", JobKind.SCAN, {"basket": "one"}),
+        (f"/run shadow account:{SHADOW}", JobKind.RUN, {"accounts": [SHADOW]}),
+    ],
+)
+def test_the_market_is_looked_at_over_what_one_may_run(
+    house: House, text: str, kind: JobKind, request_: dict[str, Any]
+) -> None:
+    for name, accounts in (("joe", [DRY, SHADOW]), ("sue", [SHADOW])):
+        job = house.jobs.get(FIRM, str(do(house.desk, house.ask(name), text).data["job_id"]))
+        asked = json.loads(job.request)
+        assert (job.kind, job.by) == (kind, actor(name))
+        assert {**{"accounts": accounts}, **request_}.items() <= asked.items()
+    refused(lambda: do(house.desk, house.ask("vic"), text), Answer.NO_ROLE)
+    assert do(house.desk, house.ask(), f"{text} --dry-run").data["kind"] == kind.value
+    assert len(house.jobs.listed(FIRM).jobs) == 2
+
+
+def test_a_job_takes_no_seed(house: House) -> None:
+    error = conflict(lambda: do(house.desk, house.ask(), "/run backtest seed:7"), "blocked")
+    assert "no seed" in error.detail and house.jobs.listed(FIRM).jobs == ()
+
+
+def test_a_report_is_of_a_run_that_one_may_see(house: House) -> None:
+    made_run(house, "run-1", AAPL="0.5")
+    job = house.jobs.get(FIRM, str(do(house.desk, house.ask("joe"), "/run report id:#run-1").data["job_id"]))
+    assert (job.kind, json.loads(job.request)["run_id"]) == (JobKind.REPORT, "run-1")
+    for name, run_id in (("joe", "run-2"), ("sue", "run-1"), ("joe", "bt-1")):
+        refused(lambda: do(house.desk, house.ask(name), f"/run report id:{run_id}"), Answer.UNKNOWN)  # noqa: B023
+    refused(lambda: do(house.desk, house.ask("vic"), "/run report id:run-1"), Answer.NO_ROLE)
+    assert len(house.jobs.listed(FIRM).jobs) == 1
+
+
+# --- proposals ------------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_proposed_becomes_a_draft(house: House) -> None:
+    made_run(house, "run-1", AAPL="0.5", MSFT="0")
+    made_run(house, "run-2", AAPL="0.4", MSFT="0.2")
+    text = f"/propose basket name:one account:{DRY}"
+    made = house.preview(text, "joe")
+    assert made.klass is Klass.PROPOSE and not made.requires_reason and "2 weights" in made.effects[0]
+    assert house.deps.proposals.listed(FIRM, None, None, 9) == (), "a preview keeps nothing"
+    done = house.confirm(made, "joe")
+    (draft,) = house.deps.proposals.listed(FIRM, None, None, 9)
+    assert (draft.proposal_id, draft.maker) == (done.data["proposal_id"], actor("joe"))
+    content = draft.content
+    assert (content.basket, content.accounts, content.note) == ("one", (DRY,), "from run-2")
+    assert {s: str(w) for s, w in content.weights.items()} == {"AAPL": "0.4", "MSFT": "0.2"}
+    house.command(f"{text} from:#run-1", "mary")
+    newest = house.deps.proposals.listed(FIRM, None, None, 9)
+    assert any(set(one.content.weights) == {"AAPL"} for one in newest) and len(newest) == 2
+
+
+def test_another_run_that_came_in_between_asks_for_another_look(house: House) -> None:
+    made_run(house, "run-1", AAPL="0.5")
+    made = house.preview(f"/propose basket name:one account:{DRY}")
+    made_run(house, "run-2", AAPL="0.4")
+    assert isinstance(conflict(lambda: house.confirm(made), "base_version").fresh, Preview)
+    assert house.deps.proposals.listed(FIRM, None, None, 9) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "answer"),
+    [
+        ("bob", f"/propose basket name:one account:{DRY}", Answer.NO_ROLE),
+        ("vic", f"/propose basket name:one account:{DRY}", Answer.NO_ROLE),
+        ("sue", f"/propose basket name:one account:{DRY}", Answer.UNKNOWN),
+        ("eve", f"/propose basket name:one account:{DRY}", Answer.UNKNOWN),
+        ("joe", f"/propose basket name:one account:{FIRM}/ghost", Answer.UNKNOWN),
+        ("joe", f"/propose basket name:two account:{DRY}", Answer.UNKNOWN),
+        ("joe", f"/propose basket name:one account:{DRY} from:run-9", Answer.UNKNOWN),
+        ("joe", f"/propose allocation name:mine account:{DRY}", Answer.UNKNOWN),
+    ],
+)
+def test_who_may_not_propose_or_has_nothing_to(house: House, name: str, text: str, answer: Answer) -> None:
+    made_run(house, "run-1", AAPL="0.5")
+    refused(lambda: house.preview(text, name), answer)
 
 
 def test_a_job_is_cancelled_by_who_asked_or_by_who_may_halt_the_firm(house: House) -> None:

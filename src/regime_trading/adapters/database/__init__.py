@@ -18,6 +18,7 @@ from regime_trading.adapters.database.logins import SqlLogins
 from regime_trading.adapters.database.messages import SqlMessages, message_heads
 from regime_trading.adapters.database.overrides import SqlOverrides
 from regime_trading.adapters.database.previews import SqlPreviews
+from regime_trading.adapters.database.proposals import SqlProposals
 from regime_trading.adapters.database.rl_rows import SqlRLLog
 from regime_trading.adapters.database.runs import SqlRuns
 from regime_trading.adapters.database.sessions import SqlSessions
@@ -43,6 +44,7 @@ __all__ = [
     "SqlMessages",
     "SqlOverrides",
     "SqlPreviews",
+    "SqlProposals",
     "SqlQueue",
     "SqlRLLog",
     "SqlRuns",

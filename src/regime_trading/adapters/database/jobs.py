@@ -70,7 +70,7 @@ class SqlJobs:
         """
         self._require_own(job)
         with writing(self._engine) as connection:
-            return self._add(connection, job, max_waiting, events)
+            return insert_job(connection, job, max_waiting, events)
 
     def fire(self, basket: str, after_ns: int | None, slot_ns: int, jobs: Sequence[Job]) -> bool:
         """Move a basket's schedule on, with the jobs of that, in one transaction.
@@ -104,7 +104,7 @@ class SqlJobs:
                 return False
             connection.execute(insert(SCHEDULES_FIRED), row | {"job_id": jobs[-1].job_id if jobs else ""})
             for job in jobs:
-                self._add(connection, job, None, ())
+                insert_job(connection, job, None, ())
             return True
 
     def last_slot(self, basket: str) -> int | None:
@@ -220,33 +220,6 @@ class SqlJobs:
             )
             return int(connection.execute(delete(JOBS).where(old)).rowcount)
 
-    def _add(
-        self, connection: Connection, job: Job, max_waiting: int | None, events: Sequence[AuditEvent]
-    ) -> Job:
-        found = _job(connection, self._firm_id, job.job_id)
-        if found is not None:
-            if (found.kind, found.request) != (job.kind, job.request):
-                raise BadInput(
-                    expected="the request that this key was used for",
-                    found="another",
-                    where="idempotency key",
-                )
-            return found
-        if max_waiting is not None:
-            self._require_room(connection, job.by, max_waiting)
-        connection.execute(insert(JOBS), _row(job))
-        publish(connection, self._firm_id, [status_message(job, job.created_ns)])
-        if events:
-            append_chain(connection, self._firm_id, chain_of(events[0]), events)
-        return job
-
-    def _require_room(self, connection: Connection, by: str, most: int) -> None:
-        waiting = select(func.count()).where(
-            JOBS.c.firm_id == self._firm_id, JOBS.c.by == by, JOBS.c.status.in_(WAITING)
-        )
-        if (n := connection.execute(waiting).scalar_one()) >= most:
-            raise TooManyJobs(expected=f"fewer than {most} jobs waiting", found=str(n), where="jobs")
-
     def _rows(self) -> Select[Any]:
         return select(JOBS).where(JOBS.c.firm_id == self._firm_id)
 
@@ -254,6 +227,37 @@ class SqlJobs:
         require_ident(job.job_id, "job_id")
         if job.firm_id != self._firm_id:
             raise BadInput(expected=f"a job of firm {self._firm_id}", found=job.firm_id, where="job")
+
+
+def insert_job(
+    connection: Connection, job: Job, max_waiting: int | None, events: Sequence[AuditEvent] = ()
+) -> Job:
+    """Queue a job of its own firm within somebody's transaction, or return the one that is there under its id; raises
+    as :meth:`SqlJobs.add`."""
+    found = _job(connection, job.firm_id, job.job_id)
+    if found is not None:
+        if (found.kind, found.request) != (job.kind, job.request):
+            raise BadInput(
+                expected="the request that this key was used for",
+                found="another",
+                where="idempotency key",
+            )
+        return found
+    if max_waiting is not None:
+        _require_room(connection, job, max_waiting)
+    connection.execute(insert(JOBS), _row(job))
+    publish(connection, job.firm_id, [status_message(job, job.created_ns)])
+    if events:
+        append_chain(connection, job.firm_id, chain_of(events[0]), events)
+    return job
+
+
+def _require_room(connection: Connection, job: Job, most: int) -> None:
+    waiting = select(func.count()).where(
+        JOBS.c.firm_id == job.firm_id, JOBS.c.by == job.by, JOBS.c.status.in_(WAITING)
+    )
+    if (n := connection.execute(waiting).scalar_one()) >= most:
+        raise TooManyJobs(expected=f"fewer than {most} jobs waiting", found=str(n), where="jobs")
 
 
 class SqlQueue:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Annotated, Any
 
@@ -12,7 +11,9 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field, JsonValue
 
 from regime_trading.api.deps import Allowed, Base, BaseDep, require, require_also
-from regime_trading.api.errors import ApiError, not_found
+from regime_trading.api.errors import not_found
+from regime_trading.api.idempotency import KeyHeader, require_key
+from regime_trading.api.limits import alone
 from regime_trading.api.shapes import Shape
 from regime_trading.api.v1.config_shapes import (
     CurrentOut,
@@ -28,19 +29,22 @@ from regime_trading.api.v1.config_shapes import (
     finding_out,
     version_out,
 )
+from regime_trading.api.v1.jobs import JobOut, Pseudonym, job_out
 from regime_trading.core.access import Permission, Principal, reachable
 from regime_trading.core.config_schema import document_schema
 from regime_trading.core.config_versions import ConfigVersion
 from regime_trading.core.errors import BadInput
+from regime_trading.core.jobs import MOST_REPLAYED, JobKind
 from regime_trading.services.config_changes import DEFAULT_DAYS, WhatIf
 from regime_trading.services.config_versions import ConfigService, Replay, VersionDiff
+from regime_trading.services.jobs import JobService
 
 ServiceOf = Callable[[Principal, str], ConfigService]
 Reader = Annotated[Allowed, require(Permission.READ_CONFIG, some=True)]
 Drafter = Annotated[Allowed, require(Permission.DRAFT_CONFIG, some=True)]
 Tightener = Annotated[Allowed, require(Permission.TIGHTEN, some=True)]
 Number = Annotated[int, Path(ge=1, le=1 << 31)]
-MOST_DAYS = 250  #: of a replay
+MOST_DAYS = 120  #: of a replay within a request; more is a job
 MOST_TEXT = 500_000  #: characters of a document
 Text = Annotated[
     str,
@@ -88,6 +92,20 @@ class WhatIfIn(Shape):
     last_day: dt.date | None = None
 
 
+class WhatIfJobIn(Shape):
+    """The decision days to replay under a stored version: the last ``days``, or those from ``first_day`` on."""
+
+    source: str = Field(default="bundled", pattern=r"^[a-z0-9_-]{1,40}$")
+    accounts: tuple[str, ...] = Field(
+        default=(), max_length=50, description="all that one may draft for where empty"
+    )
+    days: int | None = Field(
+        default=None, ge=1, le=MOST_REPLAYED, description=f"{DEFAULT_DAYS} where not said"
+    )
+    first_day: dt.date | None = None
+    last_day: dt.date | None = None
+
+
 class ValidationOut(Shape):
     """What the loader says of a document."""
 
@@ -104,7 +122,9 @@ class WhatIfOut(Shape):
     accounts: tuple[dict[str, JsonValue], ...]
 
 
-def configs_router(service_of: ServiceOf, replay: Replay) -> APIRouter:
+def configs_router(
+    service_of: ServiceOf, replay: Replay, jobs: JobService, pseudonym: Pseudonym
+) -> APIRouter:
     """Routes over the versions of a firm.
 
     Parameters
@@ -113,10 +133,15 @@ def configs_router(service_of: ServiceOf, replay: Replay) -> APIRouter:
         The service as somebody, for a firm: whoever calls is the author of what is made.
     replay : Replay
         Replays days under two sets of profiles; one at a time.
+    jobs : JobService
+        Of longer replays.
+    pseudonym : callable
+        Of a person in the record of a firm.
     """
     router = APIRouter(prefix="/firms/{firm}/configs", tags=["configs"])
     _add_reading(router, service_of)
     _add_trying(router, service_of, replay)
+    _add_replaying(router, service_of, jobs, pseudonym)
     _add_making(router, service_of)
     return router
 
@@ -189,14 +214,44 @@ def _add_trying(router: APIRouter, service_of: ServiceOf, replay: Replay) -> Non
     def replay_document(
         firm: str, body: WhatIfIn, allowed: Drafter, base: BaseDep, request: Request
     ) -> WhatIfOut:
-        """The last decision days under what is in force and under a document: takes seconds to minutes."""
+        """The last decision days, or those from ``first_day`` on, under what is in force and under a document: takes
+        seconds to minutes. More of them are a job over a version that is kept."""
+        _require_short(body)
         service, eyes = service_of(allowed.principal, firm), eyes_of(allowed, base)
         _require_touched(request, base, allowed, service.compare(firm, body.document))
-        asked = WhatIf(body.source, _own(body, eyes), body.days, body.first_day, body.last_day)
-        with _alone(turn):
+        asked = WhatIf(body.source, _own(body.accounts, eyes), body.days, body.first_day, body.last_day)
+        with alone(turn, "replay"):
             answer = service.what_if(firm, body.document, asked, replay)
         accounts = tuple(_without_amounts(one, eyes) for one in answer["accounts"])
         return WhatIfOut(first=answer["first"], last=answer["last"], days=answer["days"], accounts=accounts)
+
+
+def _add_replaying(router: APIRouter, service_of: ServiceOf, jobs: JobService, pseudonym: Pseudonym) -> None:
+    @router.post("/{version}/whatif", status_code=202)
+    def start_replay(
+        firm: str,
+        version: Number,
+        body: WhatIfJobIn,
+        allowed: Drafter,
+        base: BaseDep,
+        request: Request,
+        key: KeyHeader = None,
+    ) -> JobOut:
+        """Queue a replay of as many as 2,500 decision days under a version that is kept (a draft); the same key again
+        is the same job. What it finds is a file of its run."""
+        service, eyes = service_of(allowed.principal, firm), eyes_of(allowed, base)
+        found = _find(service, firm, version)
+        _require_touched(request, base, allowed, service.compare(firm, found.document))
+        asked = {
+            "version": version,
+            "source": body.source,
+            "accounts": list(_own(body.accounts, eyes)),
+            "days": body.days,
+            "first": None if body.first_day is None else body.first_day.isoformat(),
+            "last": None if body.last_day is None else body.last_day.isoformat(),
+        }
+        by = pseudonym(firm, allowed.principal.user_id)
+        return job_out(jobs.enqueue(firm, JobKind.WHATIF, asked, by=by, key=require_key(key)))
 
 
 def _add_making(router: APIRouter, service_of: ServiceOf) -> None:
@@ -260,24 +315,26 @@ def _asked_for(version: ConfigVersion) -> Iterator[tuple[Permission, str | None]
             yield Permission.APPROVE_LOOSENING, one.account
 
 
-def _own(body: WhatIfIn, eyes: Eyes) -> tuple[str, ...]:
+def _own(named: tuple[str, ...], eyes: Eyes) -> tuple[str, ...]:
     """Accounts to replay: those asked for, all of which one may draft for, or all that one may."""
     allowed = eyes.allowed
     mine = tuple(reachable(allowed.principal, allowed.permission, eyes.known, allowed.now_ns))
-    if not set(body.accounts) <= set(mine):
+    if not set(named) <= set(mine):
         raise not_found()
-    return body.accounts or mine
+    return named or mine
 
 
-@contextmanager
-def _alone(turn: BoundedSemaphore) -> Iterator[None]:
-    """One replay at a time: it takes a whole processor."""
-    if not turn.acquire(blocking=False):
-        raise ApiError(429, "busy", "another replay is going on", headers={"Retry-After": "10"})
-    try:
-        yield
-    finally:
-        turn.release()
+def _require_short(body: WhatIfIn) -> None:
+    """Refuse a stretch that would keep a request waiting; a first day alone has no end that is known here."""
+    if body.first_day is None:
+        return
+    last = body.last_day
+    if last is None or (last - body.first_day).days > 2 * MOST_DAYS:
+        raise BadInput(
+            expected=f"a last day at most {2 * MOST_DAYS} days later (POST …/{{version}}/whatif replays more)",
+            found="none" if last is None else str((last - body.first_day).days),
+            where="last_day",
+        )
 
 
 def _without_amounts(found: dict[str, Any], eyes: Eyes) -> dict[str, Any]:

@@ -9,19 +9,24 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field, JsonValue
 
-from regime_trading.api.deps import Allowed, BaseDep, require
+from regime_trading.api.deps import Allowed, Base, BaseDep, require
 from regime_trading.api.errors import ApiError
 from regime_trading.api.idempotency import KeyHeader, require_key
 from regime_trading.api.shapes import InstantText, Shape
-from regime_trading.core.access import Answer, Permission, Target, may
+from regime_trading.core.access import Answer, Permission, Target, may, reachable
+from regime_trading.core.errors import BadInput
 from regime_trading.core.instants import instant_text
 from regime_trading.core.jobs import Job, JobKind, JobStatus
-from regime_trading.services.jobs import JobService
+from regime_trading.services.jobs import JobService, report_request
 
 Reader = Annotated[Allowed, require(Permission.READ, some=True)]
 Starter = Annotated[Allowed, require(Permission.RUN)]
 Canceller = Annotated[Allowed, require(Permission.CANCEL_RUN)]
 Pseudonym = Callable[[str, str], str]
+#: Kinds that are asked for here; the others have routes that ask for more.
+GENERAL = frozenset(
+    {JobKind.RUN, JobKind.BACKTEST, JobKind.REGIME, JobKind.SCAN, JobKind.REPORT, JobKind.VERIFY}
+)
 
 
 class JobIn(Shape):
@@ -42,8 +47,8 @@ class JobOut(Shape):
     progress: float | None = Field(description="fraction; null where it cannot be told")
     attempt: int
     run_id: str
-    request: dict[str, JsonValue]
-    result: JsonValue = Field(description="of a job that is done; else null")
+    request: dict[str, JsonValue] = Field(description="empty where it is about accounts that one may not see")
+    result: JsonValue = Field(description="of a job that is done and whose request is shown; else null")
     error: str
     by: str = Field(description="pseudonym, or service:…")
     created_at: InstantText
@@ -70,10 +75,18 @@ def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
     """Routes over the jobs of a firm; ``pseudonym`` names a person in its record."""
     router = APIRouter(prefix="/firms/{firm}/jobs", tags=["jobs"])
 
+    def shown(job: Job, allowed: Allowed, base: Base) -> JobOut:
+        known = base.accounts(job.firm_id) or ()
+        own = job.by == pseudonym(job.firm_id, allowed.principal.user_id)
+        return job_out(job, whole=own or sees_whole(job, allowed, known))
+
     @router.post("", status_code=202)
     def start_job(firm: str, body: JobIn, allowed: Starter, base: BaseDep, key: KeyHeader = None) -> JobOut:
-        """Queue a job over accounts one may run; the same key again is the same job."""
+        """Queue a job over accounts one may run; the same key again is the same job. Exports, what-ifs and runs of
+        somebody's own weights are asked for where they belong."""
         request = _over_own(firm, body, allowed, base.accounts(firm) or ())
+        if body.kind is JobKind.REPORT:
+            request = report_request(jobs, firm, str(request.get("run_id", "")))
         by = pseudonym(firm, allowed.principal.user_id)
         return job_out(jobs.enqueue(firm, body.kind, request, by=by, key=require_key(key)))
 
@@ -81,6 +94,7 @@ def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
     def list_jobs(
         firm: str,
         allowed: Reader,
+        base: BaseDep,
         status: JobStatus | None = None,
         kind: JobKind | None = None,
         cursor: Annotated[str, Query(max_length=200)] = "",
@@ -88,12 +102,13 @@ def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
     ) -> JobsOut:
         """Jobs, the newest first."""
         page = jobs.listed(firm, status=status, kind=kind, after=cursor, limit=limit)
-        return JobsOut(items=tuple(job_out(one) for one in page.jobs), next_cursor=page.after or None)
+        items = tuple(shown(one, allowed, base) for one in page.jobs)
+        return JobsOut(items=items, next_cursor=page.after or None)
 
     @router.get("/{job_id}")
-    def read_job(firm: str, job_id: str, allowed: Reader) -> JobOut:
+    def read_job(firm: str, job_id: str, allowed: Reader, base: BaseDep) -> JobOut:
         """One job."""
-        return job_out(jobs.get(firm, job_id))
+        return shown(jobs.get(firm, job_id), allowed, base)
 
     @router.get("/{job_id}/log")
     def read_log(
@@ -120,13 +135,26 @@ def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
 
 def _over_own(firm: str, body: JobIn, allowed: Allowed, known: tuple[str, ...]) -> dict[str, Any]:
     """The request with its accounts named: those asked for, each of which one may run, or all one may."""
-    if body.kind is JobKind.VERIFY:
+    if "proposal" in body.request:
+        raise BadInput(
+            expected="no weights: they are submitted as a proposal", found="some", where="request.proposal"
+        )
+    if body.kind not in GENERAL:
+        known = ", ".join(sorted(GENERAL))
+        raise BadInput(expected=f"one of {known}", found=body.kind.value, where="kind")
+    if body.kind in (JobKind.VERIFY, JobKind.REPORT):
         return dict(body.request)
     mine = [one for one in known if _may(allowed, firm, one)]
     asked = body.request.get("accounts") or mine
     if not isinstance(asked, list) or not asked or not set(map(str, asked)) <= set(mine):
         raise ApiError(404, "not_found", "no such thing, or none that you may see")
     return dict(body.request) | {"accounts": list(asked)}
+
+
+def sees_whole(job: Job, allowed: Allowed, known: tuple[str, ...]) -> bool:
+    """Whether somebody may read every account that a job is about: what it was asked and what came out names them."""
+    accounts = tuple(json.loads(job.request).get("accounts") or known)
+    return len(reachable(allowed.principal, Permission.READ, accounts, allowed.now_ns)) == len(accounts)
 
 
 def _may(allowed: Allowed, firm: str, account: str) -> bool:
@@ -139,8 +167,8 @@ def _may_cancel_any(firm: str, allowed: Allowed) -> bool:
     return answer is Answer.ALLOWED
 
 
-def job_out(job: Job) -> JobOut:
-    """A job as it is shown."""
+def job_out(job: Job, whole: bool = True) -> JobOut:
+    """A job as it is shown: not ``whole``, without what it was asked and what came out."""
 
     def at(ts_ns: int | None) -> str | None:
         return None if ts_ns is None else instant_text(ts_ns)
@@ -154,9 +182,9 @@ def job_out(job: Job) -> JobOut:
         progress=job.progress,
         attempt=job.attempt,
         run_id=job.run_id,
-        request=json.loads(job.request),
-        result=json.loads(job.result) if job.result else None,
-        error=job.error,
+        request=json.loads(job.request) if whole else {},
+        result=json.loads(job.result) if job.result and whole else None,
+        error=job.error if whole else "",
         by=job.by,
         created_at=instant_text(job.created_ns),
         started_at=at(job.started_ns),

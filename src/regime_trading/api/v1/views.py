@@ -293,9 +293,4 @@ def audit_router(sources_of: SourcesOf) -> APIRouter:
         """Up to where the record is signed and witnessed, and how long ago."""
         return audit.reach(sources_of(firm), _asker(allowed))
 
-    @router.get("/verification")
-    def verify_record(firm: str, allowed: Auditor) -> audit.Verification:
-        """Integrity and completeness of the firm's record, looked at now: takes long."""
-        return audit.verification(sources_of(firm), _asker(allowed))
-
     return router

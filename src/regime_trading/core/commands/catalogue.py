@@ -95,10 +95,10 @@ _READS = (
     ),
 )  # fmt: skip
 _RUNS = (
-    _run("regime", "read the regimes now", _SYMBOL, _FROM, _TO, _SEED),
+    _run("regime", "read the regimes of symbols, without deciding anything", _SYMBOL, _BASKET, _TO),
     _run("backtest", "replay history through the account's own rules", _ACCOUNTS, _BASKET, _SYMBOL, _FROM, _TO, _SEED),
-    _run("scan", "rank candidates by regime and score", _SYMBOL, _BASKET, _TO, _SEED),
-    _run("report", "write the report of an account", _ACCOUNTS, _FROM, _TO),
+    _run("scan", "rank candidates by regime and evidence", _SYMBOL, _BASKET, _TO),
+    _run("report", "render the report of a run or a backtest again", _id("run")),
     _run("shadow", "decide on today's data without sending an order", _ACCOUNTS, _BASKET, _SEED),
     CommandSpec(
         "cancel", "run", "stop a run that has not ended", Klass.RUN, Permission.CANCEL_RUN, (_id("run"),),
@@ -106,8 +106,8 @@ _RUNS = (
     ),
 )  # fmt: skip
 _PROPOSALS = (
-    _propose("basket", "put a basket forward for an account"),
-    _propose("allocation", "put weights forward for an account"),
+    _propose("basket", "draft what a run proposed for a basket, for an account"),
+    _propose("allocation", "draft what a run left an account with, under a name of its own"),
     CommandSpec(
         "config", "set", "change limits of an account", Klass.PROPOSE, Permission.DRAFT_CONFIG,
         (_account(), _REASON), _PREVIEW, open_keys=True, computed=True,

@@ -43,6 +43,7 @@ from regime_trading.core.ports.work import (
     MessageReader,
     Messages,
     ProgressSink,
+    Proposals,
     Runs,
     Tickets,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "Passwords",
     "Previews",
     "ProgressSink",
+    "Proposals",
     "RLLog",
     "RecordHistory",
     "RecordQuery",

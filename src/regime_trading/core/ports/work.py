@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -10,6 +10,7 @@ from regime_trading.core.firm_files import RunFile, TableHead
 from regime_trading.core.jobs import Hold, Job, JobKind, JobStatus, Step
 from regime_trading.core.messages import Message, Numbered
 from regime_trading.core.notifications import Notice
+from regime_trading.core.proposals import BasketProposal, ProposalStatus
 from regime_trading.core.schemas import AuditEvent, RunRecord, Wait
 
 
@@ -83,6 +84,42 @@ class Jobs(Protocol):
         events: Sequence[AuditEvent] = (),
     ) -> Job | None:
         """One step of a job; None where ``hold`` is no longer who holds it, and nothing happened."""
+        ...
+
+
+class Proposals(Protocol):
+    """People's own weights, of one firm; each step is one transaction with what it tells."""
+
+    def add(
+        self, proposal: BasketProposal, events: Sequence[AuditEvent] = (), messages: Sequence[Message] = ()
+    ) -> BasketProposal:
+        """Store a new proposal, or return the one that is there under its id."""
+        ...
+
+    def move(
+        self,
+        before: BasketProposal,
+        after: BasketProposal,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+        *,
+        job: Job | None = None,
+        max_waiting: int | None = None,
+    ) -> None:
+        """One step of a proposal, with the job it becomes; ``Conflict`` (``version``) where it is no longer as it was
+        ``before``."""
+        ...
+
+    def get(self, proposal_id: str) -> BasketProposal | None: ...
+
+    def page(
+        self,
+        *,
+        statuses: Collection[ProposalStatus] = (),
+        before: tuple[int, str] | None = None,
+        limit: int = 50,
+    ) -> tuple[BasketProposal, ...]:
+        """Proposals from the newest on, of those before ``(created_ns, proposal_id)``."""
         ...
 
 

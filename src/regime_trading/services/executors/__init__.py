@@ -1,6 +1,6 @@
-"""Executors of the commands that halt, configure, run and show. Those of ``services.command_executors`` come beside.
+"""Executors of the commands that halt, configure, propose, run and show; ``services.command_executors`` has the others.
 
-``/propose …`` and ``/live …`` have none: nothing stores proposals or changes modes yet, and the desk says so.
+``/live …`` has none: nothing changes modes yet, and the desk says so.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from regime_trading.services.executors.configs import (
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.halts import Halting, Resuming
 from regime_trading.services.executors.overrides import Overriding
+from regime_trading.services.executors.proposals import Proposing
 from regime_trading.services.executors.releases import Releasing
-from regime_trading.services.executors.runs import Cancelling, Running
+from regime_trading.services.executors.runs import Cancelling, Reporting, Running
 from regime_trading.services.executors.shows import ROUTES, Showing
 
 
@@ -36,10 +37,12 @@ def executors(deps: ExecutorDeps) -> Executors:
         ("config", "diff"): comparing,
         ("show", "diff"): comparing,
         ("override", "rule"): Overriding(deps),
-        ("run", "regime"): Running(deps, None),
+        ("propose", "basket"): Proposing(deps, basket=True),
+        ("propose", "allocation"): Proposing(deps, basket=False),
+        ("run", "regime"): Running(deps, JobKind.REGIME),
         ("run", "backtest"): Running(deps, JobKind.BACKTEST),
         ("run", "scan"): Running(deps, JobKind.SCAN),
-        ("run", "report"): Running(deps, JobKind.REPORT),
+        ("run", "report"): Reporting(deps),
         ("run", "shadow"): Running(deps, JobKind.RUN, quiet=True),
         ("cancel", "run"): Cancelling(deps),
         ("release", "run"): Releasing(deps),

@@ -14,6 +14,8 @@ from regime_trading.services.config_versions import ConfigService
 from regime_trading.services.controls import Halts
 from regime_trading.services.desk import Desk
 from regime_trading.services.jobs import JobService
+from regime_trading.services.proposals import ProposalService
+from regime_trading.services.views.sources import FirmSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class ExecutorDeps:
     jobs : JobService
     look : callable
         Every account of a run that waits for people, as it would be decided now, by the id of the run.
+    proposals : ProposalService
+    sources : callable
+        Sources of a firm's views, by its id.
     """
 
     desk: Callable[[], Desk]
@@ -49,3 +54,5 @@ class ExecutorDeps:
     overrides: Callable[[str], Overrides]
     jobs: JobService
     look: Callable[[str], Mapping[str, Looked]]
+    proposals: ProposalService
+    sources: Callable[[str], FirmSources]

@@ -24,6 +24,7 @@ PREVIEW_BYTES = 256 * 1024
 PICTURE_BYTES = 2 * 1024 * 1024
 PREVIEW_ROWS = 100
 MOST_BYTES = 256 * 1024 * 1024
+MARKET_ONLY = frozenset({"regime", "scan"})  #: kinds of runs that are about nobody's account
 
 
 class Artifact(Shown):
@@ -157,10 +158,13 @@ def download(sources: FirmSources, asker: Asker, path: str) -> Download:
 
 
 def may_see_run(sources: FirmSources, asker: Asker, run_id: str) -> bool:
-    """Whether a run is one of the firm's, and the asker may see an account of it."""
+    """Whether a run is one of the firm's, and the asker may see an account of it; any account of the firm where it is
+    about the market alone."""
     record = sources.runs.get(run_id)
     if record is not None and asker.may(Permission.READ, sources.firm_id):
         return True
+    if record is not None and record.kind in MARKET_ONLY:
+        return bool(sources.readable(asker))
     accounts = {f"{sources.firm_id}/{name}" for name in sources.record.runs().get(run_id, ())}
     accounts |= {wait.account for wait in (() if record is None else record.waits)}
     return bool(asker.among(Permission.READ, sorted(accounts)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
 from pydantic import Field, JsonValue
 
 from regime_trading.core.access import Permission
@@ -13,11 +14,11 @@ from regime_trading.core.audit import ADMIN_ENV, FIRM_ACCOUNT
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.events import SEVERITY
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS
+from regime_trading.core.jobs import Job
 from regime_trading.core.record_query import EntryQuery, fits, key_of
 from regime_trading.core.recorded import Recorded
 from regime_trading.core.schemas import EventType
 from regime_trading.services.registers import REGISTERS, Scope, register
-from regime_trading.services.verify import Verified, verify
 from regime_trading.services.views.base import (
     Asker,
     Instant,
@@ -157,13 +158,15 @@ class Fault(Shown):
 
 
 class Verification(Shown):
-    """Verdict over the sealed record of the firm, every link read."""
+    """Verdict over the sealed record of the firm, every link read, as a job of the firm came to it."""
 
     ok: bool
+    job_id: str
     checked_at: Instant
+    age_s: Seconds
     entries: int
     chains: int
-    faults: tuple[Fault, ...] = Field(description="what was changed")
+    first_bad: Fault | None = Field(description="the first entry that was changed; null = none was")
     gaps: tuple[Fault, ...] = Field(description="what is missing")
     reach: Reach
     limits: str = Field(description="what this cannot see")
@@ -272,25 +275,27 @@ def reach(sources: FirmSources, asker: Asker) -> Reach:
     return _reach(sources, asker, sources.proofs.state())
 
 
-def verification(sources: FirmSources, asker: Asker) -> Verification:
-    """Read and check the whole sealed record of the firm; for who may read all of its audit.
+def verification(sources: FirmSources, asker: Asker, job: Job) -> Verification:
+    """What a verification of the firm found that is done; for who may read all of its audit.
 
     Raises
     ------
     NotThere
         The asker may not.
     """
-    if not asker.may(Permission.READ_AUDIT, sources.firm_id):
+    if not asker.may(Permission.READ_AUDIT, sources.firm_id) or job.finished_ns is None:
         raise NotThere("verification", sources.firm_id)
-    found = verify(sources.proofs.open(), now_ns=asker.now_ns, firm_id=sources.firm_id)
-    state = sources.proofs.state()
+    said, state = orjson.loads(job.result)["summary"], sources.proofs.state()
+    bad = said["integrity"]["first_bad"]
     return Verification(
-        ok=found.ok and not state.witness_faults,
-        checked_at=instant(asker.now_ns) or "",
-        entries=sum(report.tree.size for report in found.chains),
-        chains=len(found.chains),
-        faults=_faults(found, "faults"),
-        gaps=_faults(found, "gaps"),
+        ok=said["ok"] and not state.witness_faults,
+        job_id=job.job_id,
+        checked_at=instant(job.finished_ns) or "",
+        age_s=asker.age_s(job.finished_ns),
+        entries=said["entries"],
+        chains=len(said["chains"]),
+        first_bad=None if bad is None else _fault(bad),
+        gaps=tuple(map(_fault, said["completeness"]["gaps"][:100])),
         reach=_reach(sources, asker, state),
         limits=LIMITS,
     )
@@ -418,8 +423,5 @@ def _reach(sources: FirmSources, asker: Asker, state: ProofState) -> Reach:
     )
 
 
-def _faults(found: Verified, which: Literal["faults", "gaps"]) -> tuple[Fault, ...]:
-    return tuple(
-        Fault(chain_id=one.chain or None, seq=one.seq, reason=one.reason)
-        for one in getattr(found, which)[:100]
-    )
+def _fault(said: Mapping[str, Any]) -> Fault:
+    return Fault(chain_id=said["chain"], seq=said["seq"], reason=said["reason"])

@@ -1,22 +1,19 @@
-"""Baskets (``/basket``): members, allocator and cadence, the last proposal, and what the guards would make of one.
-
-A pre-check decides like the gate, from the account's stored state given along, and stores nothing.
-"""
+"""Baskets (``/basket``): members, allocator and cadence, the last proposal, candidates, and what the guards would make
+of somebody's own weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from pydantic import Field
 
 from regime_trading.core.access import Permission
-from regime_trading.core.requests import PMRequest
-from regime_trading.core.schemas import PMDecision, Target
+from regime_trading.core.proposals import Prechecked
+from regime_trading.core.rules import RULE_BY_ID
+from regime_trading.core.schemas import Target
 from regime_trading.core.settings import BasketSettings
-from regime_trading.services.pm import GateConfig, decide
 from regime_trading.services.views.base import (
     Account,
     Asker,
@@ -38,10 +35,12 @@ from regime_trading.services.views.decisions import (
     rule_results,
     state_name,
 )
-from regime_trading.services.views.redaction import safe_rationale
-from regime_trading.services.views.regimes import latest_run
+from regime_trading.services.views.headroom import headroom, used_fraction
+from regime_trading.services.views.redaction import is_money, safe_rationale
+from regime_trading.services.views.regimes import CapReason, Label, RegimeNow, latest_run, regimes
 from regime_trading.services.views.runs import market_of
 from regime_trading.services.views.sources import FirmSources
+from regime_trading.tools.candidates import regime_score
 
 
 class Follower(Shown):
@@ -86,6 +85,48 @@ class Basket(Shown):
     last_proposal: LastProposal | None
 
 
+class Candidate(Shown):
+    """A symbol that may be proposed, with what the last run found of it."""
+
+    symbol: str
+    group: str | None
+    label: Label | None = Field(description="regime; null = the last run has none of it")
+    confidence: Fraction | None
+    score: Fraction | None = Field(
+        description="what the regime budget leaves under that label, times the confidence"
+    )
+    risk_state: int | None
+    strategy: str | None
+    since: Instant | None = Field(description="when the regime began")
+    evidence: tuple[CapReason, ...]
+    last_weight: Fraction | None = Field(
+        description="in the last proposal of the basket, of the account's share; null = there is none"
+    )
+
+
+class Candidates(Shown):
+    """Symbols of a basket, the best first."""
+
+    basket: str
+    run_id: str | None = Field(description="that found the regimes; null = there is no run yet")
+    as_of: Instant | None
+    age_s: Seconds | None
+    market_label: Label | None
+    items: tuple[Candidate, ...]
+
+
+class Distance(Shown):
+    """How close an account would come to a limit."""
+
+    rule_id: str
+    title: str
+    unit: str
+    value: DecimalText | None = Field(description="null where amounts are not shown")
+    limit: DecimalText | None
+    headroom: DecimalText | None = Field(description="what is left, in the unit; negative = beyond the limit")
+    used: Fraction = Field(description="1 = at the limit")
+
+
 class RiskNumbers(Shown):
     """Numbers of a set of weights."""
 
@@ -93,9 +134,7 @@ class RiskNumbers(Shown):
     net: Fraction
     positions: int
     largest: Fraction = Field(description="largest absolute weight")
-    volatility: Fraction | None = Field(
-        description="annualised, by the covariance of the request; null = not known"
-    )
+    volatility: Fraction | None = Field(description="annualised, as the guards reckon it; null = not known")
 
 
 class PreCheck(Shown):
@@ -113,16 +152,10 @@ class PreCheck(Shown):
     after: RiskNumbers = Field(description="what would be allowed")
     targets: tuple[TargetRow, ...]
     rules: tuple[RuleResult, ...]
+    closest: tuple[Distance, ...] = Field(description="limits that would be used most, at most eight")
     turnover: Fraction | None = Field(description="notional that would be traded, of equity")
     expected_cost_bps: DecimalText | None = Field(description="basis points of equity")
     redacted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a pre-check decides under."""
-
-    config: GateConfig
 
 
 def baskets(sources: FirmSources, asker: Asker) -> tuple[Basket, ...]:
@@ -150,26 +183,61 @@ def basket(sources: FirmSources, asker: Asker, name: str) -> Basket:
     return found
 
 
-def pre_check(sources: FirmSources, asker: Asker, gate: Gate, request: PMRequest) -> PreCheck:
-    """Put a proposal through every guard without storing anything.
+def candidates(sources: FirmSources, asker: Asker, name: str) -> Candidates:
+    """Symbols of a basket with their regimes, the best first; raises as :func:`basket`."""
+    one = basket(sources, asker, name)
+    run_id = latest_run(sources, asker)
+    found = None if run_id is None else regimes(sources, asker, run_id)
+    known = {} if found is None else {now.symbol: now for now in found.regimes if not now.is_market}
+    market = None if found is None else next((now for now in found.regimes if now.is_market), None)
+    items = [_candidate(member, known.get(member.symbol)) for member in one.members]
+    return Candidates(
+        basket=name,
+        run_id=run_id,
+        as_of=None if found is None else found.as_of,
+        age_s=None if found is None else found.age_s,
+        market_label=None if market is None else market.label,
+        items=tuple(
+            sorted(items, key=lambda item: (1.0 if item.score is None else -item.score, item.symbol))
+        ),
+    )
 
-    The account's state is that of its last decision; a request that brings one of its own is decided from that.
 
-    Raises
-    ------
-    NotThere
-        There is no such account, or not for this asker.
-    InvalidRequest
-        A request that cannot be decided.
-    """
-    standing = sources.require(asker, request.account, Permission.PROPOSE_BASKET)
-    asked = request
-    if request.state is None and standing.profile is not None:
-        stored = sources.states.latest(request.account, standing.profile.mode)
-        if stored is not None:
-            asked = request.model_copy(update={"state": stored.state})
-    decision = decide([asked], config=gate.config)[0]
-    return _checked(request, decision, asker.shows_amounts(request.account))
+def followers(sources: FirmSources, asker: Asker, name: str) -> tuple[str, ...]:
+    """Accounts that follow a basket and for which the asker may propose weights."""
+    found = _followers(sources, asker).get(name, [])
+    return asker.among(Permission.PROPOSE_BASKET, [one.account for one in found])
+
+
+def pre_check(asker: Asker, found: Prechecked) -> PreCheck:
+    """What the guards would make of weights, as somebody may see it."""
+    decision, (held, proposed, allowed) = found.decision, found.volatility
+    shows, targets = asker.shows_amounts(decision.account), decision.targets
+    said = {
+        "event_type": "DECISION",
+        "outcome": decision.outcome.value,
+        "binding_rules": decision.binding_rules,
+        "rule_id": "",
+        "rules": [rule.model_dump(mode="json") for rule in decision.rules],
+    }
+    return PreCheck(
+        account=decision.account,
+        as_of=instant(decision.as_of_ns) or "",
+        outcome=decision.outcome.value,
+        trading_state_before=state_name(decision.trading_state_before),
+        trading_state_after=state_name(decision.trading_state_after),
+        binding_rules=decision.binding_rules,
+        rationale=decision.rationale if shows else safe_rationale(said),
+        before=_numbers([t.current_w for t in targets], held),
+        proposed=_numbers([t.proposed_w for t in targets], proposed),
+        after=_numbers([t.target_w for t in targets], allowed),
+        targets=tuple(_target(target, shows) for target in targets),
+        rules=rule_results(said, shows),
+        closest=_closest(said["rules"], shows),  # type: ignore[arg-type]
+        turnover=number(decision.turnover),
+        expected_cost_bps=plain(decision.expected_cost_bps),
+        redacted=not shows,
+    )
 
 
 # --- baskets ------------------------------------------------------------------------------------------------
@@ -234,35 +302,22 @@ def _proposal(asker: Asker, run_id: str, said: Mapping[str, Any], weights: Seque
     )
 
 
-# --- pre-check ----------------------------------------------------------------------------------------------
-
-
-def _checked(request: PMRequest, decision: PMDecision, shows: bool) -> PreCheck:
-    targets = decision.targets
-    said = {
-        "event_type": "DECISION",
-        "outcome": decision.outcome.value,
-        "binding_rules": decision.binding_rules,
-        "rule_id": "",
-        "rules": [rule.model_dump(mode="json") for rule in decision.rules],
-    }
-    return PreCheck(
-        account=decision.account,
-        as_of=instant(decision.as_of_ns) or "",
-        outcome=decision.outcome.value,
-        trading_state_before=state_name(decision.trading_state_before),
-        trading_state_after=state_name(decision.trading_state_after),
-        binding_rules=decision.binding_rules,
-        rationale=decision.rationale if shows else safe_rationale(said),
-        before=_numbers(request, {t.symbol: t.current_w for t in targets}),
-        proposed=_numbers(request, {t.symbol: t.proposed_w for t in targets}),
-        after=_numbers(request, {t.symbol: t.target_w for t in targets}),
-        targets=tuple(_target(target, shows) for target in targets),
-        rules=rule_results(said, shows),
-        turnover=number(decision.turnover),
-        expected_cost_bps=plain(decision.expected_cost_bps),
-        redacted=not shows,
+def _candidate(member: Member, now: RegimeNow | None) -> Candidate:
+    return Candidate(
+        symbol=member.symbol,
+        group=member.group,
+        label=None if now is None else now.label,
+        confidence=None if now is None else now.confidence,
+        score=None if now is None else regime_score(now.label, now.confidence),
+        risk_state=None if now is None else now.risk.state,
+        strategy=None if now is None else now.strategy,
+        since=None if now is None else now.since,
+        evidence=() if now is None else now.evidence,
+        last_weight=member.weight,
     )
+
+
+# --- pre-check ----------------------------------------------------------------------------------------------
 
 
 def _target(target: Target, shows: bool) -> TargetRow:
@@ -278,32 +333,37 @@ def _target(target: Target, shows: bool) -> TargetRow:
     )
 
 
-def _numbers(request: PMRequest, weights: Mapping[str, Decimal]) -> RiskNumbers:
-    held = {symbol: float(weight) for symbol, weight in weights.items() if weight}
+def _numbers(weights: Sequence[Decimal], volatility: float | None) -> RiskNumbers:
+    held = [float(weight) for weight in weights if weight]
     return RiskNumbers(
-        gross=sum(map(abs, held.values())),
-        net=sum(held.values()),
+        gross=sum(map(abs, held)),
+        net=sum(held),
         positions=len(held),
-        largest=max(map(abs, held.values()), default=0.0),
-        volatility=_volatility(request, held),
+        largest=max(map(abs, held), default=0.0),
+        volatility=volatility,
     )
 
 
-def _volatility(request: PMRequest, weights: Mapping[str, float]) -> float | None:
-    """Annualised volatility of weights by the covariance that was sent; None where a part of it is not known."""
-    sent = request.market.covariance
-    if not weights:
-        return 0.0
-    if sent is None or not set(weights) <= set(sent.symbols):
-        return None
-    at = {symbol: sent.symbols.index(symbol) for symbol in weights}
-    terms = [(a, b, sent.matrix[at[a]][at[b]]) for a in weights for b in weights]
-    known = [weights[a] * weights[b] * cell for a, b, cell in terms if cell is not None]
-    variance = sum(known)
-    if len(known) < len(terms) or variance < 0:
-        return None
-    days = 1.0 if sent.annualised else _DAYS
-    return float((variance * days) ** 0.5)
+def _closest(rows: Sequence[Mapping[str, Any]], shows: bool) -> tuple[Distance, ...]:
+    """Limits by how much of them is used; rules without one, or whose value is not known, are left out."""
+    found = []
+    for row in rows:
+        spec = RULE_BY_ID[row["rule_id"]]
+        used, hidden = used_fraction(spec, row), not shows and is_money(row["rule_id"])
+        if used is None or row["outcome"] in ("off", "not_evaluable"):
+            continue
+        found.append(
+            Distance(
+                rule_id=spec.rule_id,
+                title=spec.title,
+                unit=spec.measure.unit,
+                value=None if hidden else plain(row["value"]),
+                limit=None if hidden else plain(row["limit"]),
+                headroom=None if hidden else headroom(spec, row),
+                used=used,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (-one.used, one.rule_id))[:_CLOSEST])
 
 
-_DAYS = 252.0
+_CLOSEST = 8

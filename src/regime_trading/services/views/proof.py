@@ -74,10 +74,6 @@ class ProofReader:
         """How many there are."""
         return len(self._witnesses)
 
-    def open(self) -> RecordReader:
-        """The sealed record."""
-        return self._reader()
-
     def state(self) -> ProofState:
         """How far the record is signed and witnessed now.
 

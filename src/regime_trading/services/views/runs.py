@@ -11,7 +11,7 @@ from pydantic import Field
 from regime_trading.core.access import Permission
 from regime_trading.core.record_query import EntryQuery
 from regime_trading.core.schemas import RunRecord
-from regime_trading.services.views.artifacts import Artifact, may_see_run, tree
+from regime_trading.services.views.artifacts import MARKET_ONLY, Artifact, may_see_run, tree
 from regime_trading.services.views.base import Account, Asker, Hash, Instant, NotThere, Shown, instant
 from regime_trading.services.views.decisions import KINDS, Outcome, TradingState, said_in
 from regime_trading.services.views.pages import Page, listed
@@ -38,7 +38,9 @@ class RunRow(Shown):
     """One run of the firm."""
 
     run_id: str
-    kind: Literal["run", "backtest", "other"] = Field(description="other = recorded without a row of its own")
+    kind: Literal["run", "backtest", "paced", "regime", "scan", "report", "whatif", "other"] = Field(
+        description="other = recorded without a row of its own"
+    )
     status: Literal["started", "waiting", "done", "failed", "unknown"]
     inputs_hash: Hash | None = Field(description="of everything the answer follows from; null = not recorded")
     as_of: Instant | None = Field(description="the instant that was decided, of a backtest the last one")
@@ -96,7 +98,7 @@ class Run(RunRow):
     artifacts: tuple[Artifact, ...]
     artifacts_withheld: bool
     report: str | None = Field(
-        description="path of the firm's report among the artifacts; null = none, or not shown"
+        description="path of the report among the artifacts, HTML where there is one; null = none, or not shown"
     )
 
 
@@ -125,17 +127,19 @@ def run(sources: FirmSources, asker: Asker, run_id: str) -> Run:
     fields = _record(run_id, record)
     accounts = _readable(sources, asker, _ids(sources.record.runs().get(run_id, ()), record))
     files = tree(sources, asker, run_id)
-    report = f"runs/{run_id}/firms/{sources.firm_id}/report.html"
+    paths = {file.path for file in files.files}
+    homes = (f"runs/{run_id}/firms/{sources.firm_id}", f"runs/{run_id}/market")
+    pages = (f"{home}/report.{kind}" for home in homes for kind in ("html", "md"))
     results = _results(sources, run_id, accounts)
-    is_run = fields["kind"] == "run" or any(file.scope == "market" for file in files.files)
+    unknown = fields["kind"] == "other" and any(file.scope == "market" for file in files.files)
     return Run(
         **fields | _shown(fields, accounts) | {"as_of": fields["as_of"] or _latest(results)},
         manifest=None if market is None else _manifest(sources, market),
-        stages=_stages(record, files.files, bool(results)) if is_run else (),
+        stages=_stages(record, files.files, bool(results)) if fields["kind"] == "run" or unknown else (),
         results=results,
         artifacts=files.files,
         artifacts_withheld=files.withheld,
-        report=report if any(file.path == report for file in files.files) else None,
+        report=next((path for path in pages if path in paths), None),
     )
 
 
@@ -179,7 +183,8 @@ def _visible(
     sources: FirmSources, asker: Asker, fields: dict[str, Any], ids: Sequence[str] | frozenset[str]
 ) -> RunRow | None:
     accounts = _readable(sources, asker, ids)
-    if not accounts and not (not ids and asker.may(Permission.READ, sources.firm_id)):
+    market_only = fields["kind"] in MARKET_ONLY and bool(sources.readable(asker))
+    if not accounts and not market_only and not (not ids and asker.may(Permission.READ, sources.firm_id)):
         return None
     return RunRow(**fields | _shown(fields, accounts))
 

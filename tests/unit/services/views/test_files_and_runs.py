@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from regime_trading.adapters.firm_files import LocalFirmFiles
 from regime_trading.core.access import Role
 from regime_trading.core.errors import BadInput
 from regime_trading.core.firm_files import scope_of
-from regime_trading.services.pm import GateConfig
-from regime_trading.services.views import artifacts, baskets, regimes, rl, runs
+from regime_trading.core.proposals import OwnWeights, Prechecked
+from regime_trading.services.pm import GateConfig, decide
+from regime_trading.services.views import artifacts, baskets, regimes, rl, runs, weights
 from regime_trading.services.views.base import NotThere, Shown
 
 PRINTABLE = st.text(st.characters(min_codepoint=0, max_codepoint=0x2FFF), max_size=20)
@@ -327,26 +329,74 @@ def test_baskets_are_those_that_ones_accounts_follow(world: World) -> None:
             baskets.basket(world.sources(), of, name)
 
 
-def test_a_pre_check_decides_from_the_stored_state_and_stores_nothing(world: World) -> None:
-    gate = baskets.Gate(GateConfig(shipped()[0], world.standings, "test"))
-    sources, book = world.sources(KESTREL), {"cash": "250000"}
-    before = world.sources(KESTREL).states.latest(GROWTH, world.standings[GROWTH].profile.mode)  # type: ignore[union-attr]
-    bold = ("proposal.weights", {"KO": "0.5", "XOM": "0.5"})
-    told = baskets.pre_check(
-        sources, asker(KESTREL), gate, request(120, bold, account=GROWTH, portfolio=book)
-    )
+def test_candidates_are_ranked_by_what_their_regime_allows(world: World) -> None:
+    told = baskets.candidates(world.sources(), asker(accounts={CORE}), "us-core")
+    assert (told.run_id, told.basket) == (world.run_id, "us-core") and told.market_label is not None
+    members = {member.symbol for member in baskets.basket(world.sources(), asker(), "us-core").members}
+    assert {one.symbol for one in told.items} == members
+    known = [one for one in told.items if one.label is not None]
+    assert {one.symbol for one in known} == {"KO", "PEP", "XOM"} and list(told.items[:3]) == known
+    assert [one.score for one in known] == sorted((one.score for one in known), reverse=True)  # type: ignore[type-var]
+    now = {one.symbol: one for one in regimes.regimes(world.sources(), asker()).regimes}
+    for one in known:
+        assert (one.label, one.confidence, one.evidence) == (
+            now[one.symbol].label, now[one.symbol].confidence, now[one.symbol].evidence,
+        )  # fmt: skip
+        assert one.score is not None and 0 <= one.score <= (one.confidence or 0)
+    for of, name in ((asker(accounts={CORE}), "us-defensive"), (asker(KESTREL), "us-core"), (asker(), "x")):
+        with pytest.raises(NotThere):
+            baskets.candidates(world.sources(), of, name)
+
+
+def test_what_a_run_left_an_account_with_begins_a_proposal(world: World) -> None:
+    told = orjson.loads((world.folder / f"runs/{world.run_id}/firms/{NORTH}/decisions.json").read_bytes())
+    left = {d["account"]: {t["symbol"]: t["target_w"] for t in d["targets"]} for d in told}
+    for account in (CORE, DEFENSIVE):
+        wanted = {symbol: Decimal(w) for symbol, w in left[account].items() if Decimal(w)}
+        if wanted:
+            found = weights.left_weights(world.sources(), asker(), account, world.run_id)
+            assert found == (world.run_id, OwnWeights(weights=wanted))
+        else:
+            with pytest.raises(BadInput, match="not all 0"):
+                weights.left_weights(world.sources(), asker(), account, world.run_id)
+    assert any(Decimal(w) for d in left.values() for w in d.values())
+    for of, account, run_id in ((asker(KESTREL), CORE, ""), (asker(), EVAL, ""), (asker(), CORE, "run-9")):
+        with pytest.raises(NotThere):
+            weights.left_weights(world.sources(), of, account, run_id)
+
+
+def test_followers_are_those_one_may_propose_for(world: World) -> None:
+    assert baskets.followers(world.sources(), asker(), "us-core") == (CORE, DEFENSIVE)
+    assert baskets.followers(world.sources(), asker(accounts={CORE}), "us-core") == (CORE,)
+    for of in (asker(role=Role.VIEWER), asker(role=Role.ADMIN), asker(KESTREL)):
+        assert baskets.followers(world.sources(), of, "us-core") == ()
+
+
+def test_a_pre_check_tells_what_is_left_and_how_close_each_limit_is(world: World) -> None:
+    book, bold = {"cash": "250000"}, ("proposal.weights", {"KO": "0.5", "XOM": "0.5"})
+    asked = request(120, bold, account=GROWTH, portfolio=book)
+    (decision,) = decide([asked], config=GateConfig(shipped()[0], world.standings, "test"))
+    found = Prechecked(decision, (0.0, 0.2, None))
+    told = baskets.pre_check(asker(KESTREL), found)
     assert (told.outcome, told.trading_state_after) == ("resize", "NORMAL")
     assert told.proposed.gross == pytest.approx(1.0) and told.before.gross == 0.0
     assert 0 < told.after.gross < told.proposed.gross and "CC-01" in told.binding_rules
-    assert told.proposed.volatility == pytest.approx((0.25 * (0.03 + 2 * 0.01 + 0.08)) ** 0.5)
-    assert world.sources(KESTREL).states.latest(GROWTH, world.standings[GROWTH].profile.mode) == before  # type: ignore[union-attr]
-    locked = baskets.pre_check(world.sources(), asker(), gate, request(300))
-    assert locked.trading_state_before == "FLATTEN" and locked.after.gross == 0.0  # the lockout is remembered
-    hidden = baskets.pre_check(world.sources(), asker(role=Role.ANALYST, redact=True), gate, request(300))
+    assert (told.before.volatility, told.proposed.volatility, told.after.volatility) == (0.0, 0.2, None)
+    assert all("CC-01" in target.limiting_rules for target in told.targets)
+    assert 0 < len(told.closest) <= 8
+    assert [one.used for one in told.closest] == sorted((one.used for one in told.closest), reverse=True)
+    rules = {rule.rule_id: rule for rule in told.rules}
+    for one in told.closest:
+        assert (one.value, one.limit) == (rules[one.rule_id].value, rules[one.rule_id].limit)
+        assert (
+            one.headroom is None
+            or one.used == pytest.approx(1)
+            or (one.used < 1) == (float(one.headroom) > 0)
+        )
+    hidden = baskets.pre_check(asker(KESTREL, Role.ANALYST, redact=True), found)
     assert hidden.redacted and all(target.step_quantity is None for target in hidden.targets)
-    for of in (asker(role=Role.VIEWER), asker(role=Role.ADMIN), asker(KESTREL), asker(accounts={DEFENSIVE})):
-        with pytest.raises(NotThere):
-            baskets.pre_check(world.sources(), of, gate, request(300))
+    money = [one for one in hidden.closest if one.unit == "money"]
+    assert all(one.value is one.limit is one.headroom is None for one in money)
 
 
 # --- the RL dataset ---------------------------------------------------------------------------------------------

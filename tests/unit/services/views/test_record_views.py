@@ -11,12 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.gate_samples import CORE, GROWTH, T
-from tests.views_world import DEFENSIVE, EVAL, KESTREL, NORTH, S, World, asker, every_view
+from tests.views_world import DEFENSIVE, EVAL, KESTREL, NORTH, NOW, S, World, asker, every_view
 
+from regime_trading.bootstrap.proof import verify_record
 from regime_trading.core.access import Role
 from regime_trading.core.errors import BadInput
+from regime_trading.core.jobs import Job, JobKind
 from regime_trading.core.recorded import Selection
 from regime_trading.core.schemas import Mode
+from regime_trading.services.verify import answer
 from regime_trading.services.views import audit, decisions
 from regime_trading.services.views.audit import EntryFilter
 from regime_trading.services.views.base import NotThere
@@ -183,12 +186,20 @@ def test_the_reach_tells_how_far_and_how_long_ago(world: World) -> None:
     assert audit.reach(held, asker(accounts={DEFENSIVE})).chains != told.chains
 
 
-def test_the_whole_record_is_verified_for_who_may_read_all_of_it(world: World) -> None:
-    told = audit.verification(world.sources(), asker(role=Role.ADMIN))
-    assert told.ok and told.entries > 330 and told.faults == told.gaps == () and "cut off" in told.limits
+def test_what_a_verification_found_is_for_who_may_read_all_of_the_record(world: World) -> None:
+    job = Job("job-1", NORTH, JobKind.VERIFY, "{}", "u-abcdefgh23456777", 1, finished_ns=NOW - 60 * S)
+    found = answer(verify_record(world.folder, None, NORTH, ()))
+    job = replace(job, result=json.dumps({"summary": found}))
+    told = audit.verification(world.sources(), asker(role=Role.ADMIN), job)
+    assert told.ok and told.entries > 330 and told.first_bad is None and told.gaps == ()
+    assert (told.job_id, told.age_s) == ("job-1", 60) and "cut off" in told.limits
+    bad = {"chain": "admin/north-pier/_firm", "seq": 7, "file": "x", "reason": "it was changed"}
+    broken = found | {"ok": False, "integrity": {"ok": False, "first_bad": bad}}
+    told = audit.verification(world.sources(), asker(), replace(job, result=json.dumps({"summary": broken})))
+    assert not told.ok and told.first_bad is not None and told.first_bad.seq == 7
     for of in (asker(accounts={CORE}), asker(role=Role.VIEWER), asker(KESTREL)):
         with pytest.raises(NotThere):
-            audit.verification(world.sources(), of)
+            audit.verification(world.sources(), of, job)
 
 
 def test_who_may_read_one_account_reads_its_entries_and_the_acts_about_it(world: World) -> None:
