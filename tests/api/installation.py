@@ -95,11 +95,11 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path, *, jobs: int = 0, home: str = HOME) -> Iterator[Installation]:
-    """The shipped configuration over an empty store."""
+def installed(folder: Path, *, jobs: int = 0, home: str = HOME, demo: bool = False) -> Iterator[Installation]:
+    """The shipped configuration over an empty store; in a demo nobody needs a second factor."""
     artifacts, config = folder / "artifacts", folder / "config"
     shutil.copytree(CONFIG, config)
-    options = ServeOptions(jobs=jobs, public_url=home)
+    options = ServeOptions(jobs=jobs, public_url=home, demo=demo)
     with open_server(options, artifacts, config, passwords=CHEAP) as app, TestClient(app):
         admins = {}
         for firm in ("north-pier", "kestrel-lane"):

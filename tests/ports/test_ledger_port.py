@@ -20,7 +20,7 @@ from tests.record_samples import (
     state,
 )
 
-from regime_trading.adapters.database import SqlAuditLog, SqlLedger
+from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlPendingRows
 from regime_trading.core.audit import link, verify_chain
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable
@@ -341,3 +341,28 @@ def test_threads_that_commit_at_once_share_a_commit_and_one_fails_alone(
         assert verify_chain(log.entries(chain), chain=chain).ok
     print(f"group commit: {sum(map(len, done.values()))} decisions of 16 threads in {len(commits)} commits")
     assert len(commits) < 16 * 8
+
+
+def test_rl_rows_are_there_with_their_decision_and_go_when_they_are_sealed(
+    database: Callable[[], Engine],
+) -> None:
+    engine = database()
+    ledger, rows = (
+        SqlLedger(engine, firm_id="alpha", env=Mode.DRY_RUN),
+        SqlPendingRows(engine, firm_id="alpha"),
+    )
+    chain = "dry_run/run-1/alpha/main"
+    assert rows.last(chain) is None and rows.until(chain, 9) == ()
+    made = [DecisionCommit(**decision(seq), rl=f"rows {seq}".encode()) for seq in (1, 2, 3)]
+    for one in made:
+        ledger.commit_decisions([one])
+    ledger.commit_decisions([made[2]])
+    assert rows.until(chain, 2) == (b"rows 1", b"rows 2") and rows.last(chain) == b"rows 3"
+    rows.drop(chain, 2)
+    rows.drop(chain, 3)
+    assert rows.until(chain, 9) == (b"rows 3",), "those of the last decision stay"
+    with pytest.raises(NotDurable):
+        ledger.commit_decisions([DecisionCommit(**decision(5), rl=b"rows 5")])
+    assert rows.until(chain, 9) == (b"rows 3",)
+    with pytest.raises(BadInput):
+        SqlPendingRows(engine, firm_id="beta").last(chain)

@@ -16,6 +16,7 @@ from regime_trading.services.command_executors import own_executors
 from regime_trading.services.controls import Halts
 from regime_trading.services.desk import Desk
 from regime_trading.services.executors import ExecutorDeps, executors
+from regime_trading.services.views.ladder import gate
 
 
 def make_desk(server: Server, acts: Acts, halts: Halts) -> Desk:
@@ -40,6 +41,9 @@ def make_desk(server: Server, acts: Acts, halts: Halts) -> Desk:
         profiles=lambda firm: {p.account: p for p in server.profiles() if p.firm_id == firm},
         overrides=lambda firm: SqlOverrides(server.engine, firm_id=firm),
         jobs=server.jobs(),
+        gate=lambda account, mode: gate(
+            server.sources(account.split("/")[0]), account, mode, server.started_ns
+        ),
     )
     found |= own_executors(lambda: desk)
     found |= executors(deps)

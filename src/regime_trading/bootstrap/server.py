@@ -14,11 +14,13 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import (
     SqlActors,
+    SqlAuditLog,
     SqlJobs,
     SqlLedger,
     SqlPreviews,
 )
 from regime_trading.adapters.database.tickets import SqlTickets
+from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.metrics import Metrics
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.api.limits import Limiter
@@ -27,6 +29,7 @@ from regime_trading.bootstrap import (
     witness_places,
 )
 from regime_trading.bootstrap.config_versions import config_service, with_actor
+from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.readiness import readiness_of
 from regime_trading.bootstrap.views import firm_sources, open_proofs
 from regime_trading.core.access import Answer, Permission, Principal, Target
@@ -43,7 +46,8 @@ from regime_trading.services.desk import Desk
 from regime_trading.services.jobs import JobService
 from regime_trading.services.paced_plan import Loaded
 from regime_trading.services.people import People
-from regime_trading.services.readiness import answer
+from regime_trading.services.readiness import Check, answer
+from regime_trading.services.sealing import Sealing
 from regime_trading.services.sessions import SessionService
 from regime_trading.services.tallied import record_denied, record_tallies
 from regime_trading.services.tokens import TokenService
@@ -90,7 +94,10 @@ class ServeOptions:
 
 @dataclass
 class Server:
-    """One installation as a server sees it; everything is made once and shared by its threads."""
+    """One installation as a server sees it; everything is made once and shared by its threads.
+
+    ``replayed`` is the last bar that a demo has decided, by the market's clock and by the wall's.
+    """
 
     engine: Any
     store: LocalArtifacts
@@ -102,11 +109,21 @@ class Server:
     metrics: Metrics = field(default_factory=Metrics)
     limiter: Limiter = field(default_factory=Limiter)
     proofs: dict[str, ProofReader] = field(default_factory=dict)
+    demo: Check = field(default_factory=lambda: Check("demo", ok=False, detail="it has not begun"))
+    replayed: tuple[int, int] | None = None
+    started_ns: int = field(default_factory=lambda: SystemClock().now_ns())
 
     @property
     def site(self) -> Site:
         """Where it is reached."""
         return Site(self.options.public_url)
+
+    def market_ns(self, now_ns: int) -> int:
+        """Now on the market's clock: that of the wall, but in a demo its last bar and the time since."""
+        if self.replayed is None:
+            return now_ns
+        bar_ns, at_ns = self.replayed
+        return bar_ns + max(now_ns - at_ns, 0)
 
     # --- configuration ------------------------------------------------------------------------------------
 
@@ -123,9 +140,10 @@ class Server:
         """Firms that are configured."""
         return tuple(sorted({profile.firm_id for profile in self.profiles()}))
 
-    def mode(self, account: str) -> Mode | None:
-        """Mode of an account."""
-        return next((p.mode for p in self.profiles() if p.account == account), None)
+    def mode(self, scope: str) -> Mode | None:
+        """Mode of an account, or the one that every account of a firm has."""
+        found = {p.mode for p in self.profiles() if scope in (p.account, p.firm_id)}
+        return found.pop() if len(found) == 1 else None
 
     # --- people -------------------------------------------------------------------------------------------
 
@@ -242,14 +260,26 @@ class Server:
     def ready(self) -> dict[str, Any]:
         """Whether it can do its work now."""
         checks = readiness_of(self.engine, self.store.root, self.config, with_worker=self.options.jobs > 0)
+        checks = (*checks, *((self.demo,) if self.options.demo else ()))
         self.metrics.ready({one.name: one.ok for one in checks})
         return answer(checks)
 
     def housekeep(self, desk: Desk) -> None:
-        """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets."""
+        """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets, and
+        sealing."""
         now_ns = self.clock.now_ns()
         for firm_id in (PLATFORM, *self.firms()):
             record_tallies(self.people, firm_id, now_ns)
         for firm_id in self.firms():
             settle(desk, firm_id)
         SqlTickets(self.engine).drop_before(now_ns)
+        self.sealing().seal_due((PLATFORM, *self.firms()), now_ns)
+
+    def sealing(self) -> Sealing:
+        """Seals and signs what people did here, and what shadow and live decide."""
+        proof = open_proof(self.store, self.configured().settings.audit.witness, to_stderr)
+        return Sealing(
+            lambda firm: SqlAuditLog(self.engine, firm_id=firm),
+            ParquetSealer(self.store),
+            on_sealed=proof.sign,
+        )

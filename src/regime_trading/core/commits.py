@@ -23,6 +23,8 @@ class DecisionCommit:
     run_id, decision_id : str
     newest_ns : int, optional
         Time of the state that the decision was made from: nothing is committed after a later one.
+    rl : bytes
+        RL rows of the decision (``core.rl_rows``), to be sealed later; empty = none, or sealed by the caller.
     """
 
     state: AccountState
@@ -32,3 +34,4 @@ class DecisionCommit:
     run_id: str
     decision_id: str
     newest_ns: int | None = None
+    rl: bytes = b""

@@ -64,6 +64,8 @@ class RLRows:
         Row of the first decided bar, and how many follow.
     context : MarketContext, optional
         Of the same bars; without it, regimes, breadth and tape are not known.
+    ages : float64 [n_bars, A, N], optional
+        Bars since each position was opened or turned, where that began before ``first``.
     """
 
     def __init__(
@@ -74,11 +76,12 @@ class RLRows:
         first: int,
         n_bars: int,
         context: MarketContext | None = None,
+        ages: F8 | None = None,
     ) -> None:
         n, wide = len(identities), (n_bars, len(identities), len(market.symbols))
         self.identities, self.desk, self.market, self.first = identities, desk, market, first
         self.context = context_of(market) if context is None else context
-        self.bars = 0
+        self.bars, self.ages = 0, ages
         self.numbers = {name: np.full((n_bars, n), np.nan) for name in NUMBERS}
         self.counts = {name: np.zeros((n_bars, n), dtype=np.int64) for name in COUNTS}
         self.assets = {name: np.full(wide, np.nan) for name in BY_ASSET}
@@ -120,13 +123,13 @@ class RLRows:
         """The current decision of ``account`` ends its episode, with these last components as shares of equity."""
         self.ends[self.bars - 1, account] = (reason, pnl, cost, turnover)
 
-    def blocks(self, account: int) -> list[RLBlock]:
-        """State, action and transition blocks of one account."""
+    def blocks(self, account: int, end_of_data: str | None = END_OF_DATA) -> list[RLBlock]:
+        """State, action and transition blocks of one account; ``end_of_data`` None = the data go on."""
         rows = self.rows(account)
         return [
             self._block("state", rows, self._state_columns(rows)),
             self._block("action", rows, self._action_columns(rows)),
-            self._transitions(rows),
+            self._transitions(rows, end_of_data),
         ]
 
     def rows(self, account: int) -> AccountRows:
@@ -148,6 +151,7 @@ class RLRows:
             known_ns=self.known_ns[:n, account],
             ends={t: end for (t, a), end in self.ends.items() if a == account},
             shared=self._beside(),
+            age=None if self.ages is None else self.ages[:n, account],
         )
 
     def _beside(self) -> SharedRows:
@@ -265,9 +269,9 @@ class RLRows:
             "override_by": [None] * n,
         }
 
-    def _transitions(self, rows: AccountRows) -> RLBlock:
+    def _transitions(self, rows: AccountRows, end_of_data: str | None) -> RLBlock:
         """Every decision whose next state is known, or that ended its episode; the open one is left out."""
-        at, columns = transition_columns(rows, END_OF_DATA)
+        at, columns = transition_columns(rows, end_of_data)
         block = self._block("transition", rows, {})
         block.columns.update(seq=rows.counts["seq"][at], ts_event_ns=rows.shared.ts_ns[at], **columns)
         return block

@@ -46,7 +46,8 @@ class SharedRows:
 
 @dataclass(frozen=True, slots=True)
 class AccountRows:
-    """What was noted of one account, [T], [T, N] or [T, rules]; ``ends`` by row: reason and last components."""
+    """What was noted of one account, [T], [T, N] or [T, rules]; ``ends`` by row: reason and last components;
+    ``age`` of positions where it does not follow from the rows."""
 
     identity: Identity
     ids: list[str]
@@ -61,6 +62,7 @@ class AccountRows:
     known_ns: I8
     ends: Mapping[int, tuple[str, float, float, float]]
     shared: SharedRows
+    age: F8 | None = None
 
 
 def shared_rows(market: MarketPath, context: MarketContext, first: int, n: int) -> SharedRows:
@@ -163,7 +165,7 @@ def _assets(rows: AccountRows) -> dict[str, F8]:
         "book_correlation": _book_correlation(weight, shared.sigma, shared.matrix, shared.matrix_at),
         "adv_share": adv_share,
         "upnl_r": profit,
-        "age_bars": position_age(qty),
+        "age_bars": position_age(qty) if rows.age is None else rows.age,
     }
 
 
@@ -214,8 +216,8 @@ def _book_correlation(weight: F8, sigma: F8, matrix: F8, at: I8) -> F8:  # pragm
 # --- transitions --------------------------------------------------------------------------------------------
 
 
-def transition_columns(rows: AccountRows, end_of_data: str) -> tuple[I8, dict[str, Any]]:
-    """Rows with a transition, and its columns beside ``seq`` and ``ts_event_ns``."""
+def transition_columns(rows: AccountRows, end_of_data: str | None) -> tuple[I8, dict[str, Any]]:
+    """Rows with a transition, and its columns beside ``seq`` and ``ts_event_ns``; ``end_of_data`` None = they go on."""
     n = len(rows.ids)
     done = np.zeros(n, dtype=np.bool_)
     done[list(rows.ends)] = True
@@ -224,7 +226,7 @@ def transition_columns(rows: AccountRows, end_of_data: str) -> tuple[I8, dict[st
     for t, end in rows.ends.items():
         reason[t] = end[0]
     cut = np.zeros(n, dtype=np.bool_)
-    if n > 1 and not done[-1] and not done[-2]:
+    if end_of_data is not None and n > 1 and not done[-1] and not done[-2]:
         cut[-2], reason[-2] = True, end_of_data
     bars, gap = horizon(rows.shared)
     following = [*rows.ids[1:], None]

@@ -18,6 +18,7 @@ from regime_trading.core.errors import BadInput
 from regime_trading.core.event_payloads import OrderCancelled
 from regime_trading.core.events import payload_of, rationale_of
 from regime_trading.core.instants import EARLIEST_NS
+from regime_trading.core.rl_rows import DecisionRows, packed
 from regime_trading.core.rules import TradingState, decimal_text
 from regime_trading.core.schemas import ActorType, RunRecord
 from regime_trading.engine.attempts import AttemptClock
@@ -27,6 +28,7 @@ from regime_trading.engine.cycle_inputs import CycleInputs, of_firm
 from regime_trading.engine.halts import halted, impose, without_entries
 from regime_trading.engine.inputs import input_block
 from regime_trading.engine.record import SCHEDULER, Chain
+from regime_trading.engine.rl_trail import decision_rows
 from regime_trading.guards.chain import OUTCOMES
 from regime_trading.services.backtest_plan import BacktestRequest
 from regime_trading.services.controls import Carried
@@ -270,7 +272,8 @@ class Paced:
         states, ended = impose(carried.states, halts)
         carried = without_entries(replace(carried, states=states), halted(halts))
         played, book = play_bar(prepared.inputs, chains, Book(carried, self._clock), self._bar, ended)
-        return self._commit(prepared, played, book, chains, cancelled)
+        learnt = decision_rows(prepared.inputs, played, self._bar, [seat.tail for seat in self._seats])
+        return self._commit(prepared, played, book, chains, cancelled, learnt)
 
     def _tightened(self, prepared: Prepared) -> Prepared:
         """Under the session overrides of this instant."""
@@ -296,6 +299,7 @@ class Paced:
         book: Book,
         chains: Sequence[Chain],
         cancelled: Sequence[int],
+        learnt: Sequence[DecisionRows],
     ) -> Bar:
         """Make the bar durable, firm by firm; a firm that had decided it before a crash is left as it is."""
         due = (
@@ -303,12 +307,13 @@ class Paced:
             if self._is_behind(prepared)
             else list(prepared.firms)
         )
-        made = self._made(prepared, played, book, chains)
+        made = self._made(prepared, played, book, chains, learnt)
         self._put_inputs(prepared, played, due)
         rows = [row for row, who in enumerate(prepared.inputs.identities) if who.firm_id in due]
         for firm in due:
             own = [made[row] for row in rows if prepared.inputs.identities[row].firm_id == firm]
             self._deps.ledger(firm).commit_decisions(own)
+            self._deps.decided(firm, len(own))
         kill = played.carried.states.kill_level
         self._deps.under_halt(
             [
@@ -319,9 +324,12 @@ class Paced:
         )  # fmt: skip
         stored = [Stored(made[row].state, made[row].portfolio, tuple(made[row].orders)) for row in rows]
         self._seats = (
-            seats_after(self._seats, chains, stored, rows) if len(due) == len(prepared.firms) else []
+            seats_after(self._seats, chains, stored, [learnt[row].tail for row in rows], rows)
+            if len(due) == len(prepared.firms)
+            else []
         )
         self._clock = book.clock
+        self._deps.shown(prepared, self._bar)
         done = self._told(prepared, played)
         self._bar += 1
         return done
@@ -331,7 +339,12 @@ class Paced:
         return any(not seat.confirmed for seat in self._seats)
 
     def _made(
-        self, prepared: Prepared, played: Played, book: Book, chains: Sequence[Chain]
+        self,
+        prepared: Prepared,
+        played: Played,
+        book: Book,
+        chains: Sequence[Chain],
+        learnt: Sequence[DecisionRows],
     ) -> list[DecisionCommit]:
         """What each account's decision makes durable."""
         market, closed = prepared.inputs.market, {result.account for result in played.ended}
@@ -357,6 +370,7 @@ class Paced:
                     run_id=self._run_id,
                     decision_id=decision_id,
                     newest_ns=EARLIEST_NS if before is None else before.as_of_ns,
+                    rl=packed(learnt[row]),
                 )
             )
         return made

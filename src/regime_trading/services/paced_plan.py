@@ -11,7 +11,7 @@ from regime_trading.core.canonical import content_hash
 from regime_trading.core.config_status import Standing
 from regime_trading.core.controls import InForce, nobody_halts
 from regime_trading.core.errors import BadInput
-from regime_trading.core.ports import AuditLog, Ledger, RecordHistory, Runs
+from regime_trading.core.ports import AuditLog, Ledger, PendingRows, RecordHistory, Runs
 from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import Mode
 from regime_trading.core.settings import Settings
@@ -28,7 +28,7 @@ from regime_trading.services.backtest_plan import (
     plan_readings,
 )
 from regime_trading.services.controls import Carried
-from regime_trading.services.study import Progress, StudyCache, study
+from regime_trading.services.study import Progress, Study, StudyCache, study
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,12 @@ class PacedDeps:
         What people have put in force for accounts.
     under_halt : callable
         Told of durable decisions that were made under a halt.
+    rows : callable
+        RL rows of one firm that are not sealed yet.
+    decided : callable
+        Told, by firm, of decisions that are durable now.
+    shown : callable
+        Told of a bar that is durable: what is prepared, and its row.
     alarm : callable
         Told in one sentence what a person must hear of now.
     """
@@ -80,8 +86,11 @@ class PacedDeps:
     audit: Callable[[str], AuditLog]
     recorded: Callable[[str], RecordHistory]
     runs: Callable[[str], Runs]
+    rows: Callable[[str], PendingRows]
     halts: InForce = nobody_halts
     under_halt: Callable[[Sequence[Carried]], None] = lambda _: None
+    decided: Callable[[str, int], None] = lambda *_: None
+    shown: Callable[[Prepared, int], None] = lambda *_: None
     alarm: Callable[[str], None] = lambda _: None
 
 
@@ -92,6 +101,7 @@ class Prepared:
 
     loaded: Loaded
     plan: Plan
+    study: Study
     inputs: HistoryInputs
     configs: Mapping[str, bytes]
 
@@ -159,7 +169,7 @@ def prepare(
     cache = StudyCache(mine.store, mine.code_version)
     found = study(plan.window, plan.universe, loaded.settings, cache, progress)
     inputs = history_inputs(plan, found, request, plan_readings(plan, mine), mine, progress)
-    return under(Prepared(loaded, plan, inputs, {}), plan.profiles, mine.code_version)
+    return under(Prepared(loaded, plan, found, inputs, {}), plan.profiles, mine.code_version)
 
 
 def under(prepared: Prepared, profiles: tuple[TraderProfile, ...], code_version: str) -> Prepared:

@@ -12,6 +12,7 @@ from regime_trading.core.audit import chain_id
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.ports import RecordHistory
 from regime_trading.core.recorded import Selection
+from regime_trading.core.rl_rows import Tail, unpacked
 from regime_trading.core.rules import RULE_IDS, TradingState
 from regime_trading.core.schemas import EventType
 from regime_trading.engine.attempts import AttemptClock
@@ -20,6 +21,7 @@ from regime_trading.engine.carry import Stored
 from regime_trading.engine.record import Chain, Identity
 from regime_trading.services.paced_plan import PacedDeps
 from regime_trading.services.pm import breached_rules
+from regime_trading.services.rl_sealing import rows_of
 
 _STARTED = "started"
 
@@ -36,6 +38,8 @@ class Seat:
         End of its chain, trading state and id of its last decision.
     breached : bool [R]
         Rules that did not hold at that decision.
+    tail : Tail or None
+        What its RL rows go on from.
     confirmed : bool
         The stored state is the one that the last decision of the chain left. Where it is not, the account may only
         reduce.
@@ -46,6 +50,7 @@ class Seat:
     mode: int
     last_decision: str
     breached: np.ndarray
+    tail: Tail | None = None
     confirmed: bool = True
 
     def chain(self, who: Identity) -> Chain:
@@ -86,8 +91,13 @@ def load_seat(who: Identity, before_ns: int, deps: PacedDeps) -> Seat:
         int(TradingState[said["trading_state_after"]]),
         said["decision_id"],
         breached_rules(told.event.body),
+        tail=_tail(name, deps.rows(who.firm_id).last(name)),
         confirmed=known and stored is not None and stored.state.as_of_ns == told.event.ts_event_ns,
     )
+
+
+def _tail(chain_id: str, body: bytes | None) -> Tail | None:
+    return None if body is None else unpacked(body, rows_of(chain_id)).tail
 
 
 def last_decided_ns(who: Identity, deps: PacedDeps) -> int | None:
@@ -130,11 +140,15 @@ def _attempt(inputs: HistoryInputs, row: int, bar: int, history: RecordHistory) 
 
 
 def seats_after(
-    seats: Sequence[Seat], chains: Sequence[Chain], stored: Sequence[Stored], rows: Sequence[int]
+    seats: Sequence[Seat],
+    chains: Sequence[Chain],
+    stored: Sequence[Stored],
+    tails: Sequence[Tail],
+    rows: Sequence[int],
 ) -> list[Seat]:
     """The seats after a bar, for the rows that were committed."""
     after = list(seats)
-    for row, one in zip(rows, stored, strict=True):
+    for row, one, tail in zip(rows, stored, tails, strict=True):
         chain = chains[row]
         after[row] = replace(
             after[row],
@@ -143,6 +157,7 @@ def seats_after(
             mode=chain.mode,
             last_decision=chain.last_decision,
             breached=chain.breached,
+            tail=tail,
             confirmed=True,
         )
     return after

@@ -17,6 +17,7 @@ from regime_trading.adapters.database.ledger import SqlLedger
 from regime_trading.adapters.database.logins import SqlLogins
 from regime_trading.adapters.database.messages import SqlMessages, message_heads
 from regime_trading.adapters.database.overrides import SqlOverrides
+from regime_trading.adapters.database.pending_rows import SqlPendingRows
 from regime_trading.adapters.database.previews import SqlPreviews
 from regime_trading.adapters.database.runs import SqlRuns
 from regime_trading.adapters.database.sessions import SqlSessions
@@ -41,6 +42,7 @@ __all__ = [
     "SqlMembers",
     "SqlMessages",
     "SqlOverrides",
+    "SqlPendingRows",
     "SqlPreviews",
     "SqlQueue",
     "SqlRuns",

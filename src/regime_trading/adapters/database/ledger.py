@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, func
 from regime_trading.adapters.database.audit_log import append_chains, chunks, require_chain_of
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.group import group_of
-from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTBOX
+from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTBOX, PENDING_RL_ROWS
 from regime_trading.core.audit import chain_id, require_account, require_firm
 from regime_trading.core.canonical import canonical_bytes_trusted
 from regime_trading.core.commits import DecisionCommit
@@ -341,7 +341,7 @@ def _require_same_decision(connection: Connection, decision: _Decision, row: Row
 
 
 def _insert(connection: Connection, decisions: Sequence[_Decision]) -> None:
-    """State, latches and orders of new decisions."""
+    """State, latches, orders and RL rows of new decisions."""
     if not decisions:
         return
     connection.execute(ACCOUNT_STATE.insert(), [_state_row(decision) for decision in decisions])
@@ -362,7 +362,17 @@ def _insert(connection: Connection, decisions: Sequence[_Decision]) -> None:
         for decision in decisions
         for i, order in enumerate(decision.made.orders)
     ]
-    for table, rows in ((LATCHES, latches), (OUTBOX, orders)):
+    learnt = [
+        {
+            "chain_id": one.receipt.chain_id,
+            "seq": one.receipt.seq,
+            "firm_id": one.firm_id,
+            "body": one.made.rl,
+        }
+        for one in decisions
+        if one.made.rl
+    ]
+    for table, rows in ((LATCHES, latches), (OUTBOX, orders), (PENDING_RL_ROWS, learnt)):
         if rows:
             connection.execute(table.insert(), rows)
 

@@ -115,6 +115,16 @@ OUTBOX = Table(
     comment="Orders that a durable decision allows, with its receipt (chain_id, seq, entry_hash).",
 )
 
+PENDING_RL_ROWS = Table(
+    "pending_rl_rows",
+    METADATA,
+    Column("chain_id", _CHAIN, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="last entry of the decision"),
+    Column("firm_id", _ID, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    comment="RL rows of decisions, durable with them; gone once sealed, but for the last of each chain.",
+)
+
 RUNS = Table(
     "runs",
     METADATA,

@@ -11,6 +11,7 @@ from regime_trading.core.audit import Backlog, ChainCheck, ChainEntry, Dataset, 
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
+from regime_trading.core.ladder import RunSpan
 from regime_trading.core.notes import Signer
 from regime_trading.core.record_files import Rows, RunManifest
 from regime_trading.core.record_query import EntryQuery, Key
@@ -55,8 +56,8 @@ class AuditLog(Protocol):
         """How far a chain is sealed, and how far its rows have gone."""
         ...
 
-    def backlog(self) -> tuple[Backlog, ...]:
-        """Chains with entries that are not sealed yet, dry runs left out, by name."""
+    def backlog(self, run_id: str = "") -> tuple[Backlog, ...]:
+        """Chains with entries that are not sealed yet, by name; of dry runs only those of ``run_id``."""
         ...
 
     def drop_sealed(self, chain_id: str, seq: int, entry_hash: str) -> int:
@@ -285,6 +286,22 @@ class RecordHistory(Protocol):
         ...
 
 
+class PendingRows(Protocol):
+    """RL rows of one firm's decisions that are not sealed yet; they are stored with the decisions."""
+
+    def last(self, chain_id: str) -> bytes | None:
+        """Rows of the last decision of a chain, sealed or not."""
+        ...
+
+    def until(self, chain_id: str, seq: int) -> tuple[bytes, ...]:
+        """Rows of decisions whose entries go no further than ``seq``, in order."""
+        ...
+
+    def drop(self, chain_id: str, seq: int) -> None:
+        """Forget the rows of :meth:`until`, which are sealed now; those of the last decision stay."""
+        ...
+
+
 class RecordQuery(Protocol):
     """Entries of one firm, sealed or not yet, newest first. Each entry follows from its own hashes; whether a chain as
     a whole holds is what verifying says. A question that takes too long or too much raises ``TooMuch``."""
@@ -299,6 +316,10 @@ class RecordQuery(Protocol):
 
     def runs(self) -> Mapping[str, frozenset[str]]:
         """Run ids of the firm's dry-run chains, with the ids of their accounts."""
+        ...
+
+    def spans(self) -> tuple[RunSpan, ...]:
+        """Decisions of every dry run of every account, by run and account."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Executors of the commands that halt, configure, run and show. Those of ``services.command_executors`` come beside.
 
-``/propose …`` and ``/live …`` have none: nothing stores proposals or changes modes yet, and the desk says so.
+``/propose …`` has none: nothing stores proposals yet, and the desk says so.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from regime_trading.core.commands.execution import Executor, Executors
 from regime_trading.core.controls import Level
 from regime_trading.core.jobs import JobKind
+from regime_trading.core.schemas import Mode
 from regime_trading.services.executors.configs import (
     Changing,
     Comparing,
@@ -16,6 +17,7 @@ from regime_trading.services.executors.configs import (
 )
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.halts import Halting, Resuming
+from regime_trading.services.executors.modes import Climbing, simulated_disable
 from regime_trading.services.executors.overrides import Overriding
 from regime_trading.services.executors.runs import Cancelling, Running
 from regime_trading.services.executors.shows import ROUTES, Showing
@@ -30,6 +32,10 @@ def executors(deps: ExecutorDeps) -> Executors:
         ("kill", "account"): Halting(deps, None),
         ("flatten", "account"): Halting(deps, Level.K3),
         ("resume", "account"): Resuming(deps),
+        ("resume", "firm"): Resuming(deps),
+        ("live", "enable"): Climbing(deps, Mode.GATED_LIVE),
+        ("live", "shadow"): Climbing(deps, Mode.SHADOW),
+        ("live", "disable"): Changing(deps, simulated_disable),
         ("config", "set"): Changing(deps, simulated_set),
         ("config", "rollback"): Changing(deps, simulated_rollback),
         ("config", "diff"): comparing,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from regime_trading.core.ladder import Gate
 from regime_trading.core.ports import Ledger, Overrides
 from regime_trading.core.schemas import Mode
 from regime_trading.core.trader_profile import TraderProfile
@@ -35,6 +36,8 @@ class ExecutorDeps:
     overrides : callable
         Session overrides of a firm, by its id.
     jobs : JobService
+    gate : callable
+        The next gate of an account on the ladder to money, by its full name and mode.
     """
 
     desk: Callable[[], Desk]
@@ -45,3 +48,4 @@ class ExecutorDeps:
     profiles: Callable[[str], Mapping[str, TraderProfile]]
     overrides: Callable[[str], Overrides]
     jobs: JobService
+    gate: Callable[[str, Mode | None], Gate | None]

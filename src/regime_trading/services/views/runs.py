@@ -38,10 +38,12 @@ class RunRow(Shown):
     """One run of the firm."""
 
     run_id: str
-    kind: Literal["run", "backtest", "other"] = Field(description="other = recorded without a row of its own")
+    kind: Literal["run", "backtest", "paced", "other"] = Field(
+        description="paced = history bar by bar at a pace; other = recorded without a row of its own"
+    )
     status: Literal["started", "done", "failed", "unknown"]
     inputs_hash: Hash | None = Field(description="of everything the answer follows from; null = not recorded")
-    as_of: Instant | None = Field(description="the instant that was decided, of a backtest the last one")
+    as_of: Instant | None = Field(description="the instant that was decided, of several the last")
     accounts: tuple[Account, ...] = Field(description="those that the asker may see")
 
 
@@ -82,8 +84,8 @@ class RunManifest(Shown):
 class Run(RunRow):
     """One run whole."""
 
-    manifest: RunManifest | None = Field(description="null of a backtest, or where it is not written yet")
-    stages: tuple[Stage, ...] = Field(description="of a run, in order; none of a backtest")
+    manifest: RunManifest | None = Field(description="of a run only; null where it is not written yet")
+    stages: tuple[Stage, ...] = Field(description="of a run only, in order")
     results: tuple[RunAccount, ...]
     artifacts: tuple[Artifact, ...]
     artifacts_withheld: bool
@@ -122,10 +124,11 @@ def run(sources: FirmSources, asker: Asker, run_id: str) -> Run:
     files = tree(sources, asker, run_id)
     report = f"runs/{run_id}/firms/{sources.firm_id}/report.html"
     results = _results(sources, run_id, accounts)
-    is_run = fields["kind"] == "run" or any(file.scope == "market" for file in files.files)
+    paced = fields["kind"] == "paced"
+    is_run = fields["kind"] == "run" or (not paced and any(file.scope == "market" for file in files.files))
     return Run(
         **fields | {"accounts": accounts, "as_of": fields["as_of"] or _latest(results)},
-        manifest=None if market is None else _manifest(sources, market),
+        manifest=None if market is None or paced else _manifest(sources, market),
         stages=_stages(record, files.files, bool(results)) if is_run else (),
         results=results,
         artifacts=files.files,
@@ -151,7 +154,7 @@ def _record(run_id: str, record: RunRecord | None, accounts: Sequence[str]) -> d
         "kind": ("backtest" if backtest else "other") if record is None else record.kind,
         "status": "unknown" if record is None else record.status,
         "inputs_hash": None if record is None else record.inputs_hash,
-        "as_of": None if record is None else instant(record.as_of_ns),
+        "as_of": None if record is None or record.kind == "paced" else instant(record.as_of_ns),
         "accounts": tuple(accounts),
     }
 
@@ -162,6 +165,8 @@ def _visible(
     accounts = _readable(sources, asker, ids)
     if not accounts and not (not ids and asker.may(Permission.READ, sources.firm_id)):
         return None
+    if fields["kind"] == "paced":
+        fields["as_of"] = _latest(_results(sources, fields["run_id"], accounts))
     return RunRow(**fields | {"accounts": accounts})
 
 
