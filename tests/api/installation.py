@@ -96,14 +96,15 @@ class Installation:
 
 @contextmanager
 def installed(
-    folder: Path, *, jobs: int = 0, home: str = HOME, approval: str = "none"
+    folder: Path, *, jobs: int = 0, home: str = HOME, approval: str = "none", demo: bool = False
 ) -> Iterator[Installation]:
-    """The shipped configuration over an empty store; ``approval`` is what its baskets ask for."""
+    """The shipped configuration over an empty store; ``approval`` is what its baskets ask for. In a demo nobody needs a
+    second factor."""
     artifacts, config = folder / "artifacts", folder / "config"
     shutil.copytree(CONFIG, config)
     settings = config / "settings.yaml"
     settings.write_text(settings.read_text().replace("approval: none", f"approval: {approval}"))
-    options = ServeOptions(jobs=jobs, public_url=home)
+    options = ServeOptions(jobs=jobs, public_url=home, demo=demo)
     with open_server(options, artifacts, config, passwords=CHEAP) as app, TestClient(app):
         admins = {}
         for firm in ("north-pier", "kestrel-lane"):

@@ -13,24 +13,36 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 import pytest
 
+from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlMessages, open_database, sqlite_url
+from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.witness import open_witnesses
+from regime_trading.bootstrap.acts import firm_history
 from regime_trading.bootstrap.app import open_app
 from regime_trading.bootstrap.paced import PacedApp, open_paced
+from regime_trading.bootstrap.proof import verify_record
+from regime_trading.bootstrap.views import open_proofs
 from regime_trading.core.access import Caller, Principal
 from regime_trading.core.controls import LOCAL, Level
 from regime_trading.core.errors import CheckFailed, NotDurable, StoreDown
 from regime_trading.core.instants import LATEST_NS
+from regime_trading.core.recorded import Selection
 from regime_trading.core.rules import TradingState
-from regime_trading.core.schemas import ActorType, Mode
+from regime_trading.core.schemas import ActorType, Mode, RLBlock
 from regime_trading.services.backtest import run_backtest
 from regime_trading.services.backtest_plan import BacktestRequest
 from regime_trading.services.controls import HaltAsk, ResumeAsk, halt, resume, status
+from regime_trading.services.rl import check
+from regime_trading.services.rl_dataset import WHO, Record, RLDataset, RLRun
+from regime_trading.services.sealing import Sealing, SealPolicy
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = ("north-pier/core", "north-pier/defensive", "kestrel-lane/eval-100k")
@@ -83,13 +95,19 @@ def opened(folder: Path, config: Path, **more: Any) -> Iterator[PacedApp]:
 def whole(tmp_path_factory: pytest.TempPathFactory, config: Path, research: Path) -> tuple[Path, str]:
     """A run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGIME_WITNESS", os.fspath(folder / "witness"))
+        run_id = run_whole(folder, config)
+    shutil.copytree(folder / "cache", research / "cache")
+    return folder, run_id
+
+
+def run_whole(folder: Path, config: Path) -> str:
     with opened(folder, config) as app:
         last = app.paced.run()
         assert last is not None and last.number == last.bars >= 20
         assert app.paced.step() is None
-        run_id = app.paced.run_id
-    shutil.copytree(folder / "cache", research / "cache")
-    return folder, run_id
+        return app.paced.run_id
 
 
 @pytest.fixture
@@ -100,17 +118,19 @@ def folder(tmp_path: Path, whole: tuple[Path, str], research: Path) -> Path:
 
 
 def recorded(folder: Path, run_id: str, account: str) -> list[dict[str, Any]]:
+    """Entries of an account, sealed or not."""
     engine = open_database(sqlite_url(folder / "state" / "regime.db"))
-    found = SqlAuditLog(engine, firm_id=account.split("/")[0]).entries(f"dry_run/{run_id}/{account}")
+    history = firm_history(engine, LocalArtifacts(folder), account.split("/")[0])
+    found = list(history.entries(Selection(chain_id=f"dry_run/{run_id}/{account}")))
     engine.dispose()
-    return [orjson.loads(entry.event.body) | {"entry_hash": entry.entry_hash} for entry in found]
+    return [orjson.loads(entry.body) | {"entry_hash": entry.entry_hash} for entry in found]
 
 
 def counted(folder: Path) -> int:
     """Decisions of one account that are durable, without the weight of opening the store."""
     with contextlib.suppress(sqlite3.Error), sqlite3.connect(folder / "state" / "regime.db") as connection:
-        query = "SELECT count(*) FROM wal WHERE event_type = 'DECISION' AND chain_id LIKE ?"
-        return int(connection.execute(query, (f"%/{CORE}",)).fetchone()[0])
+        query = "SELECT count(*) FROM account_state WHERE account = ?"
+        return int(connection.execute(query, (CORE,)).fetchone()[0])
     return 0
 
 
@@ -137,6 +157,37 @@ def assert_same_run(folder: Path, whole: tuple[Path, str]) -> None:
             [entry["entry_hash"] for entry in recorded(place, run_id, account)] for place in (folder, theirs)
         )
         assert ours == others and len(ours) > 20
+    assert_same_rows((folder, run_id), whole)
+
+
+def rl_rows(folder: Path, run_id: str, account: str, record: Record) -> pl.DataFrame:
+    """Sealed RL rows of an account, without what names the run."""
+    dataset = RLDataset(LocalArtifacts(folder), ParquetSealer(LocalArtifacts(folder)))
+    firm, own = account.split("/")
+    found = dataset.table(RLRun(firm, own, run_id, "dry_run"), record)
+    return found.drop("run_id", *(name for name in found.columns if name.endswith("_id") and name not in WHO))
+
+
+def proved(folder: Path, run_id: str, witness: str) -> None:
+    """The record holds, and every entry of the run is signed and witnessed."""
+    found = verify_record(folder, None, None, [witness])
+    assert found.ok and not list(found.unsigned()), (found.faults, found.gaps)
+    for account in ACCOUNTS:
+        state = open_proofs(account.split("/")[0], LocalArtifacts(folder), open_witnesses([witness])).state()
+        assert state.witnessed[f"dry_run/{run_id}/{account}"] == len(recorded(folder, run_id, account))
+
+
+def assert_same_rows(ours: tuple[Path, str], theirs: tuple[Path, str]) -> None:
+    """The RL dataset is the same, to the bit, whatever was sealed when."""
+    for account in ACCOUNTS:
+        for record in ("state", "action", "transition"):
+            mine, others = (rl_rows(*run, account, record) for run in (ours, theirs))  # type: ignore[arg-type]
+            assert mine.height >= 20
+            assert mine.equals(others), (
+                account,
+                record,
+                [c for c in mine.columns if not mine[c].equals(others[c])],
+            )
 
 
 def pull(app: PacedApp, level: Level, account: str = CORE) -> None:
@@ -163,7 +214,42 @@ def test_it_decides_what_a_backtest_decides(
                 kinds.add(own["event_type"])
             assert sum(e["event_type"] == "DECISION" for e in ours) >= 20
         assert {"DECISION", "FILL", "ATTEMPT"} <= kinds
+        assert_same_rows(whole, (tmp_path, history.run_id))
         assert sum(e["event_type"] == "ATTEMPT" for e in recorded(*whole, EVAL)) >= 4
+
+
+def test_its_record_is_sealed_signed_witnessed_and_complete(
+    whole: tuple[Path, str], config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proved(*whole, os.fspath(whole[0] / "witness"))
+    checked = check(RLDataset(LocalArtifacts(whole[0]), ParquetSealer(LocalArtifacts(whole[0]))))
+    assert checked.ok and len(checked.chains) == 3 and not checked.uncovered, checked.chains
+    monkeypatch.setattr("regime_trading.bootstrap.paced.Sealing", partial(Sealing, policy=SealPolicy(rows=7)))
+    with opened(folder, config) as app:  # in many small parts, while it decides
+        app.paced.run()
+    assert_same_run(folder, whole)
+    proved(folder, whole[1], os.environ["REGIME_WITNESS"])
+
+
+def test_what_could_not_be_sealed_is_sealed_by_the_next(
+    folder: Path, whole: tuple[Path, str], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RL rows fail after states were sealed and before actions were: nothing is lost, nothing is twice."""
+    real, calls, heard = ParquetSealer.seal_rl, [], list[str]()
+
+    def failing(self: ParquetSealer, block: RLBlock) -> Any:
+        calls.append(block.record)
+        if block.record == "action" and calls.count("action") == 1:
+            raise NotDurable("a test")
+        return real(self, block)
+
+    monkeypatch.setattr(ParquetSealer, "seal_rl", failing)
+    with opened(folder, config, alarm=heard.append) as app:
+        app.paced.run(9)
+    assert any("sealing failed" in said for said in heard)
+    with opened(folder, config) as app:
+        app.paced.run()
+    assert_same_run(folder, whole)
 
 
 def test_stopped_and_resumed_it_is_the_same_run(folder: Path, whole: tuple[Path, str], config: Path) -> None:

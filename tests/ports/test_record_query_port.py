@@ -116,6 +116,20 @@ def _from(query: FirmRecordQuery, before: Key) -> Iterator[tuple[Recorded, ...]]
         before = key_of(page[-1])
 
 
+def test_how_far_dry_runs_go_counts_each_decision_once(stored: Stored) -> None:
+    """Of one run the beginning is sealed and gone from the store, of the other everything is in both places."""
+    decided = [one for one in stored.whole if one.event_type == EventType.DECISION]
+    expected = {
+        account: [one.ts_event_ns for one in decided if one.chain_id.endswith(f"/{account}")]
+        for account in "ab"
+    }
+    found = {one.account_id: one for one in stored.query.spans()}
+    assert {name: (one.decisions, one.first_ns, one.last_ns) for name, one in found.items()} == {
+        name: (len(times), min(times), max(times)) for name, times in expected.items()
+    }
+    assert {one.run_id for one in found.values()} == {"bt-test"}
+
+
 def test_one_entry_by_its_place(stored: Stored) -> None:
     for entry in stored.expected(ALL)[::40]:
         assert stored.query.entry(entry.chain_id, entry.seq).body == entry.body  # type: ignore[union-attr]

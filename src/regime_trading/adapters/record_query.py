@@ -15,6 +15,7 @@ from regime_trading.core.audit import FIRM_ACCOUNT, require_firm
 from regime_trading.core.canonical import entry_hash
 from regime_trading.core.checkpoint import require_chain_of
 from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.ladder import RunSpan, joined
 from regime_trading.core.ports import ArtifactStore
 from regime_trading.core.record_query import EntryQuery, Key, fits, key_of
 from regime_trading.core.recorded import Recorded
@@ -43,6 +44,10 @@ LIMIT $limit"""
 _ONE = f"SELECT chain, {_COLUMNS}, filename FROM ({_ROWS}) WHERE chain = $chain AND seq = $seq"
 
 
+_SPANS = f"""
+SELECT run_id, account_id, count(*), epoch_ns(min(ts_event)), epoch_ns(max(ts_event))
+FROM read_parquet($files, hive_partitioning = false)
+WHERE firm_id = $firm AND env = '{Mode.DRY_RUN}' AND event_type = 'DECISION' GROUP BY ALL"""
 Parts = Callable[[], Sequence[SealedChainPart]]
 
 
@@ -111,6 +116,24 @@ class FirmRecordQuery:
             if env == Mode.DRY_RUN:
                 found.setdefault(run[0], set()).add(account)
         return {run_id: frozenset(accounts) for run_id, accounts in sorted(found.items())}
+
+    def spans(self) -> tuple[RunSpan, ...]:
+        """Decisions of every dry run of every account, by run and account. Raises as :meth:`newest`."""
+        parts = [piece for piece in self._sealed.parts() if piece.chain_id.startswith(f"{Mode.DRY_RUN}/")]
+        files = [str(self._store.root / piece.part.path) for piece in parts]
+        sealed = list[RunSpan]()
+        if files:
+            with reader([Path(file) for file in files]) as opened:
+                rows = opened.rows(_SPANS, {"files": files, "firm": self._firm_id})
+            sealed = [
+                RunSpan(str(run), str(account), int(n), int(a), int(b)) for run, account, n, a, b in rows
+            ]
+        found = {(one.run_id, one.account_id): one for one in sealed}
+        sealed_to = {key: one.last_ns for key, one in found.items()}
+        for one in () if self._write_ahead is None else self._write_ahead.spans(sealed_to):
+            known = found.get((one.run_id, one.account_id))
+            found[one.run_id, one.account_id] = one if known is None else joined(known, one)
+        return tuple(found[key] for key in sorted(found))
 
     def _parts(self, query: EntryQuery) -> list[SealedChainPart]:
         """Sealed files that may hold what is asked for."""

@@ -45,6 +45,8 @@ class Base:
     accounts : callable
         Full names of the configured accounts of a firm; None where there is no such firm.
     limiter : Limiter
+    market_ns : callable
+        The time on the market's own clock, by that of the wall: another one only where history is replayed.
     """
 
     clock: Clock
@@ -52,6 +54,7 @@ class Base:
     site: Site
     accounts: Callable[[str], tuple[str, ...] | None]
     limiter: Limiter
+    market_ns: Callable[[int], int] = lambda now_ns: now_ns
 
 
 def base_of(request: Request) -> Base:
@@ -103,12 +106,13 @@ def _caller(request: Request, base: Base) -> Principal | None:
 
 @dataclass(frozen=True)
 class Allowed:
-    """Somebody who may do what the route does, and to what."""
+    """Somebody who may do what the route does, and to what; ``market_ns`` is now on the market's own clock."""
 
     principal: Principal
     permission: Permission
     target: Target
     now_ns: int
+    market_ns: int
 
 
 class Require:
@@ -137,7 +141,7 @@ class Require:
             )
             raise refusal(answer)
         assert target is not None
-        return Allowed(principal, self.permission, target, now_ns)
+        return Allowed(principal, self.permission, target, now_ns, base.market_ns(now_ns))
 
     def _answer(self, principal: Principal, target: Target | None, base: Base, now_ns: int) -> Answer:
         if target is None:

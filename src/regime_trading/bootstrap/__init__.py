@@ -49,6 +49,16 @@ def given_secret() -> str | None:
     return os.environ.get("REGIME_SECRET") or None
 
 
+def given_token() -> str:
+    """``REGIME_TOKEN``, an API token of whoever uses the command line; empty where it is not set."""
+    return os.environ.get("REGIME_TOKEN", "")
+
+
+def given_server() -> str:
+    """``REGIME_SERVER``, the address of the server that the command line asks; empty where it is not set."""
+    return os.environ.get("REGIME_SERVER", "")
+
+
 def witness_places(configured: Sequence[str], artifacts: Path) -> tuple[str, ...]:
     """Where checkpoints are kept beside the record: ``REGIME_WITNESS``, else what is configured, else a folder of the
     user's, one for each artifacts folder."""

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from regime_trading.bootstrap import SETTINGS, TRADERS, config_folder
 from regime_trading.bootstrap.paced import FOLDER, Pacing, keep_running, open_paced
+from regime_trading.bootstrap.server import Server
 from regime_trading.core.access import Grant, Role
 from regime_trading.core.errors import RegimeError
 from regime_trading.services.backtest_plan import BacktestRequest
 from regime_trading.services.links import LinkService
 from regime_trading.services.people import OPERATOR, People
+from regime_trading.services.readiness import Check
 from regime_trading.services.users import MemberService
 
 LOG = logging.getLogger("regime_trading")
@@ -53,18 +55,35 @@ def demo_folders(artifacts: Path | None, config: Path | None) -> tuple[Path, Pat
 
 
 @contextmanager
-def playing(artifacts: Path, config: Path, speed: float | None) -> Iterator[None]:
-    """Replay bundled prices in a thread, ``speed`` bars a second, going on where it stopped; until the block ends."""
+def playing(server: Server, artifacts: Path, config: Path, speed: float | None) -> Iterator[None]:
+    """Replay bundled prices in a thread, ``speed`` bars a second, going on where it stopped; until the block ends.
+    Whether it plays is what readiness says of the demo."""
     pacing = Pacing(speed)
+
+    def tell(detail: str, *, ok: bool = False) -> None:
+        server.demo = Check("demo", ok=ok, detail=detail)
+        LOG.info("the demo: %s", detail)
+
+    def decided(bar_ns: int) -> None:
+        server.replayed = bar_ns, server.clock.now_ns()
+
+    def searching(stage: str, done: int, total: int) -> None:
+        server.demo = Check("demo", ok=False, detail=f"finding the past first: {stage}, {done} of {total}")
 
     def play() -> None:
         try:
             request = BacktestRequest(source="bundled", first_day=FIRST_DAY)
-            with open_paced(request, artifacts=artifacts, config=config, alarm=LOG.error) as app:
-                done = app.paced.start()
-                LOG.info("the demo goes on after %d bars", done)
-                keep_running(app.paced, pacing, LOG.error)
+            tell("finding the past first, which takes minutes where nothing is cached")
+            more = {
+                "artifacts": artifacts, "config": config, "progress": searching, "alarm": LOG.error, "told": decided
+            }  # fmt: skip
+            with open_paced(request, **more) as app:
+                tell(f"it goes on after {app.paced.start()} bars", ok=True)
+                last = keep_running(app.paced, pacing, LOG.error)
+                if last is not None and last.number == last.bars:
+                    tell("every bar is decided", ok=True)
         except RegimeError as error:
+            tell(f"it does not play: {error}")
             LOG.critical("the demo does not play: %s", error)
 
     thread = threading.Thread(target=play, name="demo", daemon=True)

@@ -19,6 +19,7 @@ from regime_trading.services.command_executors import own_executors
 from regime_trading.services.controls import Halts
 from regime_trading.services.desk import Desk
 from regime_trading.services.executors import ExecutorDeps, executors
+from regime_trading.services.views.ladder import gate
 
 
 def make_desk(server: Server, acts: Acts, halts: Halts) -> Desk:
@@ -47,6 +48,9 @@ def make_desk(server: Server, acts: Acts, halts: Halts) -> Desk:
         look=partial(look_again, server),
         proposals=server.proposals(),
         sources=server.sources,
+        gate=lambda account, mode: gate(
+            server.sources(account.split("/")[0]), account, mode, server.started_ns
+        ),
     )
     found |= own_executors(lambda: desk)
     found |= executors(deps)

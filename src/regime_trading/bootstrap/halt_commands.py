@@ -26,7 +26,7 @@ from regime_trading.core.ports import Ledger
 from regime_trading.core.schemas import ActorType
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Acts
-from regime_trading.services.controls import Halts, ResumeAsk, in_force, resume, status
+from regime_trading.services.controls import Halts, ResumeAsk, in_force, resume_together, status
 
 
 def halt_here(
@@ -69,12 +69,26 @@ def halt_table(artifacts: Path | None, config: Path | None) -> list[dict[str, An
         ]
 
 
-def end_halt(artifacts: Path | None, config: Path | None, firm: str, number: int, reason: str) -> Control:
-    """End a halt over accounts in dry_run; raises as :func:`regime_trading.services.controls.resume`."""
+def end_halts(
+    artifacts: Path | None, config: Path | None, scope: str, number: int | None, reason: str
+) -> tuple[Control, ...]:
+    """End one halt over accounts in dry_run, or every halt of exactly a scope: a firm, or firm/account.
+
+    Raises
+    ------
+    BadInput
+        None is in force there, and as :func:`regime_trading.services.controls.resume_together`.
+    """
+    firm, _, account = scope.partition("/")
     with _opened(artifacts_folder(artifacts), _profiles(config)) as (halts, _):
-        principal = Principal(LOCAL, (), Caller.LOCAL)
-        by = (ActorType.SERVICE, LOCAL)
-        return resume(halts, ResumeAsk(firm, number, reason), principal, by, lambda *_: False)
+        in_force(halts, [scope if account else f"{firm}/any"])  # flags become controls first, where they can
+        standing = [one for one in halts.store(firm).all() if one.cleared_ns is None and one.scope == scope]
+        if number is None and not standing:
+            raise BadInput(expected=f"a halt of {scope} itself that is in force", found="none", where="halt")
+        numbers = [one.control_no for one in standing] if number is None else [number]
+        principal, by = Principal(LOCAL, (), Caller.LOCAL), (ActorType.SERVICE, LOCAL)
+        asks = [ResumeAsk(firm, one, reason) for one in numbers]
+        return resume_together(halts, asks, principal, by, lambda *_: False)
 
 
 @contextmanager

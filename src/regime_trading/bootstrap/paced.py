@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from regime_trading.adapters.database import (
     SqlLedger,
     SqlOverrides,
     SqlRuns,
+    firms_with_entries,
     open_database,
 )
 from regime_trading.adapters.database.locks import held
@@ -41,9 +42,10 @@ from regime_trading.bootstrap import (
 )
 from regime_trading.bootstrap.acts import firm_history, make_acts
 from regime_trading.bootstrap.halts import make_halts
-from regime_trading.bootstrap.proof import to_stderr
+from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
+from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.config_status import ConfigStatus
 from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
 from regime_trading.core.ports import MarketData
@@ -55,10 +57,13 @@ from regime_trading.services.configurations import take_over
 from regime_trading.services.controls import Halts, in_force, took_effect
 from regime_trading.services.market import tape_days
 from regime_trading.services.paced import Bar, Paced
-from regime_trading.services.paced_plan import Loaded, PacedDeps
+from regime_trading.services.paced_market import market_pages
+from regime_trading.services.paced_plan import Loaded, PacedDeps, Prepared, paced_run_id
+from regime_trading.services.sealing import BackgroundSealing, Sealing
 from regime_trading.services.study import Progress
 
 FOLDER = Path("artifacts/demo")
+PAGE_S = 1.0  #: between two pages of regimes
 RETRY_S = 1.0  #: between two attempts where the store is down
 
 
@@ -103,6 +108,7 @@ def open_paced(
     config: Path | None = None,
     progress: Progress | None = None,
     alarm: Callable[[str], None] = to_stderr,
+    told: Callable[[int], None] = lambda _: None,
 ) -> Iterator[PacedApp]:
     """A paced run, which nobody else may run over the same store meanwhile. It is not started yet.
 
@@ -117,6 +123,8 @@ def open_paced(
         Told of the research before the first bar.
     alarm : callable
         Told in one sentence what a person must hear of now.
+    told : callable
+        Told of each bar that is durable: its time, UTC nanoseconds.
 
     Raises
     ------
@@ -137,8 +145,69 @@ def open_paced(
         acts = make_acts(engine, store, code_version())
         files = Configured(config_folder(config), engine, acts, alarm)
         halts = make_halts(store.root, lambda: engine, lambda: acts, lambda: files().profiles, alarm)
-        deps = _deps(store, engine, files, halts, alarm)
+        decided = stack.enter_context(_sealing(paced_run_id(request), store, engine, files, alarm))
+        pages = MarketPages(store, alarm, told)
+        stack.callback(pages.write)
+        deps = replace(_deps(store, engine, files, halts, alarm), decided=decided, shown=pages)
         yield PacedApp(Paced(request, deps, progress), halts, engine, store.root)
+
+
+@contextmanager
+def _sealing(
+    run_id: str, store: LocalArtifacts, engine: Engine, files: Configured, alarm: Callable[[str], None]
+) -> Iterator[Callable[[str, int], None]]:
+    """Seals and signs the record of a paced run and of its firms beside it, and whatever is left at its end."""
+    sealer, proof = ParquetSealer(store), open_proof(store, files().settings.audit.witness, to_stderr)
+
+    def sealed(firm: str, entries: tuple[SealedEntries, ...]) -> None:
+        proof.sign(firm, entries)
+
+    sealing = Sealing(lambda firm: SqlAuditLog(engine, firm_id=firm), sealer, on_sealed=sealed, run_id=run_id)
+    background, clock = BackgroundSealing(sealing, alarm), SystemClock()
+    try:
+        yield lambda firm, decisions: background.nudge([firm], clock.now_ns(), decisions)
+    finally:
+        background.close()
+        try:
+            sealing.seal_all(firms_with_entries(engine))
+        except RegimeError as error:
+            alarm(f"sealing failed, the entries stay in the write-ahead store: {error}")
+
+
+class MarketPages:
+    """What is found of the market, written beside a paced run for whoever looks at it: once a second at most.
+
+    Parameters
+    ----------
+    store : LocalArtifacts
+    alarm, told : callable
+    """
+
+    def __init__(
+        self, store: LocalArtifacts, alarm: Callable[[str], None], told: Callable[[int], None]
+    ) -> None:
+        self._store, self._alarm, self._told = store, alarm, told
+        self._waiting: tuple[Prepared, int] | None = None
+        self._next_s = 0.0
+
+    def __call__(self, prepared: Prepared, bar: int) -> None:
+        """A bar is durable."""
+        self._told(int(prepared.inputs.market.ts_ns[bar]))
+        self._waiting = (prepared, bar)
+        if time.monotonic() >= self._next_s:
+            self.write()
+            self._next_s = time.monotonic() + PAGE_S
+
+    def write(self) -> None:
+        """Write the last bar, where it is not written yet; what cannot be written is only not shown."""
+        if self._waiting is None:
+            return
+        (prepared, bar), self._waiting = self._waiting, None
+        try:
+            for path, data in market_pages(prepared, bar).items():
+                self._store.write_bytes(path, data)
+        except RegimeError as error:
+            self._alarm(f"the regimes of the run cannot be shown: {error}")
 
 
 class Configured:

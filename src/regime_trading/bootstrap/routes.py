@@ -96,8 +96,9 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
         pseudonym=server.pseudonym,
         sources_of=server.sources,
         ledger=server.ledger,
+        tested_ns=server.started_ns,
     )
-    base = Base(server.clock, server, server.site, server.accounts, server.limiter)
+    base = Base(server.clock, server, server.site, server.accounts, server.limiter, server.market_ns)
     return create_app(
         Options(
             base=base,

@@ -15,11 +15,13 @@ from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import (
     SqlActors,
     SqlApprovals,
+    SqlAuditLog,
     SqlJobs,
     SqlLedger,
     SqlMessages,
     SqlPreviews,
     SqlProposals,
+    SqlRLLog,
     SqlRuns,
 )
 from regime_trading.adapters.database.gauges import store_gauges
@@ -27,6 +29,7 @@ from regime_trading.adapters.database.messages import message_heads
 from regime_trading.adapters.database.probes import StoreProbes
 from regime_trading.adapters.database.tickets import SqlTickets
 from regime_trading.adapters.exports import LocalExports, file_digest
+from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.metrics import Metrics
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.api.limits import Limiter
@@ -36,6 +39,7 @@ from regime_trading.bootstrap import (
     witness_places,
 )
 from regime_trading.bootstrap.config_versions import config_service, with_actor
+from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.readiness import readiness_of
 from regime_trading.bootstrap.views import firm_sources, open_proofs
 from regime_trading.core.access import Answer, Permission, Principal, Target
@@ -57,6 +61,7 @@ from regime_trading.services.people import People
 from regime_trading.services.proposals import ProposalService
 from regime_trading.services.readiness import Check, answer
 from regime_trading.services.run_approvals import Resumer
+from regime_trading.services.sealing import Sealing
 from regime_trading.services.sessions import SessionService
 from regime_trading.services.stream_tickets import redeem
 from regime_trading.services.tallied import record_denied, record_tallies
@@ -104,7 +109,10 @@ class ServeOptions:
 
 @dataclass
 class Server:
-    """One installation as a server sees it; everything is made once and shared by its threads."""
+    """One installation as a server sees it; everything is made once and shared by its threads.
+
+    ``replayed`` is the last bar that a demo has decided, by the market's clock and by the wall's.
+    """
 
     engine: Any
     store: LocalArtifacts
@@ -116,6 +124,9 @@ class Server:
     metrics: Metrics = field(default_factory=Metrics)
     limiter: Limiter = field(default_factory=Limiter)
     proofs: dict[str, ProofReader] = field(default_factory=dict)
+    demo: Check = field(default_factory=lambda: Check("demo", ok=False, detail="it has not begun"))
+    replayed: tuple[int, int] | None = None
+    started_ns: int = field(default_factory=lambda: SystemClock().now_ns())
 
     @cached_property
     def hub(self) -> Hub:
@@ -138,6 +149,13 @@ class Server:
         """Where it is reached."""
         return Site(self.options.public_url)
 
+    def market_ns(self, now_ns: int) -> int:
+        """Now on the market's clock: that of the wall, but in a demo its last bar and the time since."""
+        if self.replayed is None:
+            return now_ns
+        bar_ns, at_ns = self.replayed
+        return bar_ns + max(now_ns - at_ns, 0)
+
     # --- configuration ------------------------------------------------------------------------------------
 
     def profiles(self) -> tuple[TraderProfile, ...]:
@@ -153,9 +171,10 @@ class Server:
         """Firms that are configured."""
         return tuple(sorted({profile.firm_id for profile in self.profiles()}))
 
-    def mode(self, account: str) -> Mode | None:
-        """Mode of an account."""
-        return next((p.mode for p in self.profiles() if p.account == account), None)
+    def mode(self, scope: str) -> Mode | None:
+        """Mode of an account, or the one that every account of a firm has."""
+        found = {p.mode for p in self.profiles() if scope in (p.account, p.firm_id)}
+        return found.pop() if len(found) == 1 else None
 
     # --- people -------------------------------------------------------------------------------------------
 
@@ -294,13 +313,14 @@ class Server:
 
     def checks(self) -> tuple[Check, ...]:
         """Every check of readiness; a worker is needed where this process is to be one."""
-        return readiness_of(
+        found = readiness_of(
             self.engine,
             self.store.root,
             self.config,
             tail=self.read_messages,
             with_worker=self.options.jobs > 0,
         )
+        return (*found, self.demo) if self.options.demo else found
 
     def read_messages(self) -> dict[str, int]:
         """The last message that the live channel has read, by firm; of a firm that nobody listens to, all of them."""
@@ -328,9 +348,7 @@ class Server:
 
     def housekeep(self, desk: Desk) -> None:
         """What is done about once a minute: windows of refusals that are over, requests that expired, runs that need no
-        longer wait, old tickets."""
-        """What is done about once a minute: windows of refusals that are over, requests that expired, proposals
-        whose run has ended, old bundles and tickets."""
+        longer wait, proposals whose run has ended, old bundles and tickets, and sealing."""
         now_ns = self.clock.now_ns()
         for firm_id in (PLATFORM, *self.firms()):
             record_tallies(self.people, firm_id, now_ns)
@@ -341,3 +359,14 @@ class Server:
             proposals.settle(firm_id)
             LocalExports(self.store.root, firm_id=firm_id).sweep(now_ns - EXPORT_TTL_NS)
         SqlTickets(self.engine).drop_before(now_ns)
+        self.sealing().seal_due((PLATFORM, *self.firms()), now_ns)
+
+    def sealing(self) -> Sealing:
+        """Seals and signs what people did here, and what shadow and live decide."""
+        proof = open_proof(self.store, self.configured().settings.audit.witness, to_stderr)
+        return Sealing(
+            lambda firm: SqlAuditLog(self.engine, firm_id=firm),
+            ParquetSealer(self.store),
+            on_sealed=proof.sign,
+            rl=lambda firm: SqlRLLog(self.engine, firm_id=firm),
+        )

@@ -16,6 +16,7 @@ from regime_trading.cli.backup import backup, restore
 from regime_trading.cli.common import Debug, out, print_json, reporting
 from regime_trading.cli.config import config_app
 from regime_trading.cli.data import data_app
+from regime_trading.cli.do import do
 from regime_trading.cli.halt import halt_app
 from regime_trading.cli.market import detect, tape
 from regime_trading.cli.pm import pm_app
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command("do")(do)
 app.command()(backtest)
 app.command()(serve)
 app.command()(tape)

@@ -73,23 +73,28 @@ def halt_list(
 
 @halt_app.command("end")
 def halt_end(
-    firm: Annotated[str, typer.Argument(help="The firm's id.")],
-    number: Annotated[int, typer.Argument(help="Number of the halt (regime halt list --json).")],
+    scope: Annotated[str, typer.Argument(help="firm, or firm/account: whose halts.")],
     reason: Reason,
+    number: Annotated[
+        int | None,
+        typer.Argument(help="Only this halt (regime halt list --json); else every one of the scope itself."),
+    ] = None,
     artifacts: Artifacts = None,
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """End a halt over accounts in dry_run. Any other takes a second person, and the server."""
+    """End halts over accounts in dry_run; any other takes a second person, and the server. Halts of a firm do not end
+    with those of its accounts, nor these with it."""
     with reporting(as_json, debug):
-        from regime_trading.bootstrap.halt_commands import end_halt
+        from regime_trading.bootstrap.halt_commands import end_halts
 
-        ended = end_halt(artifacts, config, firm, number, reason)
+        ended = end_halts(artifacts, config, scope, number, reason)
         if as_json:
-            print_json({"firm": firm, "halt": number, "ended": True})
-        else:
-            out.print(f"{ended.level.name} over {ended.scope} ended; it is let go of at the next decision.")
+            print_json({"scope": scope, "halts": [one.control_no for one in ended], "ended": True})
+            return
+        for one in ended:
+            out.print(f"{one.level.name} over {one.scope} ended; it is let go of at the next decision.")
 
 
 def _halt(

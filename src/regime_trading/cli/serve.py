@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regime_trading.cli.common import Artifacts, Config, Debug, err, reporting
+from regime_trading.core.errors import BadInput
 
 if TYPE_CHECKING:
     from regime_trading.bootstrap.server import ServeOptions
@@ -43,7 +44,9 @@ def serve(
         from regime_trading.bootstrap.server import ServeOptions
 
         if (tls_cert is None) != (tls_key is None):
-            raise typer.BadParameter("--tls-cert and --tls-key come together")
+            raise BadInput(
+                expected="--tls-cert and --tls-key together", found="one of them", where="regime serve"
+            )
         options = ServeOptions(
             host=host,
             port=port,
@@ -68,10 +71,13 @@ def _demo(options: ServeOptions, speed: float, artifacts: Path | None, config: P
 
     @contextmanager
     def play(server: Server) -> Iterator[None]:
-        err.print(f"A demo: fictional firms, bundled prices, simulated orders; everything is in {root}")
+        err.print(
+            f"A demo: fictional firms, bundled prices, simulated orders; everything is in {root}",
+            soft_wrap=True,
+        )
         for one in players(server.people, server.firms(), server.clock.now_ns()):
             err.print(f"  {one.login:34} {one.password}   {one.role.value}", highlight=False, soft_wrap=True)
-        with playing(root, own, speed):
+        with playing(server, root, own, speed):
             yield
 
     run_server(options, root, own, play=play)

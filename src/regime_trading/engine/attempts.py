@@ -51,6 +51,11 @@ class AttemptResult:
     pnl: float
     trading_days: int
 
+    @property
+    def told(self) -> str:
+        """How it ended, and by which rule."""
+        return f"{self.result} by {self.rule_id}" if self.rule_id else self.result
+
 
 def attempt_terms(lifecycles: Sequence[Lifecycle | None]) -> AttemptTerms:
     """Terms as arrays; no target is +inf, no end is the largest integer."""

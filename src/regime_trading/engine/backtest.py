@@ -196,8 +196,7 @@ def run_history(
             trace.traded[row] += traded
             for result in played.ended:
                 a, equity = result.account, float(cycle.marks.equity[result.account])
-                told = f"{result.result} by {result.rule_id}" if result.rule_id else result.result
-                rl.finish(a, told, *(float(x) / equity for x in (cash[a] - equity, fee[a], traded[a])))
+                rl.finish(a, result.told, *(float(x) / equity for x in (cash[a] - equity, fee[a], traded[a])))
                 latches.close(a, bar)
                 trace.equity[row, a] = cash[a]
             attempts += played.ended

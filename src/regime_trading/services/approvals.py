@@ -260,7 +260,7 @@ def _context(desk: Desk, approval: Approval) -> Context:
         actor=maker_of(request),
         firm_id=request.firm_id,
         account=request.account,
-        mode=desk.mode(request.account) if request.account else None,
+        mode=desk.mode(request.account or request.firm_id),
         now_ns=desk.now_ns(),
         reason=request.reason,
         key=request.request_id,

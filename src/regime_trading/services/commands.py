@@ -28,7 +28,14 @@ from regime_trading.core.errors import BadInput, Conflict, Refused, RegimeError
 from regime_trading.services.acts import place_of_firm, record_acts
 from regime_trading.services.approvals import ask
 from regime_trading.services.desk import Desk, executor_of, is_ident
-from regime_trading.services.understanding import Asker, Understood, command_act, given_of, understand
+from regime_trading.services.understanding import (
+    Asker,
+    Understood,
+    command_act,
+    given_of,
+    record_refusal,
+    understand,
+)
 
 QUIET = frozenset({Klass.LOCAL, Klass.READ})  #: change nothing: in the person's history, not in the record
 
@@ -70,8 +77,8 @@ def confirm(
     BadInput
         Another phrase than the one that must be typed, or no reason of ten characters where one is needed.
     Conflict
-        Another hash, an expired or used preview, a world that has changed, something that blocks it. Carries a fresh
-        preview wherever the command could be previewed again. Nothing was done.
+        Another hash, an expired or used preview, a world that has changed, something that blocks it (which is in the
+        record). Carries a fresh preview wherever the command could be previewed again. Nothing was done.
     """
     stored = _find(desk, asker, preview_id)
     made = stored.preview
@@ -221,10 +228,11 @@ def _require_same(desk: Desk, asker: Asker, made: Preview, now: Understood) -> N
         "class": (made.klass, now.klass, "its class changed"),
         "others": (made.others, _others(now), "who must agree changed"),
     }
-    for what, (then, found, detail) in named.items():
-        if then != found:
-            raise _stale(desk, asker, made, what, f"{detail} since the preview")
+    changed = [(what, detail) for what, (then, found, detail) in named.items() if then != found]
+    if changed and not (made.blocking and now.effects.blocking):
+        raise _stale(desk, asker, made, changed[0][0], f"{changed[0][1]} since the preview")
     if now.effects.blocking:
+        record_refusal(desk, now.context, now.command, now.klass)
         raise Conflict("blocked", "; ".join(now.effects.blocking))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from regime_trading.core.access import Principal
+from regime_trading.core.access import Caller, Principal
 from regime_trading.core.approvals import ENDED, Approval, ApprovalKind, Request
 from regime_trading.core.commands.catalogue import find_spec
 from regime_trading.core.commands.execution import Executor, Executors
 from regime_trading.core.commands.grammar import Command
+from regime_trading.core.controls import LOCAL
 from regime_trading.core.errors import Conflict
 from regime_trading.core.event_payloads import Payload
 from regime_trading.core.messages import Message, ProposalData
@@ -64,7 +65,8 @@ class Desk(Requests):
     pseudonym : callable
         Of a person in the record, by firm and user id.
     mode : callable
-        Mode of an account by its full name; None where it is not known.
+        Mode of an account by its full name, and the one of a firm (its id) all of whose accounts have it; None where it
+        is not known, or they differ.
     entropy : callable
         Random bytes, by their number.
     """
@@ -77,7 +79,9 @@ class Desk(Requests):
     entropy: Callable[[int], bytes]
 
     def actor(self, firm_id: str, principal: Principal) -> Who:
-        """Somebody in the record of a firm."""
+        """Somebody in the record of a firm; whoever acts at the machine without a login is nobody's pseudonym."""
+        if principal.caller is Caller.LOCAL:
+            return ActorType.SERVICE, LOCAL
         return ActorType.USER, self.pseudonym(firm_id, principal.user_id)
 
 

@@ -309,6 +309,7 @@ class Paced:
         for firm in due:
             own = [made[row] for row in rows if prepared.inputs.identities[row].firm_id == firm]
             self._deps.ledger(firm).commit_decisions(own)
+            self._deps.decided(firm, len(own))
         kill = played.carried.states.kill_level
         self._deps.under_halt(
             [
@@ -322,6 +323,7 @@ class Paced:
             seats_after(self._seats, chains, stored, rows) if len(due) == len(prepared.firms) else []
         )
         self._clock = book.clock
+        self._deps.shown(prepared, self._bar)
         done = self._told(prepared, played)
         self._bar += 1
         return done
@@ -331,7 +333,11 @@ class Paced:
         return any(not seat.confirmed for seat in self._seats)
 
     def _made(
-        self, prepared: Prepared, played: Played, book: Book, chains: Sequence[Chain]
+        self,
+        prepared: Prepared,
+        played: Played,
+        book: Book,
+        chains: Sequence[Chain],
     ) -> list[DecisionCommit]:
         """What each account's decision makes durable."""
         market, closed = prepared.inputs.market, {result.account for result in played.ended}

@@ -28,7 +28,7 @@ from regime_trading.services.backtest_plan import (
     plan_readings,
 )
 from regime_trading.services.controls import Carried
-from regime_trading.services.study import Progress, StudyCache, study
+from regime_trading.services.study import Progress, Study, StudyCache, study
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,10 @@ class PacedDeps:
         What people have put in force for accounts.
     under_halt : callable
         Told of durable decisions that were made under a halt.
+    decided : callable
+        Told, by firm, of decisions that are durable now.
+    shown : callable
+        Told of a bar that is durable: what is prepared, and its row.
     alarm : callable
         Told in one sentence what a person must hear of now.
     """
@@ -82,6 +86,8 @@ class PacedDeps:
     runs: Callable[[str], Runs]
     halts: InForce = nobody_halts
     under_halt: Callable[[Sequence[Carried]], None] = lambda _: None
+    decided: Callable[[str, int], None] = lambda *_: None
+    shown: Callable[[Prepared, int], None] = lambda *_: None
     alarm: Callable[[str], None] = lambda _: None
 
 
@@ -92,6 +98,7 @@ class Prepared:
 
     loaded: Loaded
     plan: Plan
+    study: Study
     inputs: HistoryInputs
     configs: Mapping[str, bytes]
 
@@ -159,7 +166,7 @@ def prepare(
     cache = StudyCache(mine.store, mine.code_version)
     found = study(plan.window, plan.universe, loaded.settings, cache, progress)
     inputs = history_inputs(plan, found, request, plan_readings(plan, mine), mine, progress)
-    return under(Prepared(loaded, plan, inputs, {}), plan.profiles, mine.code_version)
+    return under(Prepared(loaded, plan, found, inputs, {}), plan.profiles, mine.code_version)
 
 
 def under(prepared: Prepared, profiles: tuple[TraderProfile, ...], code_version: str) -> Prepared:

@@ -130,7 +130,10 @@ def _attempt(inputs: HistoryInputs, row: int, bar: int, history: RecordHistory) 
 
 
 def seats_after(
-    seats: Sequence[Seat], chains: Sequence[Chain], stored: Sequence[Stored], rows: Sequence[int]
+    seats: Sequence[Seat],
+    chains: Sequence[Chain],
+    stored: Sequence[Stored],
+    rows: Sequence[int],
 ) -> list[Seat]:
     """The seats after a bar, for the rows that were committed."""
     after = list(seats)

@@ -48,7 +48,7 @@ OnSealed = Callable[[str, tuple[SealedEntries, ...]], None]
 
 
 class Sealing:
-    """Seals and compacts the chains of shadow, live and administration. Safe beside writers and other sealers.
+    """Seals and compacts the chains of shadow, live, administration and one dry run, beside writers and other sealers.
 
     Parameters
     ----------
@@ -60,6 +60,8 @@ class Sealing:
         Called with a firm and what is now sealed of it after each sealing: the place for a checkpoint.
     rl : callable, optional
         RL rows of a firm; those of sealed decisions are sealed after them.
+    run_id : str
+        A dry run whose chains are sealed too; other dry runs are sealed by whoever runs them.
     """
 
     def __init__(
@@ -70,8 +72,9 @@ class Sealing:
         policy: SealPolicy | None = None,
         on_sealed: OnSealed | None = None,
         rl: Callable[[str], RLLog] | None = None,
+        run_id: str = "",
     ) -> None:
-        self._audit, self._sealer, self._rl = audit, sealer, rl
+        self._audit, self._sealer, self._rl, self._run_id = audit, sealer, rl, run_id
         self.policy, self._on_sealed = policy or SealPolicy(), on_sealed
 
     def seal_due(self, firms: Iterable[str], now_ns: int) -> tuple[Sealed, ...]:
@@ -84,12 +87,12 @@ class Sealing:
 
     def _seal_firm(self, firm: str, now_ns: int | None) -> tuple[Sealed, ...]:
         audit = self._audit(firm)
-        if now_ns is not None and not self._due(audit.backlog(), now_ns):
+        if now_ns is not None and not self._due(audit.backlog(self._run_id), now_ns):
             return ()
         with audit.sealing() as mine:
             if not mine:
                 return ()
-            done = tuple(self._seal_chain(audit, one) for one in audit.backlog())
+            done = tuple(self._seal_chain(audit, one) for one in audit.backlog(self._run_id))
         if done and self._on_sealed is not None:
             self._on_sealed(firm, tuple(one.entries for one in done))
         if self._rl is not None:
@@ -123,7 +126,7 @@ class Sealing:
         """Seal run by run, read back, compact, and only then drop: whatever interrupts it, the entries still wait, and
         the next call finishes what was begun, an unfinished merge included."""
         chain, hashes = waiting.chain_id, list[str]()
-        _, firm, account = chain.split("/")
+        *_, firm, account = chain.split("/")
         head = audit.sealed(chain)
         (kept,) = audit.entries(chain, head.dropped_seq, limit=1)
         first = after = head.seq

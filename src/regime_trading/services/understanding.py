@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from regime_trading.core.access import Answer, Permission, Principal, Target, held, may
+from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, held, may
 from regime_trading.core.actors import masked_text, plain_text
 from regime_trading.core.approvals import PERMISSIONS
 from regime_trading.core.commands.catalogue import find_spec
@@ -22,6 +22,7 @@ from regime_trading.services.acts import Act, place_of_firm, record_acts
 from regime_trading.services.desk import Desk, executor_of
 
 NOT_TYPED = "people release a run by agreeing to its request; nobody types this"
+WITHOUT_LOGIN = frozenset({Klass.LOCAL, Klass.READ, Klass.TIGHTEN})  #: classes of whoever only has the files
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def understand(desk: Desk, asker: Asker, text: str) -> Understood:
         context = _context(desk, principal, firm_id, effects.account)
         _allow(desk, context, command, spec, spec.permission, [effects.account])
     klass = class_of(spec, effects.direction)
+    _require_login(desk, context, command, klass)
     asking = PERMISSIONS[effects.kind][0] if klass in UNSAFE and not spec.itself_second else None
     for permission in (effects.permission, asking):
         _allow(desk, context, command, spec, permission, accounts or [context.account])
@@ -76,18 +78,30 @@ def understand(desk: Desk, asker: Asker, text: str) -> Understood:
 
 
 def _effects(desk: Desk, command: Command, spec: CommandSpec, context: Context) -> Effects:
-    if why := NOT_TYPED if spec.internal else spec.not_built:
-        return Effects(Direction.NEUTRAL, (), blocking=(why,))
+    if spec.internal:
+        return Effects(Direction.NEUTRAL, (), blocking=(NOT_TYPED,))
     try:
-        return executor_of(desk, command).simulate(command, context)
+        effects = executor_of(desk, command).simulate(command, context)
     except Refused as refused:
         if refused.answer is not Answer.UNKNOWN:
             record_refusal(desk, context, command, spec.klass)
         raise
+    return replace(effects, blocking=(spec.not_built, *effects.blocking)) if spec.not_built else effects
+
+
+def _require_login(desk: Desk, context: Context, command: Command, klass: Klass) -> None:
+    """Refuse whoever acts at the machine without a login what does more than read or tighten (``contracts.md`` 14)."""
+    if context.principal.caller is Caller.LOCAL and klass not in WITHOUT_LOGIN:
+        record_refusal(desk, context, command, klass)
+        raise BadInput(
+            expected="a login or a token for what does more than read or tighten",
+            found=f"{command.name} ({klass.value}) from the machine",
+            where="command",
+        )
 
 
 def _context(desk: Desk, principal: Principal, firm_id: str, account: str) -> Context:
-    mode = desk.mode(account) if account else None
+    mode = desk.mode(account or firm_id)
     return Context(principal, desk.actor(firm_id, principal), firm_id, account, mode, desk.now_ns())
 
 

@@ -24,6 +24,7 @@ from regime_trading.bootstrap.acts import firm_history, make_acts
 from regime_trading.core.access import Answer, Permission, Target
 from regime_trading.core.errors import StoreDown
 from regime_trading.core.event_schema import read_event
+from regime_trading.core.ladder import NO_BROKER, NO_FEED
 from regime_trading.core.recorded import Selection
 from regime_trading.core.schemas import Mode
 from regime_trading.services.controls import Carried, Halts, took_effect
@@ -80,7 +81,7 @@ class Live(Edge):
             self.up()
             return pseudonym(firm, user_id)
 
-        deps = LiveDeps(self.halts, self.void, named, sources, ledger)
+        deps = LiveDeps(self.halts, self.void, named, sources, ledger, NOW - 60 * 10**9)
         accounts = {NORTH: tuple(modes), KESTREL: (f"{KESTREL}/any",)}
         super().__init__([live_router(deps)], accounts, NORTH, NOW)
 
@@ -123,8 +124,17 @@ def test_where_every_account_stands(edge: Live) -> None:
     assert (core["mode"], dry["mode"]) == ("shadow", "dry_run")
     assert core["trading_state"] == "FLATTEN" and core["latches"]
     assert dry["halt"]["level"] == 0 and dry["halt"]["text"] == "no halt"
-    assert (dry["next_gate"]["title"], dry["next_gate"]["state"]) == ("shadow", "not_built")
-    assert core["next_gate"]["title"] == "gated live" and "not built" in core["next_gate"]["detail"]
+    gate = dry["next_gate"]
+    assert (gate["name"], gate["title"], gate["state"]) == ("G0", "shadow", "closed") and NO_FEED in gate[
+        "detail"
+    ]
+    states = {one["name"]: one["state"] for one in gate["conditions"]}
+    assert states == {
+        "rules": "met", "invariants": "unknown", "replay": "unknown", "history": "not_met", "report": "not_met",
+        "fuzz": "unknown",
+    }  # fmt: skip
+    assert gate["conditions"][0]["age_s"] == 60.0 and gate["conditions"][1]["age_s"] is None
+    assert core["next_gate"]["title"] == "gated live" and NO_BROKER in core["next_gate"]["detail"]
     one = edge.get(f"{AT}/live", "viewer:" + CORE.partition("/")[2])
     assert [row["account"] for row in one["accounts"]] == [CORE]
     assert edge.get(f"/firms/{KESTREL}/live", "admin", 404)["code"] == "not_found"
@@ -296,7 +306,7 @@ def test_no_mode_beyond_dry_runs_is_enabled(
 ) -> None:
     said = edge.post(at(DRY, "mode"), who, 403, mode=mode, reason="it is time")
     assert said["code"] == code
-    assert "not built" in said["detail"] or code != "not_built"
+    assert "G0 history: not met" in said["detail"] or code != "not_built"
     assert len(edge.doors.told) == 1
     permission, target, _, route = edge.doors.told[0]
     assert (permission, target) == (asked, Target(NORTH, DRY)) and route.endswith("/accounts/{account}/mode")

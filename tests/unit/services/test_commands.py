@@ -23,7 +23,7 @@ from regime_trading.adapters.database import (
     sqlite_url,
 )
 from regime_trading.bootstrap.acts import make_acts
-from regime_trading.core.access import Answer, Grant, Permission, Principal, Role
+from regime_trading.core.access import Answer, Caller, Grant, Permission, Principal, Role
 from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus, Required
 from regime_trading.core.audit import verify_chain
 from regime_trading.core.commands.execution import Context, Effects, Outcome
@@ -32,13 +32,15 @@ from regime_trading.core.commands.grammar import Command
 from regime_trading.core.commands.previews import Done, Preview
 from regime_trading.core.commands.spec import Klass
 from regime_trading.core.config_diff import Direction
+from regime_trading.core.controls import LOCAL
 from regime_trading.core.errors import BadInput, Conflict, Refused, StoreDown
 from regime_trading.core.event_schema import read_event
-from regime_trading.core.schemas import Mode
+from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.services import approvals as four_eyes
-from regime_trading.services.command_executors import own_executors
+from regime_trading.services.command_executors import OnScreen, own_executors
 from regime_trading.services.commands import Asker, confirm, do, preview
 from regime_trading.services.desk import Desk
+from regime_trading.services.understanding import understand
 
 RESUME = "/resume account:alpha/main"
 GROSS = "/config set account:alpha/main risk.gross:"
@@ -234,12 +236,36 @@ def test_a_short_name_is_that_of_the_only_firm_and_an_alias_is_shown(house: Hous
 
 
 def test_what_is_not_built_is_told_and_never_done(house: House) -> None:
+    house.desk = replace(house.desk, executors={**house.desk.executors, ("live", "enable"): OnScreen("mode")})
     made = preview(house.desk, house.ask(), "/live enable account:alpha/main mode:gated until:1d")
     assert "not built" in made.blocking[0]
     with pytest.raises(Conflict, match="not built"):
         house.confirm(made)
+    assert house.kinds()[-1] == "COMMAND refused", "what was blocked is in the record"
     with pytest.raises(Conflict, match="not built"):
         preview(house.desk, house.ask(), "/live shadow account:alpha/main")
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("/halt account:alpha/main", True),
+        ("/help", True),
+        (GROSS + "0.5x", True),
+        (GROSS + "2x", False),
+        (RESUME, False),
+        ("/run report account:alpha/main", False),
+    ],
+)
+def test_whoever_has_only_the_files_reads_and_tightens(house: House, text: str, allowed: bool) -> None:
+    grants = (Grant("alpha", Role.ADMIN), Grant("alpha", Role.PM))
+    local = Principal(LOCAL, grants, Caller.LOCAL, second_factor=True, session_id="local")
+    if allowed:
+        assert understand(house.desk, Asker(local), text).context.actor == (ActorType.SERVICE, LOCAL)
+        return
+    with pytest.raises(BadInput, match="a login or a token"):
+        understand(house.desk, Asker(local), text)
+    assert house.kinds() == ["COMMAND refused"]
 
 
 @pytest.mark.parametrize(

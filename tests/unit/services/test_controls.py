@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from tests.gate_samples import CONFIG, CORE, DEFENSIVE
+from tests.gate_samples import CONFIG, CORE, DEFENSIVE, GROWTH
 from tests.gate_samples import T as FIRST_NS
 from tests.unit.services.test_degraded import EXIT, World, down
 from typer.testing import CliRunner
@@ -394,6 +394,23 @@ def told_state(world: World) -> dict[str, Any]:
     engine.dispose()
     assert stored is not None and stored[0].kill_level == 0
     return stored[0].model_dump(mode="json")
+
+
+def test_halts_of_one_scope_end_together_from_the_machine_and_only_in_dry_runs(world: World) -> None:
+    for words in (("firm", "kestrel-lane", "--level", "K1"), ("account", GROWTH, "--level", "K2")):
+        cli(world, *words, "--reason", "a drill")
+    cli(world, "firm", "kestrel-lane", "--level", "K3", "--reason", "another")
+    assert cli(world, "end", "kestrel-lane", "--reason", "explained") == {
+        "scope": "kestrel-lane", "halts": [1, 3], "ended": True
+    }  # fmt: skip
+    levels = {row["account"]: row["level"] for row in cli(world, "list")}
+    assert levels[GROWTH] == 2 and {n for a, n in levels.items() if a.startswith("kestrel-lane/")} == {0, 2}
+    assert cli(world, "end", GROWTH, "2", "--reason", "explained")["halts"] == [2]
+    cli(world, "firm", "north-pier", "--reason", "a drill")
+    place = ["--artifacts", str(world.artifacts), "--config", str(world.config)]
+    for scope, said in (("north-pier", "somebody other"), ("kestrel-lane", "itself that is in force")):
+        done = CliRunner().invoke(app, ["halt", "end", scope, "--reason", "explained", *place])
+        assert done.exit_code == 2 and said in done.stderr, done.stderr
 
 
 def test_a_flag_flattens_with_the_database_gone(world: World) -> None:

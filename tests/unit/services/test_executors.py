@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,9 @@ from regime_trading.core.config_versions import VersionStatus
 from regime_trading.core.controls import Control, Level
 from regime_trading.core.errors import BadInput, Conflict, NotDurable, Refused, StoreDown
 from regime_trading.core.jobs import JobKind, JobStatus
+from regime_trading.core.ladder import NO_BROKER, NO_FEED, next_gate
 from regime_trading.core.rules import TradingState
-from regime_trading.core.schemas import RunRecord
+from regime_trading.core.schemas import Mode, RunRecord
 from regime_trading.core.settings import Allocator, BasketSettings, InvalidConfig
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Acts
@@ -186,6 +187,7 @@ def house(tmp_path: Path) -> Iterator[House]:
                 for name, one in profiles(firm).items()
             },
         ),
+        gate=lambda account, mode: next_gate(mode, [], rules=7, tested_ns=T),
     )
     made.append(
         Desk(
@@ -196,13 +198,18 @@ def house(tmp_path: Path) -> Iterator[House]:
             # as the store knows them: grants alone, nobody has proved anything
             people=lambda user: Principal(user, PEOPLE[user].grants) if user in PEOPLE else None,
             pseudonym=lambda firm, user: actor(user),
-            mode=lambda account: halts.modes(account.split("/")[0]).get(account),
+            mode=lambda scope: common_mode(halts.modes(scope.split("/")[0]), scope),
             entropy=entropy,
         )
     )
     service.current(FIRM)
     yield House(engine, watch, acts, halts, service, jobs, heard, file, made[0], deps)
     engine.dispose()
+
+
+def common_mode(modes: Mapping[str, Mode], scope: str) -> Mode | None:
+    found = {mode for account, mode in modes.items() if scope in (account, account.split("/")[0])}
+    return found.pop() if len(found) == 1 else None
 
 
 def refused(call: Callable[[], Any], answer: Answer) -> None:
@@ -224,11 +231,7 @@ def test_every_command_has_an_executor_but_those_that_are_said_not_to(house: Hou
         for spec in CATALOGUE
         if (spec.verb, "" if spec.takes else spec.object) not in house.desk.executors
     }
-    assert absent == {
-        ("live", "enable"),
-        ("live", "disable"),
-        ("live", "shadow"),
-    }
+    assert absent == set()
 
 
 # --- who, and in which direction ------------------------------------------------------------------------------
@@ -245,6 +248,7 @@ LOOSE = f"/config set account:{SHADOW} risk.sigma_target:9%"
         (f"/kill account account:{SHADOW} level:K2", "mary bob sue", Direction.TIGHTENS, ApprovalKind.CUSTOM),
         (f"/flatten account account:{SHADOW}", "mary bob sue", Direction.TIGHTENS, ApprovalKind.CUSTOM),
         (f"/resume account:{SHADOW}", "mary sue", Direction.LOOSENS, ApprovalKind.UNLOCK),
+        ("/resume firm firm:north-pier", "mary", Direction.LOOSENS, ApprovalKind.UNLOCK),
         (TIGHT, "mary bob sue", Direction.TIGHTENS, ApprovalKind.CONFIG),
         (LOOSE, "mary sue", Direction.LOOSENS, ApprovalKind.CONFIG),
         (f"/config rollback account:{SHADOW} v:1", "mary bob sue", Direction.NEUTRAL, ApprovalKind.CONFIG),
@@ -409,7 +413,105 @@ def test_a_halt_of_the_firm_holds_on(house: House) -> None:
     house.command(f"/flatten account account:{DRY}")
     made = house.preview(f"/resume account:{DRY}")
     assert "K1 over the firm holds on (halt 1)" in made.unchanged
-    assert "one of the firm holds on" in house.confirm(made).said and house.level(DRY) == 1
+    assert "those of north-pier hold on" in house.confirm(made).said and house.level(DRY) == 1
+
+
+# --- the end of a halt of the firm ----------------------------------------------------------------------------
+
+
+def test_a_firm_goes_on_when_a_second_person_agrees_and_its_accounts_stay_halted(house: House) -> None:
+    house.command("/halt firm", "bob")
+    house.command(f"/kill account account:{SHADOW} level:K2", "bob")
+    made = house.preview("/resume firm")
+    assert (made.klass, made.others, made.kind, made.mode) == (Klass.LOOSEN, 1, ApprovalKind.UNLOCK, None)
+    assert (made.account, made.confirm_phrase, made.undo) == ("", FIRM, f"/halt firm firm:{FIRM}")
+    (ends,) = made.effects
+    assert ends.startswith(f"K1 over {FIRM} ends (halt 1, set by {actor('bob')} at ") and REASON in ends
+    assert f"K2 over {SHADOW} holds on (halt 2)" in made.unchanged
+    assert any("locks of the risk rules" in said for said in made.unchanged)
+    assert any("No ramp" in said for said in made.unchanged)
+    assert {f"{DRY}: holds nothing", f"{SHADOW}: holds nothing"} <= set(made.warnings)
+    asked = house.confirm(made)
+    assert asked.outcome == "requested" and house.level(DRY) == 1
+    refused(lambda: house.answer(asked, "mary"), Answer.NO_ROLE)
+    refused(lambda: house.answer(asked, "sue"), Answer.UNKNOWN)
+    assert f"those of {SHADOW} hold on" in house.answer(asked).said
+    assert (house.level(DRY), house.level(SHADOW)) == (0, 2), "the stronger halt of the account stays"
+    first, second = house.halts.store(FIRM).all()
+    assert (first.cleared_by, first.approval_id) == (actor("mary"), asked.request_id)
+    assert second.cleared_ns is None
+
+
+@pytest.mark.parametrize("text", ["/halt firm", f"/kill account account:{DRY} level:K3"])
+def test_a_firm_does_not_go_on_where_a_halt_came_after_the_request(house: House, text: str) -> None:
+    house.command("/halt firm", "bob")
+    asked = house.command("/resume firm")
+    account = DRY if "account" in text else ""
+    halt(house.halts, HaltAsk(FIRM, account, Level.K3, "another"), PEOPLE["bob"], house.acts.actor(FIRM))
+    conflict(lambda: house.answer(asked), "blocked")
+    assert [one.cleared_ns for one in house.halts.store(FIRM).all()] == [None, None]
+    assert house.level(DRY) == 3
+
+
+def test_who_halted_the_firm_does_not_ask_for_its_end(house: House) -> None:
+    assert "no halt of north-pier itself" in house.preview("/resume firm").blocking[0]
+    house.command("/halt firm")
+    assert "somebody else must" in house.preview("/resume firm").blocking[0]
+    for name, answer in (("joe", Answer.NO_ROLE), ("bob", Answer.NO_ROLE), ("sue", Answer.NO_ROLE)):
+        refused(lambda name=name: house.preview("/resume firm", name), answer)  # type: ignore[misc]
+    refused(lambda: house.preview(f"/resume firm firm:{FIRM}", "eve"), Answer.UNKNOWN)
+
+
+def test_a_firm_that_runs_dry_goes_on_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    dry = replace(house.halts, modes=lambda firm: {DRY: Mode.DRY_RUN} if firm == FIRM else {})
+    monkeypatch.setattr(house, "desk", replace(house.desk, mode=lambda _: Mode.DRY_RUN))
+    found = executors(replace(house.deps, halts=dry, desk=lambda: house.desk))
+    house.desk = replace(house.desk, executors={**house.desk.executors, **found})
+    house.command("/halt firm")
+    made = house.preview("/resume firm")
+    assert (made.others, made.mode) == (0, Mode.DRY_RUN)
+    assert house.confirm(made).outcome == "executed" and house.level(DRY) == 0
+
+
+# --- modes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "account", "who", "klass", "said"),
+    [
+        (f"/live shadow account:{DRY}", DRY, "mary bob", Klass.NEUTRAL, (NO_FEED, "G0 history: not met, no dry run")),
+        (f"/live enable account:{DRY} mode:gated until:2d", DRY, "mary", Klass.LIVE,
+         ("not built", NO_BROKER, NO_FEED, "G0 replay: not known")),
+        (f"/live enable account:{SHADOW} mode:gated until:2d", SHADOW, "mary sue", Klass.LIVE,
+         ("not built", NO_BROKER, "G2 checklist: not known")),
+        (f"/live shadow account:{SHADOW}", SHADOW, "mary bob sue", Klass.NEUTRAL, ("in shadow already",)),
+    ],
+)  # fmt: skip
+def test_nobody_is_moved_up_and_every_reason_is_told_and_recorded(
+    house: House, text: str, account: str, who: str, klass: Klass, said: tuple[str, ...]
+) -> None:
+    for name in sorted(set(PEOPLE) - set(who.split()) - {"ann", "eve"}):
+        with pytest.raises(Refused):
+            house.preview(text, name)
+    for name in who.split():
+        made = house.preview(text, name)
+        assert made.klass is klass and made.others == (1 if klass is Klass.LIVE else 0)
+        assert all(any(part in line for line in made.blocking) for part in said), made.blocking
+        before = len(house.desk.previews(FIRM).history(name))
+        told = conflict(lambda made=made, name=name: house.confirm(made, name), "blocked").detail  # type: ignore[misc]
+        assert told == "; ".join(made.blocking)
+        refusal = house.desk.previews(FIRM).history(name)
+        assert len(refusal) == before + 1 and refusal[0].outcome == "refused"
+    assert house.deps.profiles(FIRM)[account].mode is (Mode.DRY_RUN if account == DRY else Mode.SHADOW)
+
+
+def test_an_account_is_taken_back_to_dry_runs_by_one_person(house: House) -> None:
+    made = house.preview(f"/live disable account:{SHADOW}", "sue")
+    assert (made.klass, made.others, made.requires_reason) == (Klass.TIGHTEN, 0, False)
+    assert "mode" in made.effects[0] and made.undo.startswith("/config rollback")
+    assert house.confirm(made, "sue").outcome == "executed"
+    assert house.deps.profiles(FIRM)[SHADOW].mode is Mode.DRY_RUN
+    assert house.preview(f"/live disable account:{SHADOW}", "sue").blocking == ("that is in force already",)
 
 
 # --- the configuration ----------------------------------------------------------------------------------------

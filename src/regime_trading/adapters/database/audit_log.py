@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, select, tuple_
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, or_, select, tuple_
 
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.group import group_of
@@ -63,11 +63,7 @@ _SEALED = select(SEALED_HEADS.c.seq, SEALED_HEADS.c.entry_hash, SEALED_HEADS.c.d
 _BACKLOG = (
     select(WAL.c.chain_id, func.count(), func.min(WAL.c.ts_event_ns))
     .outerjoin(SEALED_HEADS, SEALED_HEADS.c.chain_id == WAL.c.chain_id)
-    .where(
-        WAL.c.firm_id == bindparam("firm"),
-        WAL.c.chain_id.not_like(f"{Mode.DRY_RUN}/%"),
-        WAL.c.seq > func.coalesce(SEALED_HEADS.c.seq, 0),
-    )
+    .where(WAL.c.firm_id == bindparam("firm"), WAL.c.seq > func.coalesce(SEALED_HEADS.c.seq, 0))
     .group_by(WAL.c.chain_id)
     .order_by(WAL.c.chain_id)
 )
@@ -159,10 +155,15 @@ class SqlAuditLog:
         with reading(self._engine) as connection:
             return _sealed(connection, self._firm_id, chain_id)
 
-    def backlog(self) -> tuple[Backlog, ...]:
-        """Chains with entries that are not sealed yet, dry runs left out, by name."""
+    def backlog(self, run_id: str = "") -> tuple[Backlog, ...]:
+        """Chains with entries that are not sealed yet, by name: of dry runs only those of ``run_id``, since others are
+        sealed by whoever runs them."""
+        chain = WAL.c.chain_id
+        meant = chain.not_like(f"{Mode.DRY_RUN}/%")
+        if run_id:
+            meant = or_(meant, chain.startswith(f"{Mode.DRY_RUN}/{run_id}/", autoescape=True))
         with reading(self._engine) as connection:
-            rows = connection.execute(_BACKLOG, {"firm": self._firm_id})
+            rows = connection.execute(_BACKLOG.where(meant), {"firm": self._firm_id})
             return tuple(Backlog(*row) for row in rows)
 
     def drop_sealed(self, chain_id: str, seq: int, entry_hash: str) -> int:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from sqlalchemy import ColumnElement, Engine, and_, collate, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, collate, func, or_, select
 
 from regime_trading.adapters.database.engine import reading
 from regime_trading.adapters.database.ledger import orders_of, state_of
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, WAL
 from regime_trading.core.audit import FIRM_ACCOUNT, require_account, require_firm
 from regime_trading.core.errors import BadInput
+from regime_trading.core.instants import EARLIEST_NS
+from regime_trading.core.ladder import RunSpan
 from regime_trading.core.record_query import EntryQuery, Key
 from regime_trading.core.recorded import WRITE_AHEAD, Recorded
-from regime_trading.core.schemas import Mode, PortfolioSnapshot
+from regime_trading.core.schemas import EventType, Mode, PortfolioSnapshot
 from regime_trading.core.stored_state import StoredState
 
 _COLUMNS = (
@@ -68,6 +70,23 @@ class SqlNewest:
         statement = select(WAL.c.chain_id).where(WAL.c.firm_id == self._firm_id).distinct()
         with reading(self._engine) as connection:
             yield from connection.execute(statement).scalars()
+
+    def spans(self, after: Mapping[tuple[str, str], int]) -> Iterator[RunSpan]:
+        """Decisions of every dry run of every account that are later than ``after``, by run and account id."""
+        w = WAL.c
+        for chain in self.chains():
+            env, *run, _, account = chain.split("/")
+            if env != Mode.DRY_RUN:
+                continue
+            later = w.ts_event_ns > after.get((run[0], account), EARLIEST_NS)
+            kind = w.event_type == EventType.DECISION.value
+            statement = select(func.count(), func.min(w.ts_event_ns), func.max(w.ts_event_ns)).where(
+                w.firm_id == self._firm_id, w.chain_id == chain, kind, later
+            )
+            with reading(self._engine) as connection:
+                count, first_ns, last_ns = connection.execute(statement).one()
+            if count:
+                yield RunSpan(run[0], account, count, first_ns, last_ns)
 
     def _stands_before(self, key: Key) -> ColumnElement[bool]:
         ts_ns, chain, seq = WAL.c.ts_event_ns, self._chain, WAL.c.seq

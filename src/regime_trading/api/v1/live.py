@@ -24,7 +24,6 @@ from regime_trading.api.v1.live_shapes import (
     HaltedOut,
     HaltIn,
     HaltOut,
-    LiveAccountOut,
     LiveOut,
     ModeIn,
     ResumeIn,
@@ -34,10 +33,10 @@ from regime_trading.api.v1.live_shapes import (
     halted_out,
 )
 from regime_trading.core.access import Answer, Permission
-from regime_trading.core.commands.catalogue import NO_LIVE
 from regime_trading.core.config_versions import NeedsAgreement
 from regime_trading.core.controls import Control, Flag, HaltStatus, Level, permission
 from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
+from regime_trading.core.ladder import reasons_against
 from regime_trading.core.ports import Ledger
 from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.services.acts import Who
@@ -55,6 +54,7 @@ from regime_trading.services.controls import (
 from regime_trading.services.views.accounts import AccountSummary
 from regime_trading.services.views.accounts import accounts as summaries
 from regime_trading.services.views.base import Asker
+from regime_trading.services.views.ladder import GateShown, gate, gate_of, shown
 from regime_trading.services.views.sources import FirmSources
 
 LOG = logging.getLogger("regime_trading.api")
@@ -81,6 +81,8 @@ class LiveDeps:
         What the views of a firm read.
     ledger : callable
         Positions of a firm in a mode.
+    tested_ns : int
+        When the rules of this process were tested.
     """
 
     halts: Halts
@@ -88,6 +90,7 @@ class LiveDeps:
     pseudonym: Callable[[str, str], str]
     sources_of: Callable[[str], FirmSources]
     ledger: Callable[[str, Mode], Ledger]
+    tested_ns: int
 
 
 def live_router(deps: LiveDeps) -> APIRouter:
@@ -105,7 +108,13 @@ def _add_reading(router: APIRouter, deps: LiveDeps) -> None:
         """Mode, trading state, latches, halts and the next gate of every account one may see."""
         names, modes = visible_accounts(allowed, base), deps.halts.modes(firm)
         known, missing = _summaries(deps, firm, allowed)
-        rows = tuple(_row(deps, name, modes.get(name), known.get(name)) for name in names)
+        gates = _gates(deps, firm, {name: modes.get(name) for name in names}, allowed)
+        rows = tuple(
+            account_out(
+                name, modes.get(name), known.get(name), _halt_of(deps, name, modes.get(name)), gates.get(name)
+            )
+            for name in names
+        )
         return LiveOut(accounts=rows, degraded=missing)
 
     @router.get("/controls")
@@ -170,11 +179,13 @@ def _add_ending(router: APIRouter, deps: LiveDeps) -> None:
     def change_mode(
         firm: str, account: str, body: ModeIn, allowed: Shadower, base: BaseDep, request: Request
     ) -> None:
-        """Refused whoever asks, and recorded: no gate to a mode beyond dry runs is built."""
-        asked = Permission.SHADOW if body.mode == "shadow" else Permission.REQUEST_LIVE
-        require_also(request, base, allowed, asked, f"{firm}/{account}")
+        """Refused whoever asks, and recorded, with every reason: no account has passed the gate before it."""
+        name, target = f"{firm}/{account}", Mode(body.mode)
+        asked = Permission.SHADOW if target is Mode.SHADOW else Permission.REQUEST_LIVE
+        require_also(request, base, allowed, asked, name)
         record_refusal(request, base, allowed, asked, allowed.target, Answer.NO_ROLE)
-        detail = f"{body.mode} was not enabled: {NO_LIVE}"
+        found = gate(deps.sources_of(firm), name, deps.halts.modes(firm).get(name), deps.tested_ns)
+        detail = "; ".join((f"{body.mode} was not enabled", *reasons_against(target, found)))
         raise ApiError(403, "not_built", detail)
 
 
@@ -191,8 +202,16 @@ def _summaries(deps: LiveDeps, firm: str, allowed: Allowed) -> tuple[Mapping[str
         return {}, "trading states and latches cannot be read now"
 
 
-def _row(deps: LiveDeps, name: str, mode: Mode | None, summary: AccountSummary | None) -> LiveAccountOut:
-    return account_out(name, mode, summary, _halt_of(deps, name, mode))
+def _gates(
+    deps: LiveDeps, firm: str, modes: Mapping[str, Mode | None], allowed: Allowed
+) -> Mapping[str, GateShown | None]:
+    """The next gate of every account; nothing where the record cannot be read."""
+    try:
+        spans, asker = deps.sources_of(firm).record.spans(), Asker(allowed.principal, allowed.now_ns)
+    except RegimeError as error:
+        LOG.error("gates of %s cannot be told: %s", firm, error)
+        return {}
+    return {name: shown(gate_of(spans, name, mode, deps.tested_ns), asker) for name, mode in modes.items()}
 
 
 def _halt_of(deps: LiveDeps, name: str, mode: Mode | None) -> HaltOut:

@@ -12,13 +12,13 @@ from regime_trading.core.controls import Control, Effect, Flag, HaltStatus
 from regime_trading.core.instants import instant_text
 from regime_trading.core.schemas import Mode
 from regime_trading.services.views.accounts import AccountSummary, Latch
+from regime_trading.services.views.ladder import GateShown
 
 LevelName = Literal["K1", "K2", "K3"]
 Reason = Annotated[
     str,
     Field(min_length=1, max_length=400, description="stays in the record", examples=["the tape is wrong"]),
 ]
-GATES = ((Mode.SHADOW, "shadow"), (Mode.GATED_LIVE, "gated live"))
 
 
 class HaltIn(Shape):
@@ -62,15 +62,6 @@ class HaltOut(Shape):
     controls: tuple[int, ...] = Field(description="numbers of the halts in force over it")
 
 
-class GateOut(Shape):
-    """One step of the ladder from dry runs to money."""
-
-    mode: Mode
-    title: str
-    state: Literal["not_built"]
-    detail: str
-
-
 class LiveAccountOut(Shape):
     """Where an account stands."""
 
@@ -79,8 +70,8 @@ class LiveAccountOut(Shape):
     trading_state: str | None = Field(description="null = not known")
     latches: tuple[Latch, ...] | None = Field(description="null = cannot be read now")
     halt: HaltOut
-    next_gate: GateOut | None = Field(
-        description="the first gate between this mode and the next; null at the top"
+    next_gate: GateShown | None = Field(
+        description="the first gate between this mode and the next; null at the top, or where the record cannot be read"
     )
 
 
@@ -159,7 +150,7 @@ def halt_out(status: HaltStatus, controls: Iterable[Control], *, positions_known
 
 
 def account_out(
-    account: str, mode: Mode | None, summary: AccountSummary | None, halt: HaltOut
+    account: str, mode: Mode | None, summary: AccountSummary | None, halt: HaltOut, gate: GateShown | None
 ) -> LiveAccountOut:
     """Where an account stands, as it is shown."""
     return LiveAccountOut(
@@ -168,18 +159,8 @@ def account_out(
         trading_state=None if summary is None else summary.trading_state,
         latches=None if summary is None else summary.latches,
         halt=halt,
-        next_gate=next_gate(mode),
+        next_gate=gate,
     )
-
-
-def next_gate(mode: Mode | None) -> GateOut | None:
-    """The gate after a mode. None of them is built, so no account passes one."""
-    order = list(Mode)
-    for gated, title in GATES:
-        if mode is None or order.index(gated) > order.index(mode):
-            detail = f"the gate to {title} is not built: its checklist is not evaluated, and nothing passes"
-            return GateOut(mode=gated, title=title, state="not_built", detail=detail)
-    return None
 
 
 def halted_out(made: Control | Flag, voided: int | None) -> HaltedOut:

@@ -40,8 +40,14 @@ From = Annotated[int, BeforeValidator(parse_instant), Query(alias="from", descri
 To = Annotated[int, BeforeValidator(parse_instant), Query(alias="to", description="ISO 8601, included")]
 
 
-def _asker(allowed: Allowed) -> Asker:
+def _reader(allowed: Allowed) -> Asker:
+    """Whoever reads the record, whose times are those of the wall."""
     return Asker(allowed.principal, allowed.now_ns)
+
+
+def _asker(allowed: Allowed) -> Asker:
+    """Whoever looks at what trades, which is as old as the market's clock says."""
+    return Asker(allowed.principal, allowed.market_ns)
 
 
 def views_routers(sources_of: SourcesOf) -> tuple[APIRouter, ...]:
@@ -262,14 +268,14 @@ def audit_router(sources_of: SourcesOf) -> APIRouter:
         wanted = audit.EntryFilter(
             account, tuple(kind), actor_id, rule_id, env, run_id, chain_id, correlation_id, from_ns, to_ns
         )
-        return audit.entries(sources_of(firm), _asker(allowed), wanted, cursor, limit)
+        return audit.entries(sources_of(firm), _reader(allowed), wanted, cursor, limit)
 
     @router.get("/entry")
     def read_entry(
         firm: str, chain_id: Text, seq: Annotated[int, Query(ge=1, le=1 << 62)], allowed: Auditor
     ) -> audit.Entry:
         """One entry, its place in its chain and what proves it."""
-        return audit.entry(sources_of(firm), _asker(allowed), chain_id, seq)
+        return audit.entry(sources_of(firm), _reader(allowed), chain_id, seq)
 
     @router.get("/registers")
     def list_registers(allowed: Auditor) -> tuple[audit.RegisterInfo, ...]:
@@ -286,11 +292,11 @@ def audit_router(sources_of: SourcesOf) -> APIRouter:
         to_ns: To = LATEST_NS,
     ) -> audit.RegisterTable:
         """One register."""
-        return audit.register_of(sources_of(firm), _asker(allowed), name, account, from_ns, to_ns)
+        return audit.register_of(sources_of(firm), _reader(allowed), name, account, from_ns, to_ns)
 
     @router.get("/reach")
     def read_reach(firm: str, allowed: Auditor) -> audit.Reach:
         """Up to where the record is signed and witnessed, and how long ago."""
-        return audit.reach(sources_of(firm), _asker(allowed))
+        return audit.reach(sources_of(firm), _reader(allowed))
 
     return router

@@ -161,14 +161,18 @@ _MODES = (
         (_account(), _REASON), Call("POST", f"{_AT}/resume", ("reason",)), default=True,
     ),
     CommandSpec(
+        "resume", "firm", "end the halt of a whole firm; halts of its accounts and locks of rules hold on",
+        Klass.LOOSEN, Permission.REQUEST_UNLOCK, (_FIRM, _REASON), Call("POST", f"{_FIRM_AT}/resume", ("reason",)),
+    ),
+    CommandSpec(
         "live", "enable", "let an account trade with money", Klass.LIVE, Permission.REQUEST_LIVE,
         (_account(), KeySpec("mode", Type.CHOICE, True, choices=("gated", "live")),
          KeySpec("until", Type.UNTIL, True), _REASON),
-        Call("POST", f"{_AT}/mode", ("mode", "until", "reason")), not_built=NO_LIVE,
+        Call("POST", f"{_AT}/mode", ("mode", "reason")), not_built=NO_LIVE,
     ),
     CommandSpec(
-        "live", "disable", "take an account back to deciding without orders", Klass.TIGHTEN, Permission.SHADOW,
-        (_account(), _REASON), Call("POST", f"{_AT}/mode", ("reason",)),
+        "live", "disable", "take an account back to dry runs", Klass.TIGHTEN, Permission.SHADOW,
+        (_account(), _REASON), _PREVIEW,
     ),
     CommandSpec(
         "live", "shadow", "decide on live data without sending orders", Klass.NEUTRAL, Permission.SHADOW,
@@ -200,6 +204,7 @@ ALIASES: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType(
         ("stop", "run"): ("cancel", "run"),
         ("pause", "account"): ("halt", "account"),
         ("unlock", "account"): ("resume", "account"),
+        ("unlock", "firm"): ("resume", "firm"),
     }
 )
 

@@ -33,7 +33,7 @@ class Context:
     account : str
         Full name of the account it is about; empty = the firm, or nothing in particular.
     mode : Mode, optional
-        Of the account; None where there is none, or it is not known.
+        Of the account, or the one that every account of the firm has; None where it is not known, or they differ.
     now_ns : int
         UTC nanoseconds.
     reason : str

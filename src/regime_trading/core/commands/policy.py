@@ -71,7 +71,7 @@ def class_of(spec: CommandSpec, direction: Direction) -> Klass:
 
 
 def takes(klass: Klass, mode: Mode | None, *, itself_second: bool = False) -> Takes:
-    """What a class takes where an account is in ``mode`` (None = unknown, or a whole firm).
+    """What a class takes where an account is in ``mode``, or every account of a firm (None = unknown, or they differ).
 
     A dry run may be loosened alone. Live modes always take two people, and so does everything unsafe in any other
     mode, an unknown one too. ``itself_second``: the act of the other person.

@@ -11,6 +11,7 @@ from regime_trading.core.audit import Backlog, ChainCheck, ChainEntry, Dataset, 
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.decision_inputs import InputBlock, RecordedRun
+from regime_trading.core.ladder import RunSpan
 from regime_trading.core.notes import Signer
 from regime_trading.core.record_files import Rows, RunManifest
 from regime_trading.core.record_query import EntryQuery, Key
@@ -56,8 +57,8 @@ class AuditLog(Protocol):
         """How far a chain is sealed, and how far its rows have gone."""
         ...
 
-    def backlog(self) -> tuple[Backlog, ...]:
-        """Chains with entries that are not sealed yet, dry runs left out, by name."""
+    def backlog(self, run_id: str = "") -> tuple[Backlog, ...]:
+        """Chains with entries that are not sealed yet, by name; of dry runs only those of ``run_id``."""
         ...
 
     def drop_sealed(self, chain_id: str, seq: int, entry_hash: str) -> int:
@@ -320,6 +321,10 @@ class RecordQuery(Protocol):
 
     def runs(self) -> Mapping[str, frozenset[str]]:
         """Run ids of the firm's dry-run chains, with the ids of their accounts."""
+        ...
+
+    def spans(self) -> tuple[RunSpan, ...]:
+        """Decisions of every dry run of every account, by run and account."""
         ...
 
 

@@ -1,13 +1,11 @@
-"""Executors of the commands that halt, configure, propose, run and show; ``services.command_executors`` has the others.
-
-``/live …`` has none: nothing changes modes yet, and the desk says so.
-"""
+"""Executors of the commands that halt, configure, propose, run and show; ``services.command_executors`` has the others."""
 
 from __future__ import annotations
 
 from regime_trading.core.commands.execution import Executor, Executors
 from regime_trading.core.controls import Level
 from regime_trading.core.jobs import JobKind
+from regime_trading.core.schemas import Mode
 from regime_trading.services.executors.configs import (
     Changing,
     Comparing,
@@ -16,6 +14,7 @@ from regime_trading.services.executors.configs import (
 )
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.halts import Halting, Resuming
+from regime_trading.services.executors.modes import Climbing, simulated_disable
 from regime_trading.services.executors.overrides import Overriding
 from regime_trading.services.executors.proposals import Proposing
 from regime_trading.services.executors.releases import Releasing
@@ -32,6 +31,10 @@ def executors(deps: ExecutorDeps) -> Executors:
         ("kill", "account"): Halting(deps, None),
         ("flatten", "account"): Halting(deps, Level.K3),
         ("resume", "account"): Resuming(deps),
+        ("resume", "firm"): Resuming(deps),
+        ("live", "enable"): Climbing(deps, Mode.GATED_LIVE),
+        ("live", "shadow"): Climbing(deps, Mode.SHADOW),
+        ("live", "disable"): Changing(deps, simulated_disable),
         ("config", "set"): Changing(deps, simulated_set),
         ("config", "rollback"): Changing(deps, simulated_rollback),
         ("config", "diff"): comparing,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from regime_trading.core.ladder import Gate
 from regime_trading.core.ports import Ledger, Overrides
 from regime_trading.core.schemas import Mode
 from regime_trading.core.state import Looked
@@ -43,6 +44,8 @@ class ExecutorDeps:
     proposals : ProposalService
     sources : callable
         Sources of a firm's views, by its id.
+    gate : callable
+        The next gate of an account on the ladder to money, by its full name and mode.
     """
 
     desk: Callable[[], Desk]
@@ -56,3 +59,4 @@ class ExecutorDeps:
     look: Callable[[str], Mapping[str, Looked]]
     proposals: ProposalService
     sources: Callable[[str], FirmSources]
+    gate: Callable[[str, Mode | None], Gate | None]

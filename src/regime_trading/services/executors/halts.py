@@ -15,10 +15,10 @@ from regime_trading.core.commands.grammar import Command
 from regime_trading.core.config_diff import Direction
 from regime_trading.core.controls import UNKNOWN, Control, Flag, HaltDenied, Level
 from regime_trading.core.errors import BadInput, Conflict, Refused, RegimeError
-from regime_trading.core.instants import LATEST_NS
-from regime_trading.core.schemas import Mode
+from regime_trading.core.instants import LATEST_NS, instant_text
+from regime_trading.core.schemas import Latch, Mode
 from regime_trading.services.approvals import void_pending
-from regime_trading.services.controls import HaltAsk, ResumeAsk, halt, in_force, resume_together
+from regime_trading.services.controls import RULE, HaltAsk, ResumeAsk, halt, in_force, resume_together
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.looking import looked_again, require_known, whoever_asked
 
@@ -57,7 +57,7 @@ class Halting:
             direction=Direction.TIGHTENS,
             effects=(f"{level.name} over {account or f'firm {context.firm_id}'}: {_STOPS[level]}",),
             unchanged=_STAYS[level],
-            undo=_undo(account),
+            undo=_undo(context.firm_id, account),
             base_version=_base(_standing(self.deps, context.firm_id, covered)),
             blocking=blocking if command.values("max_slippage") else (),
             warnings=_held(self.deps, context) if level is Level.K3 else (),
@@ -97,29 +97,33 @@ class Halting:
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """The end of every halt of one account; a halt of the firm as a whole holds on."""
+    """The end of every halt of exactly one scope: of one account, where a halt of the firm holds on, or of the firm,
+    where those of its accounts hold on."""
 
     deps: ExecutorDeps
 
     def simulate(self, command: Command, context: Context) -> Effects:
-        """Which halts end, which hold on, and whether whoever asks may."""
-        require_known(context, command, self.deps.halts.modes(context.firm_id))
-        standing = _standing(self.deps, context.firm_id, [context.account])
+        """Which halts end, which hold on, what is held and locked, and whether whoever asks may."""
+        covered = self._covered(command, context)
+        standing = _standing(self.deps, context.firm_id, covered)
         own = _own(standing, context)
-        firms = [one for one in standing if not one.account]
         return Effects(
             direction=Direction.LOOSENS,
-            effects=tuple(
-                f"{one.level.name} over {one.account} ends (halt {one.control_no}: {one.reason})"
-                for one in own
-            ),
+            effects=tuple(_ends(one) for one in own),
             unchanged=(
-                *(f"{one.level.name} over the firm holds on (halt {one.control_no})" for one in firms),
-                "Limits, locks of the risk rules and orders stay as they are.",
+                *(_holds_on(one) for one in standing if one not in own),
+                "Limits, locks of the risk rules, positions and orders stay as they are.",
+                "No ramp follows: with its next decision an account may take what its rules allow; a ramp of the "
+                "drawdown ladder that is under way goes on.",
             ),
-            undo=f"/halt account account:{context.account}",
+            undo=f"/halt account account:{context.account}"
+            if context.account
+            else f"/halt firm firm:{context.firm_id}",
             base_version=_base(standing),
-            blocking=self._blocking(own, context),
+            blocking=self._blocking(own, covered, context),
+            warnings=tuple(
+                said for account in covered for said in _stands(self.deps, context.firm_id, account)
+            ),
             permission=Permission.REQUEST_UNLOCK,
             kind=ApprovalKind.UNLOCK,
         )
@@ -127,13 +131,14 @@ class Resuming:
     def execute(self, command: Command, context: Context) -> Outcome:
         """End them in one transaction: those that were shown, all or none."""
         _, asked = looked_again(self, self.deps.desk(), command, context)
-        standing = _standing(self.deps, context.firm_id, [context.account])
+        standing = _standing(self.deps, context.firm_id, self._covered(command, context))
+        own, scope = _own(standing, context), context.account or context.firm_id
         asks = [
             ResumeAsk(context.firm_id, one.control_no, context.reason, "" if asked is None else context.key)
-            for one in _own(standing, context)
+            for one in own
         ]
         if not asks:
-            raise Conflict("base_version", f"no halt of {context.account} is in force any more")
+            raise Conflict("base_version", f"no halt of {scope} is in force any more")
         try:
             ended = resume_together(
                 self.deps.halts, asks, whoever_asked(context), context.actor, _Agreed(asked)
@@ -142,18 +147,23 @@ class Resuming:
             raise Refused(denied.answer, f"to use {command.name}") from denied
         except BadInput as error:
             raise Conflict("base_version", str(error)) from error
-        left = [one for one in standing if not one.account]
-        said = f"{len(ended)} halts of {context.account} ended; it goes on with its next decision."
-        if left:
-            said = f"{len(ended)} halts of {context.account} ended; one of the firm holds on."
+        said = f"{len(ended)} halts of {scope} ended; "
+        left = sorted({one.scope for one in standing if one not in own})
+        said += f"those of {', '.join(left)} hold on." if left else "it goes on with the next decision."
         return Outcome(said, {"controls": [one.control_no for one in ended], "route": "/live"})
 
-    def _blocking(self, own: Sequence[Control], context: Context) -> tuple[str, ...]:
-        found = []
-        level = in_force(self.deps.halts, [context.account])[context.account].level
+    def _covered(self, command: Command, context: Context) -> list[str]:
+        """Accounts that the scope covers; an account that is not there is refused."""
+        known = self.deps.halts.modes(context.firm_id)
+        if context.account or not known:
+            require_known(context, command, known)
+        return [context.account] if context.account else sorted(known)
+
+    def _blocking(self, own: Sequence[Control], covered: Sequence[str], context: Context) -> tuple[str, ...]:
+        found, scope = [], context.account or context.firm_id
         if not own:
-            found.append(f"no halt of {context.account} itself is in force")
-        elif level == UNKNOWN:
+            found.append(f"no halt of {scope} itself is in force")
+        elif UNKNOWN in {halt.level for halt in in_force(self.deps.halts, covered).values()}:
             found.append("what is in force cannot be read in full")
         if context.mode is not Mode.DRY_RUN and any(one.set_by == context.actor[1] for one in own):
             found.append("whoever set a halt does not ask for its end: somebody else must")
@@ -201,21 +211,60 @@ def _base(standing: Sequence[Control]) -> str:
     return f"halts {','.join(str(one.control_no) for one in standing) or 'none'}"
 
 
-def _undo(account: str) -> str:
-    if not account:
-        return "A person ends it, and outside of dry runs a second one agrees."
-    return f"/resume account account:{account}; outside of dry runs a second person agrees."
+def _undo(firm_id: str, account: str) -> str:
+    text = f"/resume account account:{account}" if account else f"/resume firm firm:{firm_id}"
+    return f"{text}; outside of dry runs a second person agrees."
+
+
+def _ends(one: Control) -> str:
+    since = instant_text(one.set_ns)
+    told = f"halt {one.control_no}, set by {one.set_by} at {since}: {one.reason}"
+    return f"{one.level.name} over {one.scope} ends ({told})"
+
+
+def _holds_on(one: Control) -> str:
+    return f"{one.level.name} over {one.account or 'the firm'} holds on (halt {one.control_no})"
 
 
 def _held(deps: ExecutorDeps, context: Context) -> tuple[str, ...]:
     """What would be sold, as far as it can be told; it may change until then, and holds nothing up."""
-    if context.mode is None:
+    if not context.account:
+        return ()
+    stored = _stored(deps, context.firm_id, context.account)
+    if isinstance(stored, str):
         return ("What it holds cannot be read now; whatever it is will be sold.",)
-    try:
-        stored = deps.ledger(context.firm_id, context.mode).load(context.account, LATEST_NS)
-    except RegimeError:
-        return ("What it holds cannot be read now; whatever it is will be sold.",)
-    held = [] if stored is None else sorted(position.symbol for position in stored[1].positions)
     return (
-        (f"Sold are {', '.join(held)}, as held after the last decision.",) if held else ("It holds nothing.",)
+        f"Sold are {', '.join(stored[0])}, as held after the last decision."
+        if stored[0]
+        else "It holds nothing.",
+    )
+
+
+def _stands(deps: ExecutorDeps, firm_id: str, account: str) -> tuple[str, ...]:
+    """Positions and locks of an account whose halt is to end, after its last decision; they may change until then."""
+    stored = _stored(deps, firm_id, account)
+    if isinstance(stored, str):
+        return (f"{account}: {stored}",)
+    held, latches = stored
+    locks = (
+        f"{one.rule_id} holds it {one.trading_state} until {one.release}"
+        for one in latches
+        if one.rule_id != RULE
+    )
+    return tuple(f"{account}: {said}" for said in (f"holds {', '.join(held) or 'nothing'}", *locks))
+
+
+def _stored(deps: ExecutorDeps, firm_id: str, account: str) -> tuple[list[str], tuple[Latch, ...]] | str:
+    """Symbols and latches after the last decision of an account, or why they are not known."""
+    try:
+        mode = deps.halts.modes(firm_id).get(account)
+        stored = None if mode is None else deps.ledger(firm_id, mode).load(account, LATEST_NS)
+    except RegimeError:
+        return "positions and locks cannot be read now"
+    if mode is None:
+        return "positions and locks are not known: it has no mode"
+    return (
+        ([], ())
+        if stored is None
+        else (sorted(p.symbol for p in stored[1].positions), tuple(stored[0].latches))
     )

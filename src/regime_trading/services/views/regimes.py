@@ -181,10 +181,14 @@ class Tape(Shown):
 
 
 def latest_run(sources: FirmSources, asker: Asker) -> str | None:
-    """The newest run with regimes that the asker may see."""
+    """A paced run that goes on, else the newest run with regimes that the asker may see."""
     known = sorted(
-        (record for record in sources.runs.all() if record.kind == "run"),
-        key=lambda record: (record.as_of_ns, record.run_id),
+        (record for record in sources.runs.all() if record.kind in ("run", "paced")),
+        key=lambda record: (
+            record.kind == "paced" and record.status == "started",
+            record.as_of_ns,
+            record.run_id,
+        ),
         reverse=True,
     )
     for record in known:

@@ -39,11 +39,11 @@ class RunRow(Shown):
 
     run_id: str
     kind: Literal["run", "backtest", "paced", "regime", "scan", "report", "whatif", "other"] = Field(
-        description="other = recorded without a row of its own"
+        description="paced = history bar by bar at a pace; other = recorded without a row of its own"
     )
     status: Literal["started", "waiting", "done", "failed", "unknown"]
     inputs_hash: Hash | None = Field(description="of everything the answer follows from; null = not recorded")
-    as_of: Instant | None = Field(description="the instant that was decided, of a backtest the last one")
+    as_of: Instant | None = Field(description="the instant that was decided, of several the last")
     accounts: tuple[Account, ...] = Field(description="those that the asker may see")
     waiting: tuple[Waiting, ...] = Field(description="requests that a run waits for; none once it went on")
 
@@ -92,8 +92,8 @@ class RunManifest(Shown):
 class Run(RunRow):
     """One run whole."""
 
-    manifest: RunManifest | None = Field(description="null of a backtest, or where it is not written yet")
-    stages: tuple[Stage, ...] = Field(description="of a run, in order; none of a backtest")
+    manifest: RunManifest | None = Field(description="of a run only; null where it is not written yet")
+    stages: tuple[Stage, ...] = Field(description="of a run only, in order")
     results: tuple[RunAccount, ...]
     artifacts: tuple[Artifact, ...]
     artifacts_withheld: bool
@@ -131,10 +131,11 @@ def run(sources: FirmSources, asker: Asker, run_id: str) -> Run:
     homes = (f"runs/{run_id}/firms/{sources.firm_id}", f"runs/{run_id}/market")
     pages = (f"{home}/report.{kind}" for home in homes for kind in ("html", "md"))
     results = _results(sources, run_id, accounts)
+    paced = fields["kind"] == "paced"
     unknown = fields["kind"] == "other" and any(file.scope == "market" for file in files.files)
     return Run(
         **fields | _shown(fields, accounts) | {"as_of": fields["as_of"] or _latest(results)},
-        manifest=None if market is None else _manifest(sources, market),
+        manifest=None if market is None or paced else _manifest(sources, market),
         stages=_stages(record, files.files, bool(results)) if fields["kind"] == "run" or unknown else (),
         results=results,
         artifacts=files.files,
@@ -172,7 +173,7 @@ def _record(run_id: str, record: RunRecord | None) -> dict[str, Any]:
         "kind": ("backtest" if backtest else "other") if record is None else record.kind,
         "status": "unknown" if record is None else record.status,
         "inputs_hash": None if record is None else record.inputs_hash,
-        "as_of": None if record is None else instant(record.as_of_ns),
+        "as_of": None if record is None or record.kind == "paced" else instant(record.as_of_ns),
         "waiting": tuple(Waiting(account=w.account, request_id=w.request_id) for w in record.waits)
         if record is not None and record.status == "waiting"
         else (),
@@ -186,6 +187,8 @@ def _visible(
     market_only = fields["kind"] in MARKET_ONLY and bool(sources.readable(asker))
     if not accounts and not market_only and not (not ids and asker.may(Permission.READ, sources.firm_id)):
         return None
+    if fields["kind"] == "paced":
+        fields["as_of"] = _latest(_results(sources, fields["run_id"], accounts))
     return RunRow(**fields | _shown(fields, accounts))
 
 
