@@ -1,4 +1,4 @@
-"""Executors of the commands that halt, configure, propose, run and show; ``services.command_executors`` has the others."""
+"""Executors of the commands that halt, configure, propose, run and show; others: ``services.command_executors``."""
 
 from __future__ import annotations
 
