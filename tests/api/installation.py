@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ class Browser:
         self.client = TestClient(self.app, base_url=self.home, raise_server_exceptions=False)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        ours = {"x-regime": "1", "origin": self.home}
+        ours = {"x-regime": "1", "origin": self.home, "if-match": "*"}
         sent = (ours if method != "GET" else {}) | {name.replace("_", "-"): v for name, v in headers.items()}
         return self.client.request(method, f"{API}{path}", json=body, headers=sent)
 
@@ -96,14 +96,21 @@ class Installation:
 
 @contextmanager
 def installed(
-    folder: Path, *, jobs: int = 0, home: str = HOME, approval: str = "none", demo: bool = False
+    folder: Path,
+    *,
+    jobs: int = 0,
+    home: str = HOME,
+    approval: str = "none",
+    demo: bool = False,
+    edit: Callable[[str], str] = str,
 ) -> Iterator[Installation]:
-    """The shipped configuration over an empty store; ``approval`` is what its baskets ask for. In a demo nobody needs a
-    second factor."""
+    """The shipped configuration, its accounts edited, over an empty store; ``approval`` is what its baskets ask for. In
+    a demo nobody needs a second factor."""
     artifacts, config = folder / "artifacts", folder / "config"
     shutil.copytree(CONFIG, config)
-    settings = config / "settings.yaml"
+    settings, traders = config / "settings.yaml", config / "traders.yaml"
     settings.write_text(settings.read_text().replace("approval: none", f"approval: {approval}"))
+    traders.write_text(edit(traders.read_text()))
     options = ServeOptions(jobs=jobs, public_url=home, demo=demo)
     with open_server(options, artifacts, config, passwords=CHEAP) as app, TestClient(app):
         admins = {}

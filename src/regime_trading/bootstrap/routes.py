@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from functools import partial
 
+from regime_trading.adapters.database import SqlIdempotency
 from regime_trading.adapters.database.tickets import SqlTickets
 from regime_trading.api.app import PREFIX, Application, Options, create_app
 from regime_trading.api.deps import Base
@@ -98,7 +99,15 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
         ledger=server.ledger,
         tested_ns=server.started_ns,
     )
-    base = Base(server.clock, server, server.site, server.accounts, server.limiter, server.market_ns)
+    base = Base(
+        server.clock,
+        server,
+        server.site,
+        server.accounts,
+        server.limiter,
+        SqlIdempotency(server.engine),
+        server.market_ns,
+    )
     return create_app(
         Options(
             base=base,
@@ -123,6 +132,7 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
                     config_replay(server.store.root, server.config),
                     server.jobs(),
                     server.pseudonym,
+                    desk,
                 ),
                 record_router(
                     RecordDeps(

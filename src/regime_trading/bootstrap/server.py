@@ -16,6 +16,7 @@ from regime_trading.adapters.database import (
     SqlActors,
     SqlApprovals,
     SqlAuditLog,
+    SqlIdempotency,
     SqlJobs,
     SqlLedger,
     SqlMessages,
@@ -51,7 +52,8 @@ from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Who
-from regime_trading.services.approvals import settle
+from regime_trading.services.approvals import SERVICE, settle
+from regime_trading.services.config_proposals import settle_proposals
 from regime_trading.services.config_versions import ConfigService
 from regime_trading.services.desk import Desk
 from regime_trading.services.export import record_fetched
@@ -347,8 +349,8 @@ class Server:
         return self.metrics.render(found)
 
     def housekeep(self, desk: Desk) -> None:
-        """What is done about once a minute: windows of refusals that are over, requests that expired, runs that need no
-        longer wait, proposals whose run has ended, old bundles and tickets, and sealing."""
+        """What is done about once a minute: windows of refusals that are over, requests that expired, runs and versions
+        that need no longer wait, proposals whose run has ended, old bundles, tickets and keys, and sealing."""
         now_ns = self.clock.now_ns()
         for firm_id in (PLATFORM, *self.firms()):
             record_tallies(self.people, firm_id, now_ns)
@@ -357,8 +359,10 @@ class Server:
             settle(desk, firm_id)
             self.resumer().sweep(firm_id)
             proposals.settle(firm_id)
+            settle_proposals(desk, self.configs_as(SERVICE), firm_id)
             LocalExports(self.store.root, firm_id=firm_id).sweep(now_ns - EXPORT_TTL_NS)
         SqlTickets(self.engine).drop_before(now_ns)
+        SqlIdempotency(self.engine).drop_before(now_ns)
         self.sealing().seal_due((PLATFORM, *self.firms()), now_ns)
 
     def sealing(self) -> Sealing:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.testclient import TestClient
+from tests.edge_world import NoAnswers
 
 from regime_trading.api.app import PREFIX, Options, create_app, http_routes
 from regime_trading.api.deps import Allowed, Base, BaseDep, PrincipalDep, require, visible_accounts
 from regime_trading.api.errors import MEDIA_TYPE, Problem
-from regime_trading.api.etags import etag_of, require_match
+from regime_trading.api.etags import IfMatch, etag_of, require_match
 from regime_trading.api.limits import READS, Limiter
 from regime_trading.api.security import ALWAYS, Site
 from regime_trading.core.access import STEP_UP_NS, Answer, Caller, Grant, Permission, Principal, Role, Target
@@ -99,8 +100,8 @@ def broken(how: str, allowed: Annotated[Allowed, require(Permission.RUN)]) -> st
 
 
 @router.put("/firms/{firm}/names")
-def rename(request: Request, allowed: Annotated[Allowed, require(Permission.RUN)]) -> str:
-    require_match(request, etag_of(b'["alpha/main","alpha/core"]'))
+def rename(allowed: Annotated[Allowed, require(Permission.RUN)], match: IfMatch) -> str:
+    require_match(match, etag_of(b'["alpha/main","alpha/core"]'))
     return "renamed"
 
 
@@ -118,7 +119,7 @@ class World:
     def __init__(self, site: str = HOME) -> None:
         self.clock, self.doors = Ticks(), FakeDoors()
         self.seen: list[tuple[str, str, int]] = []
-        base = Base(self.clock, self.doors, Site(site), ACCOUNTS.get, Limiter())
+        base = Base(self.clock, self.doors, Site(site), ACCOUNTS.get, Limiter(), NoAnswers())
         self.app = create_app(
             Options(
                 base,
@@ -370,7 +371,7 @@ def test_a_route_that_asks_nobody_does_not_start() -> None:
     def careless_route() -> str:
         return "open"
 
-    base = Base(Ticks(), FakeDoors(), Site(HOME), ACCOUNTS.get, Limiter())
+    base = Base(Ticks(), FakeDoors(), Site(HOME), ACCOUNTS.get, Limiter(), NoAnswers())
     own, gone = frozenset({f"GET {PREFIX}/mine"}), frozenset({f"GET {PREFIX}/gone"})
     listed = frozenset({f"GET {PREFIX}/open"})
     for routers, open_to_all, own_only in (
@@ -389,8 +390,9 @@ def test_the_document_says_who_may(world: World) -> None:
     document = world.app.openapi()
     halting = document["paths"][f"{PREFIX}/firms/{{firm}}/accounts/{{account}}/halt"]["post"]
     assert halting["x-permission"] == "halt.pause" and halting["security"]
-    assert MEDIA_TYPE in halting["responses"]["default"]["content"]
-    assert "security" not in document["paths"][f"{PREFIX}/open"]["get"]
+    refused = halting["responses"]["403"]["$ref"].rpartition("/")[2]
+    assert MEDIA_TYPE in document["components"]["responses"][refused]["content"]
+    assert document["paths"][f"{PREFIX}/open"]["get"]["security"] == []
     assert document["paths"][f"{PREFIX}/mine"]["get"]["security"] == halting["security"]
     assert len(http_routes(world.app)) == sum(len(path) for path in document["paths"].values())
 
@@ -402,3 +404,33 @@ def test_the_document_says_who_may(world: World) -> None:
 def test_a_site_that_is_not_safe_is_refused(url: str) -> None:
     with pytest.raises(BadInput):
         Site(url)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "[", "", "localhost.evil.example"])
+def test_a_host_that_is_none_of_ours_is_refused_with_every_header(world: World, host: str) -> None:
+    answer = world.ask("GET", "/mine", "pm", headers={"host": host})
+    assert answer.status_code == 421
+    assert all(answer.headers[name] == value for name, value in ALWAYS.items())
+
+
+@pytest.mark.parametrize(
+    "path", ["/firms/alpha%00/names", "/mine?x=%0d%0aSet-Cookie", "/mine?x=a%7f", "/%1b"]
+)
+def test_no_control_character_gets_in(world: World, path: str) -> None:
+    answer = world.ask("GET", path, "pm")
+    assert (answer.status_code, code_of(answer)) == (400, "bad_input")
+
+
+def test_a_body_that_is_too_deep_is_refused(world: World) -> None:
+    headers = OURS | {"content-type": "application/json"}
+    answer = world.ask(
+        "POST", "/firms/alpha/accounts/main/halt", "pm", content="[" * 100_000, headers=headers
+    )
+    assert answer.status_code in (400, 422) and code_of(answer)
+
+
+def test_an_answer_says_how_many_more_there_may_be(world: World) -> None:
+    first, second = (world.ask("GET", "/firms/alpha/names", "pm").headers for _ in range(2))
+    assert int(first["ratelimit-limit"]) == READS.burst
+    assert int(first["ratelimit-remaining"]) == READS.burst - 1 == int(second["ratelimit-remaining"]) + 1
+    assert int(first["ratelimit-reset"]) >= 1
