@@ -38,7 +38,9 @@ class Configs(Edge):
         self.service = service_over(self.engine, folder_of(path / "config", mode))
         self.asked: list[WhatIf] = []
         accounts = {FIRM: (CORE, LIVE), OTHER: (f"{OTHER}/solo",)}
-        super().__init__([configs_router(self.as_somebody, self.replay, None)], accounts, FIRM, T)
+        super().__init__(
+            [configs_router(self.as_somebody, self.replay, None, pseudonym, None)], accounts, FIRM, T
+        )
 
     def as_somebody(self, principal: Principal, firm: str) -> ConfigService:
         return with_actor(self.service, lambda firm: (ActorType.USER, pseudonym(firm, principal.user_id)))
@@ -309,4 +311,4 @@ def test_the_document_says_who_may(edge: Configs) -> None:
     assert said["/{version}/apply"] == {"post": "config.tighten"} and said["/drafts"] == {
         "post": "config.draft"
     }
-    assert said["/current"] == {"get": "config.read"} and len(said) == 12
+    assert said["/current"] == {"get": "config.read"} and len(said) == 13

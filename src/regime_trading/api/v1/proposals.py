@@ -11,8 +11,8 @@ from pydantic import Field
 
 from regime_trading.api.deps import Allowed, Base, BaseDep, record_refusal, require, require_also
 from regime_trading.api.errors import ApiError, not_found
-from regime_trading.api.etags import require_match
-from regime_trading.api.idempotency import KeyHeader, require_key
+from regime_trading.api.etags import IfMatch, require_match
+from regime_trading.api.idempotency import KeyHeader, OnceDep, require_key
 from regime_trading.api.limits import alone
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.jobs import JobOut, job_out
@@ -244,13 +244,15 @@ def _add_making(router: APIRouter, deps: ProposalDeps) -> None:
         allowed: Proposer,
         base: BaseDep,
         request: Request,
+        match: IfMatch,
+        _once: OnceDep,
         response: Response,
     ) -> ProposalOut:
         """Other weights for one's own draft; ``If-Match`` names what one has seen."""
         before, who = _find(deps, request, base, allowed, proposal_id), deps.who(allowed)
         if before.maker != who[1]:
             raise ApiError(403, "not_own", "somebody else's draft: make one of your own", needs=("role",))
-        require_match(request, etag_of_version(before.proposal_id, before.version))
+        require_match(match, etag_of_version(before.proposal_id, before.version))
         content = _content(body, allowed, base, deps.sources_of(firm))
         return _tagged(response, proposal_out(deps.service.change(before, content, who), who[1]))
 
@@ -262,13 +264,15 @@ def _add_making(router: APIRouter, deps: ProposalDeps) -> None:
         allowed: Proposer,
         base: BaseDep,
         request: Request,
+        match: IfMatch,
+        _once: OnceDep,
         response: Response,
     ) -> ProposalOut:
         """A draft is no longer wanted: one's own, or anybody's by whoever could submit it."""
         before, who = _find(deps, request, base, allowed, proposal_id), deps.who(allowed)
         if before.maker != who[1]:
             _require_submitting(request, base, allowed, before)
-        require_match(request, etag_of_version(before.proposal_id, before.version))
+        require_match(match, etag_of_version(before.proposal_id, before.version))
         return _tagged(response, proposal_out(deps.service.withdraw(before, who, body.reason), who[1]))
 
     @router.post("/{proposal_id}/submit", status_code=202)
@@ -278,6 +282,7 @@ def _add_making(router: APIRouter, deps: ProposalDeps) -> None:
         allowed: Submitter,
         base: BaseDep,
         request: Request,
+        match: IfMatch,
         response: Response,
         key: KeyHeader = None,
     ) -> SubmittedOut:
@@ -290,7 +295,7 @@ def _add_making(router: APIRouter, deps: ProposalDeps) -> None:
         )
         _require_submitting(request, base, allowed, before)
         if before.job_id != job_id_of(firm, before.maker, intent):
-            require_match(request, etag_of_version(before.proposal_id, before.version))
+            require_match(match, etag_of_version(before.proposal_id, before.version))
         after, job = deps.service.submit(before, who, intent)
         shown = _tagged(response, proposal_out(after, who[1]))
         return SubmittedOut(proposal=shown, job=job_out(job))
