@@ -98,6 +98,10 @@ def test_a_run_and_a_verification_leave_what_the_commands_leave(engine: Engine, 
         ({"source": "../x"}, "request.source"),
         ({"basket": "us-core", "symbols": ["KO"]}, "request"),
         ({"proposal": "x.json"}, "request.proposal"),
+        (
+            {"proposal": {"weights": {"KO": "3"}, "proposal_id": "pr-1", "hash": "0" * 64}},
+            "request.proposal.weights.KO",
+        ),
         ({"effort": "endless"}, "request.effort"),
     ],
 )
@@ -107,12 +111,6 @@ def test_what_a_firm_may_not_ask_is_refused_at_once(
     with pytest.raises(BadInput) as caught:
         queued(engine, JobKind.RUN, "x", asked)
     assert caught.value.where == where
-
-
-@pytest.mark.parametrize("kind", [JobKind.SCAN, JobKind.REPORT, JobKind.WHATIF, JobKind.EXPORT])
-def test_kinds_that_nothing_executes_are_refused(engine: Engine, kind: JobKind) -> None:
-    with pytest.raises(BadInput, match="one of backtest, run, verify"):
-        queued(engine, kind, "x", {})
 
 
 def test_a_name_that_is_no_configured_source_is_refused_in_the_process(tmp_path: Path) -> None:

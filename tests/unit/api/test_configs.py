@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from tests.config_samples import FIRM, OTHER, T, folder_of, service_over
-from tests.edge_world import Edge, pseudonym
+from tests.edge_world import Edge, checked, pseudonym
 
-from regime_trading.adapters.database import open_database, sqlite_url
+from regime_trading.adapters.clock import FixedClock
+from regime_trading.adapters.database import SqlJobs, open_database, sqlite_url
 from regime_trading.api.v1.configs import configs_router
 from regime_trading.bootstrap.config_versions import with_actor
 from regime_trading.core.access import Answer, Permission, Principal, Target
@@ -20,6 +21,7 @@ from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import place_of_firm
 from regime_trading.services.config_changes import WhatIf
 from regime_trading.services.config_versions import ConfigService
+from regime_trading.services.jobs import JobService
 
 CORE, LIVE = f"{FIRM}/core", f"{FIRM}/live"
 AT = f"/firms/{FIRM}/configs"
@@ -38,9 +40,11 @@ class Configs(Edge):
         self.service = service_over(self.engine, folder_of(path / "config", mode))
         self.asked: list[WhatIf] = []
         accounts = {FIRM: (CORE, LIVE), OTHER: (f"{OTHER}/solo",)}
-        super().__init__(
-            [configs_router(self.as_somebody, self.replay, None, pseudonym, None)], accounts, FIRM, T
+        self.jobs = JobService(
+            lambda firm: SqlJobs(self.engine, firm_id=firm), FixedClock(T), lambda n: b"\1" * n
         )
+        routers = [configs_router(self.as_somebody, self.replay, self.jobs, pseudonym, None)]
+        super().__init__(routers, accounts, FIRM, T)
 
     def as_somebody(self, principal: Principal, firm: str) -> ConfigService:
         return with_actor(self.service, lambda firm: (ActorType.USER, pseudonym(firm, principal.user_id)))
@@ -206,6 +210,41 @@ def test_one_replay_at_a_time(tmp_path: Path) -> None:
     assert inner[0]["code"] == "busy"
     edge.post(f"{AT}/whatif", "analyst", document=document)
     edge.engine.dispose()
+
+
+def test_a_long_replay_is_a_job_over_a_version_that_is_kept(edge: Configs) -> None:
+    edge.get(f"{AT}/current", "analyst")
+    number = edge.drafted(CORE_TIGHTER)
+
+    def start(who: str, status: int, key: str = "key-of-a-replay", **body: Any) -> Any:
+        headers = {"idempotency-key": key}
+        answer = edge.ask("POST", f"{AT}/{number}/whatif", who, json=body, headers=headers)
+        return checked(answer, status)
+
+    job = start("analyst", 202, days=2_000)
+    assert start("analyst", 202, days=2_000) == job and edge.asked == [], "nothing is replayed in the request"
+    assert (job["kind"], job["status"], job["by"]) == ("whatif", "queued", "u-analyst")
+    assert job["request"] == {
+        "version": number, "days": 2_000, "accounts": [CORE, LIVE], "source": "bundled", "first": None, "last": None,
+    }  # fmt: skip
+    part = start("analyst:core", 202, "another-key-1")
+    assert part["request"]["accounts"] == [CORE]
+    start("analyst:core", 404, "another-key-2", accounts=[LIVE])
+    start("analyst:live", 403, "another-key-3")
+    assert start("viewer", 403, "another-key-4")["code"] == "no_role"
+    assert start("analyst", 400, "another-key-5", days=3, first_day="2019-01-01")["code"] == "bad_input"
+    assert start("analyst", 422, "another-key-6", days=10_000)["code"] == "invalid"
+    assert len(edge.jobs.listed(FIRM).jobs) == 2
+
+
+def test_a_request_replays_a_short_stretch_only(edge: Configs) -> None:
+    document = edge.document(TIGHTER)
+    assert edge.post(f"{AT}/whatif", "analyst", 422, document=document, days=121)["code"] == "invalid"
+    for wrong in ({"first_day": "2010-01-01"}, {"first_day": "2010-01-01", "last_day": "2012-01-01"}):
+        refused = edge.post(f"{AT}/whatif", "analyst", 400, document=document, **wrong)
+        assert "whatif replays more" in refused["detail"]
+    edge.post(f"{AT}/whatif", "analyst", document=document, first_day="2010-01-01", last_day="2010-03-01")
+    assert len(edge.asked) == 1
 
 
 # --- making -----------------------------------------------------------------------------------------------------

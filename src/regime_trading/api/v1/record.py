@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import Field
 
@@ -143,9 +143,11 @@ def _add_exports(router: APIRouter, deps: RecordDeps) -> None:
         return _export_out(job)
 
     @router.get("/exports")
-    def list_exports(firm: str, allowed: Exporter, cursor: str = "") -> ExportsOut:
+    def list_exports(
+        firm: str, allowed: Exporter, cursor: Annotated[str, Query(max_length=200)] = ""
+    ) -> ExportsOut:
         """Exports, the newest first."""
-        page = deps.jobs.listed(firm, kind=JobKind.EXPORT, after=cursor[:200])
+        page = deps.jobs.listed(firm, kind=JobKind.EXPORT, after=cursor)
         return ExportsOut(items=tuple(map(_export_out, page.jobs)), next_cursor=page.after or None)
 
     @router.get("/exports/{job_id}")
@@ -176,7 +178,10 @@ def _add_exports(router: APIRouter, deps: RecordDeps) -> None:
             place,
             media_type="application/zip",
             filename=f"audit-{firm}-{job.job_id}.zip",
-            headers={"repr-digest": f"sha-256=:{b64encode(bytes.fromhex(digest)).decode()}:"},
+            headers={
+                "repr-digest": f"sha-256=:{b64encode(bytes.fromhex(digest)).decode()}:",
+                "content-security-policy": "sandbox; default-src 'none'",
+            },
         )
 
 
