@@ -18,7 +18,8 @@ KEYS = (f"key-of-the-test-{n:04d}" for n in itertools.count())
 #: What changes something and takes no key: (why).
 WITHOUT = {
     # changes nothing, or nothing that stays
-    "preview_command", "validate_document", "compare_document", "replay_document", "read_link",
+    "preview_command", "validate_document", "compare_document", "replay_document", "read_link", "check_weights",
+    "check_proposal",
     "read_passkey_options", "offer_passkey", "make_ticket", "change_mode",
     # sets a cookie, and takes a proof that counts once
     "log_in", "prove_factor", "step_up", "change_password", "use_link", "offer_totp", "confirm_totp", "add_passkey",

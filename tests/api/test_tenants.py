@@ -30,9 +30,10 @@ MADE_UP = {
     "request_id": "rq-aaaaaaaaaaaaaaaa", "user_id": "usr-aaaaaaaaaaaaaaaa", "token_id": "tok-aaaaaaaa",
     "version": "4711", "decision_id": "d-none", "name": "us-lost", "symbol": "LOST", "role": "pm",
     "chain_id": "admin/nothing", "seq": "1", "path": "runs/bt-none/firms/north-pier/report.md",
-    "preview_id": "pv-aaaaaaaaaaaaaaaa", "session_id": "ses-aaaaaaaaaaaaaaaa",
+    "preview_id": "pv-aaaaaaaaaaaaaaaa", "session_id": "ses-aaaaaaaaaaaaaaaa", "basket": "us-lost",
+    "proposal_id": "pr-aaaaaaaaaaaaaaaaaaaa",
 }  # fmt: skip
-COMMON = {"rule_id", "name", "symbol", "role"}  #: what every firm has under the same name
+COMMON = {"rule_id", "name", "basket", "symbol", "role"}  #: what every firm has under the same name
 #: Parameters that name nothing of a firm.
 FREE = {
     "limit", "from", "to", "before", "after", "bars", "status", "kind", "env", "outcome", "trading_state", "actor_id",
@@ -79,6 +80,8 @@ def built(place: Installation, pm: Browser) -> dict[str, str]:
     looser = pm.post("/commands/preview", {"command": f"/config set account:{CORE} risk.{SINGLE}:2%"})
     asked = pm.post("/commands/confirm", confirmed(looser), idempotency_key=next(KEYS))
     spare = pm.post("/commands/preview", {"command": f"/config set account:{CORE} risk.{SINGLE}:0.5%"})
+    weights = {"name": "own", "weights": {"KO": "0.1"}, "accounts": [CORE]}
+    draft = pm.post(f"{at}/proposals", weights, 201, idempotency_key=next(KEYS))
     report = place.folder / "runs" / "bt-theirs" / "firms" / THEIRS / "report.md"
     report.parent.mkdir(parents=True)
     report.write_text("theirs")
@@ -91,6 +94,7 @@ def built(place: Installation, pm: Browser) -> dict[str, str]:
         "symbol": "AAPL", "role": "pm", "chain_id": place_of["chain_id"], "seq": str(place_of["seq"]),
         "path": f"runs/bt-theirs/firms/{THEIRS}/report.md", "preview_id": spare["preview_id"],
         "session_id": pm.get("/me/sessions")[0]["session_id"], "action_hash": spare["action_hash"],
+        "basket": "us-core", "proposal_id": draft["proposal_id"],
     }  # fmt: skip
 
 
