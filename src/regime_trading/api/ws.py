@@ -145,8 +145,8 @@ class Hub:
         return len(self._clients)
 
     def read(self) -> dict[str, int]:
-        """The last message that was read of each firm that somebody listens to."""
-        return self._tail.read_to()
+        """The last message that was read of each firm that somebody listens to; nothing where nobody is there."""
+        return self._tail.read_to() if self._clients else {}
 
     async def serve(self, socket: WebSocket, principal: Principal) -> None:
         """Serve one accepted socket until either side ends it."""

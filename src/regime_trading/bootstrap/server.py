@@ -326,7 +326,7 @@ class Server:
 
     def read_messages(self) -> dict[str, int]:
         """The last message that the live channel has read, by firm; of a firm that nobody listens to, all of them."""
-        return message_heads(self.engine, self.firms()) | self.hub.read()
+        return message_heads(self.engine, (PLATFORM, *self.firms())) | self.hub.read()
 
     def ready(self) -> dict[str, Any]:
         """Whether it can do its work now."""
