@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +21,22 @@ from tests.record_samples import (
     state,
 )
 
-from regime_trading.adapters.database import SqlAuditLog, SqlLedger
-from regime_trading.core.audit import link, verify_chain
+from regime_trading.adapters.artifacts import LocalArtifacts
+from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlRLLog
+from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.core.audit import event_id, link, verify_chain
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.ports import Ledger
+from regime_trading.core.rl import REWARDS
+from regime_trading.core.rl_features import BLOCKS
+from regime_trading.core.rl_rows import RLDecision
 from regime_trading.core.schemas import EventType, Mode, OrderStatus, Receipt
+from regime_trading.engine.rl_body import body_of
+from regime_trading.guards.attribution import WORDS
+from regime_trading.services.rl import check
+from regime_trading.services.rl_dataset import RLDataset, RLRun
+from regime_trading.services.sealing import Sealing
 
 Open = Callable[..., Ledger]
 
@@ -341,3 +352,77 @@ def test_threads_that_commit_at_once_share_a_commit_and_one_fails_alone(
         assert verify_chain(log.entries(chain), chain=chain).ok
     print(f"group commit: {sum(map(len, done.values()))} decisions of 16 threads in {len(commits)} commits")
     assert len(commits) < 16 * 8
+
+
+PACED, GATE = "run-1", "pm-20240102-0123456789ab"
+
+
+def learnt(seq: int, run_id: str = PACED, *, leads: bool = True, ends: bool = False) -> RLDecision:
+    """Rows of a decision; with the transition from the decision before, and the one that ends its episode."""
+    ids = {n: event_id(f"dry_run/{run_id}/alpha/main", n) for n in (seq - 1, seq)}
+    state = {
+        "attempt": 1,
+        "symbols": "AAA,BBB",
+        "binding_rules": [seq] * WORDS,
+        "latch_bits": 0,
+        "known_ns": dict.fromkeys(BLOCKS, at(seq)),
+        "values": {"equity": seq + 0.1, "weight": [1 / 3, None]},
+    }
+    action = {"proposed_w": [0.5, 0.0], "final_w": [1 / 3, None], "lo": [None, -0.1], "hi": [0.3, None]}
+    codes = {"trading_state": 1, "authority": 0}
+
+    def move(own: int, to: int, reason: str) -> dict[str, Any]:
+        where = {
+            "run_id": run_id,
+            "seq": own,
+            "state_id": ids[own],
+            "ts_event_ns": at(own),
+            "next_run_id": None,
+        }
+        leads_to = {"next_seq": to, "next_state_id": ids[to] if to else None, "horizon_bars": int(to > 0)}
+        told = {"done": bool(reason), "done_reason": reason, "censored": False, "gap": False}
+        return where | leads_to | told | {"rewards": dict.fromkeys(REWARDS, own / 7)}
+
+    moves = [move(seq - 1, seq, "")] if leads else []
+    moves += [move(seq, 0, "expired")] if ends else []
+    return RLDecision(seq, at(seq), f"{run_id} {seq}".encode(), body_of(state, action | codes, moves))
+
+
+def test_rl_rows_of_a_run_wait_with_their_decision_and_the_last_stays_for_the_next(
+    database: Callable[[], Engine], tmp_path: Path
+) -> None:
+    engine, main, files = database(), "alpha/main", LocalArtifacts(tmp_path / "artifacts")
+    ledger, log = SqlLedger(engine, firm_id="alpha", env=Mode.DRY_RUN), SqlRLLog(engine, firm_id="alpha")
+    sealing = Sealing(
+        lambda firm: SqlAuditLog(engine, firm_id=firm), ParquetSealer(files), rl=lambda _: log, run_id=PACED
+    )
+
+    def commit(seq: int, run_id: str = PACED, **rows: bool) -> None:
+        ledger.commit_decisions([DecisionCommit(**decision(seq, run_id), rl=learnt(seq, run_id, **rows))])
+
+    commit(1, leads=False)
+    commit(2)
+    commit(1, GATE, leads=False)  # the gate, beside the run and about the same account
+    assert ledger.open_ends([main]) == {main: f"{GATE} 1".encode()}
+    assert ledger.open_ends([main], PACED) == {main: b"run-1 2"} and ledger.open_ends([main], "run-2") == {}
+    assert [row.seq for row in log.waiting()[0]] == [1, 2, 1] and log.sealable(9) == ()
+    sealing.seal_all(["alpha"])
+    assert [(row.run_id, row.seq) for row in log.waiting()[0]] == [(GATE, 1)], "of the gate nothing is sealed"
+    assert ledger.open_ends([main], PACED) == {main: b"run-1 2"}, "the last of the run stays"
+    commit(3, ends=True)
+    with pytest.raises(NotDurable):
+        commit(5)
+    sealing.seal_all(["alpha"])
+    commit(4, leads=False)
+    sealing.seal_all(["alpha"])
+    assert ledger.open_ends([main]) == {main: f"{GATE} 1".encode()}
+    dataset, run = RLDataset(files, ParquetSealer(files)), RLRun("alpha", "main", PACED, "dry_run")
+    (found,) = check(dataset).chains
+    assert (found.decisions, found.transitions, found.open) == (4, 3, 1) and not found.faults
+    state, moves = dataset.table(run, "state"), dataset.table(run, "transition")
+    assert state["equity"].to_list() == [1.1, 2.1, 3.1, 4.1]
+    assert moves.select("seq", "next_seq", "done", "done_reason").rows() == [
+        (1, 2, False, ""), (2, 3, False, ""), (3, 0, True, "expired")
+    ]  # fmt: skip
+    assert moves["reward_pnl_net"].to_list() == [1 / 7, 2 / 7, 3 / 7]
+    assert SqlRLLog(engine, firm_id="beta").waiting()[0] == ()

@@ -25,6 +25,7 @@ from regime_trading.adapters.database import (
     SqlLastGood,
     SqlLedger,
     SqlOverrides,
+    SqlRLLog,
     SqlRuns,
     firms_with_entries,
     open_database,
@@ -45,7 +46,6 @@ from regime_trading.bootstrap.halts import make_halts
 from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.selftest import require_live_rules
 from regime_trading.bootstrap.version import code_version
-from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.config_status import ConfigStatus
 from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
 from regime_trading.core.ports import MarketData
@@ -159,10 +159,13 @@ def _sealing(
     """Seals and signs the record of a paced run and of its firms beside it, and whatever is left at its end."""
     sealer, proof = ParquetSealer(store), open_proof(store, files().settings.audit.witness, to_stderr)
 
-    def sealed(firm: str, entries: tuple[SealedEntries, ...]) -> None:
-        proof.sign(firm, entries)
-
-    sealing = Sealing(lambda firm: SqlAuditLog(engine, firm_id=firm), sealer, on_sealed=sealed, run_id=run_id)
+    sealing = Sealing(
+        lambda firm: SqlAuditLog(engine, firm_id=firm),
+        sealer,
+        on_sealed=proof.sign,
+        rl=lambda firm: SqlRLLog(engine, firm_id=firm),
+        run_id=run_id,
+    )
     background, clock = BackgroundSealing(sealing, alarm), SystemClock()
     try:
         yield lambda firm, decisions: background.nudge([firm], clock.now_ns(), decisions)

@@ -232,6 +232,14 @@ def is_gate_run(env: str, run_id: str) -> bool:
     return bool((_GATE_RUN if env == Mode.DRY_RUN else _TRADING_DAY).fullmatch(run_id))
 
 
+def trail_of(env: str, run_id: str, firm_id: str, account_id: str) -> str:
+    """Name of the trail that a decision is part of, where each follows the one before: in dry runs that of its run, but
+    of the gate, whose decisions lead from run to run, that of its account."""
+    if is_gate_run(env, run_id):
+        return f"{env}/{require_account(firm_id, account_id)}"
+    return chain_id(env, run_id, firm_id, account_id)
+
+
 def chain_of(event: AuditEvent) -> str:
     """Chain an event belongs to."""
     return chain_id(event.env, event.run_id, event.firm_id, event.account_id)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RLDecision:
-    """What one decision leaves: its state, its action, and the transition that led to it.
+    """What one decision leaves: its state, its action, the transition that led to it, and the one that ends its episode
+    where it is the last.
 
     Parameters
     ----------
@@ -16,7 +17,7 @@ class RLDecision:
     ts_event_ns : int
         Time of the decision, UTC nanoseconds.
     open_end : bytes
-        What the next decision of the account needs to close this one.
+        What the next decision of its trail needs to close this one.
     body : bytes
         The rows (``engine.rl_body``).
     """

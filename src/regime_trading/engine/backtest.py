@@ -36,6 +36,7 @@ from regime_trading.engine.record import (
     write_fills,
 )
 from regime_trading.engine.rl import RLRows
+from regime_trading.engine.rl_columns import End
 from regime_trading.engine.rl_context import UNSTAMPED, MarketContext
 from regime_trading.guards.snapshot import View
 from regime_trading.guards.verdict import BOUND, NOT_EVALUABLE, OFF, UNKNOWN
@@ -192,11 +193,12 @@ def run_history(
         latches.update(bar, cycle, played.carried)
         if played.ended:
             cash, fee, traded = played.settled(inputs.market.unit)
+            ends = played.ends(inputs.market.unit)
             trace.fees[row] += fee
             trace.traded[row] += traded
             for result in played.ended:
-                a, equity = result.account, float(cycle.marks.equity[result.account])
-                rl.finish(a, result.told, *(float(x) / equity for x in (cash[a] - equity, fee[a], traded[a])))
+                a = result.account
+                rl.finish(a, ends[a])
                 latches.close(a, bar)
                 trace.equity[row, a] = cash[a]
             attempts += played.ended
@@ -249,6 +251,18 @@ class Played:
         assert self.closing is not None and self.closed is not None
         value = (np.abs(self.closing.qty) * self.closing.price * unit[None, :]).sum(axis=1)
         return self.closed.cash, self.closing.fee.sum(axis=1), value
+
+    def ends(self, unit: F8) -> dict[int, End]:
+        """How the episodes of accounts ended with this bar, where they did."""
+        if not self.ended:
+            return {}
+        cash, fee, traded = self.settled(unit)
+        found: dict[int, End] = {}
+        for result in self.ended:
+            a, equity = result.account, float(self.cycle.marks.equity[result.account])
+            pnl, cost, turnover = (float(x) / equity for x in (cash[a] - equity, fee[a], traded[a]))
+            found[a] = (result.told, pnl, cost, turnover)
+        return found
 
 
 def opening_book(inputs: HistoryInputs) -> Book:

@@ -7,12 +7,11 @@ quote, a rate) was not known then, and neither is any block that is made of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import orjson
 
 from regime_trading.core.audit import chain_id, event_id
 from regime_trading.core.bars import DAY_NS
@@ -26,7 +25,7 @@ from regime_trading.engine.request_firm import day_id
 from regime_trading.engine.request_market import number
 from regime_trading.engine.requests import Answer
 from regime_trading.engine.rl import remembered_ns, require_known
-from regime_trading.engine.rl_body import body_of
+from regime_trading.engine.rl_body import OpenEnd, action_of, body_of, known, state_of
 from regime_trading.engine.rl_columns import (
     Noted,
     SharedRows,
@@ -39,51 +38,6 @@ from regime_trading.engine.rl_columns import (
 )
 from regime_trading.engine.rl_context import ASSETS, ROWS, clocks, coded, mean_pair
 from regime_trading.guards.snapshot import Market
-
-
-@dataclass(frozen=True, slots=True)
-class OpenEnd:
-    """What is kept of a decision until the next one of its account closes it.
-
-    Parameters
-    ----------
-    run_id, seq, state_id : str, int, str
-        Which decision it is.
-    ts_ns, day_id, session : int
-        When it was made; ``session`` None = the request did not say.
-    equity, depth : float or None
-        Equity, and the depth of the unit value below its high-water mark; None = not known.
-    flows_today : float or None
-        As the request said.
-    qty : mapping
-        Positions by symbol, decimal text.
-    since_trade : float or None
-        Bars since the last fill.
-    age : mapping
-        Bars since each position was opened, where that is known.
-    """
-
-    run_id: str
-    seq: int
-    state_id: str
-    ts_ns: int
-    day_id: int
-    session: int | None
-    equity: float | None
-    depth: float | None
-    flows_today: float | None
-    qty: Mapping[str, str]
-    since_trade: float | None
-    age: Mapping[str, float]
-
-    def text(self) -> bytes:
-        """As it is stored."""
-        return orjson.dumps(asdict(self))
-
-
-def open_end(text: bytes) -> OpenEnd:
-    """An open end as it was stored."""
-    return OpenEnd(**orjson.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +57,12 @@ class RLNotes:
         chain = chain_id(who.env, who.run_id, who.firm_id, who.account_id)
         own = event_id(chain, seq)
         end = OpenEnd(run_id=who.run_id, seq=seq, state_id=own, **self.left)
-        closed = None
+        transitions = []
         if self.closed is not None:
             other = self.closed["run_id"] != who.run_id
             following = {"next_run_id": who.run_id if other else None, "next_state_id": own, "next_seq": seq}
-            closed = {**self.closed, **following}
-        return RLDecision(seq, self.ts_ns, end.text(), body_of(self.state, self.action, closed))
+            transitions.append({**self.closed, **following})
+        return RLDecision(seq, self.ts_ns, end.text(), body_of(self.state, self.action, transitions))
 
 
 def notes_of(
@@ -266,28 +220,15 @@ def _notes(answers: Sequence[Answer], steps: Sequence[_Step]) -> Iterator[RLNote
         _forget(values, block, gone)  # type: ignore[arg-type]
     now = Standing(values["equity"], values["unit_drawdown"])
     rewards = {name: value.tolist() for name, value in _rewards(seen, now, steps).items()}
-    plain = {name: value.tolist() for name, value in values.items()}
-    weights = {name: seen.assets[name].tolist() for name in ("proposed_w", "final_w", "lo", "hi")}
-    binding, names = seen.binding.tolist(), ",".join(market.symbols)
     for r, (answer, step) in enumerate(zip(answers, steps, strict=True)):
+        state = state_of(seen, r, known_ns, 1, market.symbols, values)
         yield RLNotes(
             identity=answer.identity,
             ts_ns=market.ts_ns,
-            state={
-                "attempt": 1,
-                "symbols": names,
-                "binding_rules": binding[r],
-                "latch_bits": int(seen.counts["latch_bits"][r]),
-                "known_ns": dict(zip(BLOCKS, known_ns[r].tolist(), strict=True)),
-                "values": {name: value[r] for name, value in plain.items()},
-            },
-            action={
-                **{name: value[r] for name, value in weights.items()},
-                "trading_state": int(seen.counts["trading_state"][r]),
-                "authority": int(seen.counts["authority"][r]),
-            },
+            state=state,
+            action=action_of(seen, r),
             closed=_closed(step, {name: value[r] for name, value in rewards.items()}),
-            left=_left(market, step, {name: value[r] for name, value in plain.items()}),
+            left=_left(market, step, state["values"]),
         )
 
 
@@ -409,7 +350,8 @@ def _closed(step: _Step, rewards: Mapping[str, float]) -> dict[str, Any] | None:
     if end is None:
         return None
     own = {"run_id": end.run_id, "seq": end.seq, "state_id": end.state_id, "ts_event_ns": end.ts_ns}
-    return {**own, "horizon_bars": step.bars, "gap": step.gap, "rewards": dict(rewards)}
+    goes_on = {"done": False, "done_reason": "", "censored": False}
+    return {**own, **goes_on, "horizon_bars": step.bars, "gap": step.gap, "rewards": dict(rewards)}
 
 
 def _left(market: Market, step: _Step, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -420,14 +362,10 @@ def _left(market: Market, step: _Step, values: Mapping[str, Any]) -> dict[str, A
         "ts_ns": market.ts_ns,
         "day_id": day_id(step.subject.profile, market.ts_ns),
         "session": request.market.session,
-        "equity": _known(values["equity"]),
-        "depth": _known(values["unit_drawdown"]),
+        "equity": known(values["equity"]),
+        "depth": known(values["unit_drawdown"]),
         "flows_today": None if book.flows_today is None else float(book.flows_today),
         "qty": {p.symbol: format(p.qty, "f") for p in book.positions if p.qty != 0},
-        "since_trade": _known(step.since_trade),
+        "since_trade": known(step.since_trade),
         "age": {symbol: age for symbol, age in ages if age == age},
     }
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -25,6 +25,7 @@ from regime_trading.engine.record import Identity
 from regime_trading.engine.rl_columns import (
     LOSS_RULES,
     AccountRows,
+    End,
     SharedRows,
     bars_since_trade,
     feature_columns,
@@ -90,7 +91,7 @@ class RLRows:
         self.losses = np.full((2, n_bars, n, len(LOSS_RULES)), np.nan)
         self.floors = np.full((n_bars, n, len(FLOORS)), np.nan)
         self.known_ns = np.full((n_bars, n, len(BLOCKS)), UNSTAMPED, dtype=np.int64)
-        self.ends: dict[tuple[int, int], tuple[str, float, float, float]] = {}
+        self.ends: dict[tuple[int, int], End] = {}
         self._shared: tuple[int, SharedRows] | None = None
 
     def add(
@@ -119,9 +120,9 @@ class RLRows:
         self._note(t, cycle, flow)
         self.counts["seq"][t], self.counts["attempt"][t] = seq, attempt
 
-    def finish(self, account: int, reason: str, pnl: float, cost: float, turnover: float) -> None:
-        """The current decision of ``account`` ends its episode, with these last components as shares of equity."""
-        self.ends[self.bars - 1, account] = (reason, pnl, cost, turnover)
+    def finish(self, account: int, end: End) -> None:
+        """The current decision of ``account`` ends its episode."""
+        self.ends[self.bars - 1, account] = end
 
     def blocks(self, account: int) -> list[RLBlock]:
         """State, action and transition blocks of one account."""

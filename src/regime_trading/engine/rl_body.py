@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
 
@@ -11,17 +12,17 @@ import orjson
 
 from regime_trading.core.audit import chain_id, event_id
 from regime_trading.core.errors import CheckFailed
-from regime_trading.core.numbers import F8, I8
+from regime_trading.core.numbers import B1, F8, I8
 from regime_trading.core.rl import REWARDS, symbols_of
 from regime_trading.core.rl_features import BLOCKS, FEATURE_SET_VERSION, FEATURES, MASKS, mask_column
 from regime_trading.core.rl_rows import RLWaiting
 from regime_trading.core.schemas import RLBlock
 from regime_trading.engine.rl import action_columns, state_columns
-from regime_trading.engine.rl_columns import masks
+from regime_trading.engine.rl_columns import Noted, masks
 
 #: What null stands for in a list of an action: a bound that is not there, else a number that is not known.
 _NULLS = {"lo": -np.inf, "hi": np.inf}
-_WEIGHTS = ("proposed_w", "final_w", "lo", "hi")
+_WEIGHTS, _CODES = ("proposed_w", "final_w", "lo", "hi"), ("trading_state", "authority")
 #: Columns with a number of each asset.
 _WIDE = frozenset(
     {
@@ -33,10 +34,87 @@ _WIDE = frozenset(
 Record = Literal["state", "action", "transition"]
 
 
-def body_of(state: Mapping[str, Any], action: Mapping[str, Any], closed: Mapping[str, Any] | None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class OpenEnd:
+    """What is kept of a decision until the next one of its trail closes it.
+
+    Parameters
+    ----------
+    run_id, seq, state_id : str, int, str
+        Which decision it is.
+    ts_ns, day_id, session : int
+        When it was made; ``session`` None = the request did not say.
+    equity, depth : float or None
+        Equity, and the depth of the unit value below its high-water mark; None = not known.
+    flows_today : float or None
+        As the request said.
+    qty : mapping
+        Positions by symbol, decimal text.
+    since_trade : float or None
+        Bars since the last fill.
+    age : mapping
+        Bars since each position was opened, where that is known.
+    done : bool
+        It ended its episode: nothing leads on from it.
+    """
+
+    run_id: str
+    seq: int
+    state_id: str
+    ts_ns: int
+    day_id: int
+    session: int | None
+    equity: float | None
+    depth: float | None
+    flows_today: float | None
+    qty: Mapping[str, str]
+    since_trade: float | None
+    age: Mapping[str, float]
+    done: bool = False
+
+    def text(self) -> bytes:
+        """As it is stored."""
+        return orjson.dumps(asdict(self))
+
+
+def open_end(text: bytes) -> OpenEnd:
+    """An open end as it was stored."""
+    return OpenEnd(**orjson.loads(text))
+
+
+def known(value: float) -> float | None:
+    """A number as an open end tells it; None where it is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+def body_of(
+    state: Mapping[str, Any], action: Mapping[str, Any], transitions: Sequence[Mapping[str, Any]]
+) -> bytes:
     """The rows of one decision as they are stored; what is not a finite number becomes null."""
-    whole = {"version": FEATURE_SET_VERSION, "state": state, "action": action, "transition": closed}
+    whole = {"version": FEATURE_SET_VERSION, "state": state, "action": action, "transitions": transitions}
     return orjson.dumps(whole)
+
+
+def state_of(
+    seen: Noted, row: int, known_ns: I8, attempt: int, symbols: Sequence[str], values: Mapping[str, F8]
+) -> dict[str, Any]:
+    """The state of one decision as a body tells it: row ``row`` of what was noted, of ``known_ns``, of the features."""
+    return {
+        "attempt": attempt,
+        "symbols": ",".join(symbols),
+        "binding_rules": seen.binding[row].tolist(),
+        "latch_bits": int(seen.counts["latch_bits"][row]),
+        "known_ns": dict(zip(BLOCKS, known_ns[row].tolist(), strict=True)),
+        "values": {name: value[row].tolist() for name, value in values.items()},
+    }
+
+
+def action_of(seen: Noted, row: int) -> dict[str, Any]:
+    """The action of one decision as a body tells it."""
+    return {
+        **{name: seen.assets[name][row].tolist() for name in _WEIGHTS},
+        **{name: int(seen.counts[name][row]) for name in _CODES},
+    }
 
 
 def blocks_of(rows: Sequence[RLWaiting]) -> list[RLBlock]:
@@ -53,8 +131,10 @@ def blocks_of(rows: Sequence[RLWaiting]) -> list[RLBlock]:
     found = list[RLBlock]()
     for (_, run_id, version), group in _grouped(told, lambda row, body: row.run_id):
         found += _decisions(group, run_id, version)
-    moves = [(row, body) for row, body in told if body["transition"] is not None]
-    for (_, run_id, version), group in _grouped(moves, lambda row, body: body["transition"]["run_id"]):
+    moves = [
+        (row, {**move, "version": body["version"]}) for row, body in told for move in body["transitions"]
+    ]
+    for (_, run_id, version), group in _grouped(moves, lambda row, move: move["run_id"]):
         found.append(_transitions(group, run_id, version))
     return found
 
@@ -62,7 +142,7 @@ def blocks_of(rows: Sequence[RLWaiting]) -> list[RLBlock]:
 def _read(row: RLWaiting) -> dict[str, Any]:
     try:
         whole: dict[str, Any] = orjson.loads(row.body)
-        if not {"version", "state", "action", "transition"} <= whole.keys():
+        if not {"version", "state", "action", "transitions"} <= whole.keys():
             raise ValueError(f"found {', '.join(whole)}")
     except (ValueError, TypeError, AttributeError) as err:
         raise CheckFailed(f"RL rows of {row.firm_id}/{row.account_id}, entry {row.seq}: {err}") from err
@@ -120,13 +200,13 @@ def _decisions(group: Sequence[_Told], run_id: str, version: str) -> Iterator[RL
     weights = {
         name: _flat([said[name] for said in actions], widths, _NULLS.get(name, np.nan)) for name in _WEIGHTS
     }
-    codes = (_whole([said[name] for said in actions]) for name in ("trading_state", "authority"))
+    codes = (_whole([said[name] for said in actions]) for name in _CODES)
     action = action_columns(ids, weights, *codes)
     yield _block("action", first, run_id, version, head | _by_row(action, _WIDE, widths))
 
 
 def _transitions(group: Sequence[_Told], run_id: str, version: str) -> RLBlock:
-    moves = [body["transition"] for _, body in group]
+    moves = [move for _, move in group]
     n = len(moves)
 
     def each(name: str) -> list[Any]:
@@ -146,10 +226,10 @@ def _transitions(group: Sequence[_Told], run_id: str, version: str) -> RLBlock:
             "next_state_id": each("next_state_id"),
             "next_seq": _whole(each("next_seq")),
             "horizon_bars": _whole(each("horizon_bars")),
-            "done": np.zeros(n, dtype=np.bool_),
-            "done_reason": [""] * n,
-            "censored": np.zeros(n, dtype=np.bool_),
-            "gap": np.array(each("gap"), dtype=np.bool_),
+            "done": _flags(each("done")),
+            "done_reason": each("done_reason"),
+            "censored": _flags(each("censored")),
+            "gap": _flags(each("gap")),
             **{
                 f"reward_{name}": _flat([move["rewards"][name] for move in moves], [1] * n)
                 for name in REWARDS
@@ -160,6 +240,10 @@ def _transitions(group: Sequence[_Told], run_id: str, version: str) -> RLBlock:
 
 def _whole(values: Sequence[int]) -> I8:
     return np.array(values, dtype=np.int64)
+
+
+def _flags(values: Sequence[bool]) -> B1:
+    return np.array(values, dtype=np.bool_)
 
 
 def _flat(items: Sequence[Any], widths: Sequence[int], null: float = np.nan) -> F8:

@@ -26,6 +26,8 @@ from regime_trading.guards.snapshot import NO_LATCH
 LOSS_RULES: dict[str, int] = {
     rule_id: RULE_IDS.index(rule_id) for rule_id in ("LD-01", "LD-02", "LD-03", "LD-13")
 }
+#: How an episode ended: the reason, and profit, fees and traded value of the end as shares of equity.
+End = tuple[str, float, float, float]
 _LOSS = {rule_id: i for i, rule_id in enumerate(LOSS_RULES)}
 
 
@@ -63,12 +65,12 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class AccountRows(Noted):
-    """What was noted of one account, bar by bar; ``ends`` by row: reason and last components."""
+    """What was noted of one account, bar by bar; ``ends`` by row."""
 
     identity: Identity
     ids: list[str]
     known_ns: I8
-    ends: Mapping[int, tuple[str, float, float, float]]
+    ends: Mapping[int, End]
     shared: SharedRows
 
 
@@ -327,12 +329,19 @@ def _rewards(rows: AccountRows) -> dict[str, F8]:
         traded=after(numbers["traded"]),
         latched=after(np.bitwise_count(rows.counts["latched"]).astype(np.float64)),
     )
-    for t, (_, pnl, cost, turnover) in rows.ends.items():
-        last = {"pnl_net": pnl, "cost": cost, "turnover": turnover, "flow": 0.0, "breach_penalty": 0.0}
-        last["dd_penalty"] = max(-pnl, 0.0) * (1.0 - float(depth[t]))
-        for name, value in last.items():
+    for t, end in rows.ends.items():
+        for name, value in last_components(end, float(depth[t])).items():
             found[name][t] = value
     return found
+
+
+def last_components(end: End, depth: float) -> dict[str, float]:
+    """Reward components of the decision that ended an episode, at which the unit value stood ``depth`` below its
+    high-water mark."""
+    _, pnl, cost, turnover = end
+    deeper = max(-pnl, 0.0) * (1.0 - depth)
+    last = {"pnl_net": pnl, "cost": cost, "turnover": turnover, "flow": 0.0}
+    return last | {"dd_penalty": deeper, "breach_penalty": 0.0}
 
 
 @dataclass(frozen=True, slots=True)

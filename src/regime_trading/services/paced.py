@@ -22,11 +22,12 @@ from regime_trading.core.rules import TradingState, decimal_text
 from regime_trading.core.schemas import ActorType, RunRecord
 from regime_trading.engine.attempts import AttemptClock
 from regime_trading.engine.backtest import Book, Played, play_bar
-from regime_trading.engine.carry import Stored, carried_from, orders_of, portfolio_of, state_of
+from regime_trading.engine.carry import carried_from, orders_of, portfolio_of, state_of
 from regime_trading.engine.cycle_inputs import CycleInputs, of_firm
 from regime_trading.engine.halts import halted, impose, without_entries
 from regime_trading.engine.inputs import input_block
 from regime_trading.engine.record import SCHEDULER, Chain
+from regime_trading.engine.rl_trail import decision_rows
 from regime_trading.guards.chain import OUTCOMES
 from regime_trading.services.backtest_plan import BacktestRequest
 from regime_trading.services.controls import Carried
@@ -318,10 +319,7 @@ class Paced:
                 for row in rows
             ]
         )  # fmt: skip
-        stored = [Stored(made[row].state, made[row].portfolio, tuple(made[row].orders)) for row in rows]
-        self._seats = (
-            seats_after(self._seats, chains, stored, rows) if len(due) == len(prepared.firms) else []
-        )
+        self._seats = seats_after(self._seats, chains, made, rows) if len(due) == len(prepared.firms) else []
         self._clock = book.clock
         self._deps.shown(prepared, self._bar)
         done = self._told(prepared, played)
@@ -342,6 +340,7 @@ class Paced:
         """What each account's decision makes durable."""
         market, closed = prepared.inputs.market, {result.account for result in played.ended}
         ts_ns, session = int(market.ts_ns[self._bar]), int(market.session[self._bar])
+        learnt = decision_rows(prepared.inputs, played, self._bar, [seat.end for seat in self._seats])
         made = []
         for row, (account, seat) in enumerate(zip(prepared.accounts, self._seats, strict=True)):
             before = None if seat.stored is None else seat.stored.state
@@ -363,6 +362,7 @@ class Paced:
                     run_id=self._run_id,
                     decision_id=decision_id,
                     newest_ns=EARLIEST_NS if before is None else before.as_of_ns,
+                    rl=learnt[row],
                 )
             )
         return made

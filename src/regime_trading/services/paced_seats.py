@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from regime_trading.core.audit import chain_id
+from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.ports import RecordHistory
 from regime_trading.core.recorded import Selection
@@ -18,6 +19,7 @@ from regime_trading.engine.attempts import AttemptClock
 from regime_trading.engine.backtest import HistoryInputs
 from regime_trading.engine.carry import Stored
 from regime_trading.engine.record import Chain, Identity
+from regime_trading.engine.rl_body import OpenEnd, open_end
 from regime_trading.services.paced_plan import PacedDeps
 from regime_trading.services.pm import breached_rules
 
@@ -36,6 +38,8 @@ class Seat:
         End of its chain, trading state and id of its last decision.
     breached : bool [R]
         Rules that did not hold at that decision.
+    end : OpenEnd or None
+        What that decision left open in the RL dataset.
     confirmed : bool
         The stored state is the one that the last decision of the chain left. Where it is not, the account may only
         reduce.
@@ -46,6 +50,7 @@ class Seat:
     mode: int
     last_decision: str
     breached: np.ndarray
+    end: OpenEnd | None = None
     confirmed: bool = True
 
     def chain(self, who: Identity) -> Chain:
@@ -80,12 +85,14 @@ def load_seat(who: Identity, before_ns: int, deps: PacedDeps) -> Seat:
         raise CheckFailed(f"{who.name}: {name} has decisions, and no state is stored; it is not decided")
     said = orjson.loads(told.event.body)
     known = ledger.decided(who.name, said["decision_id"])
+    end = ledger.open_ends([who.name], who.run_id).get(who.name)
     return Seat(
         stored,
         seq,
         int(TradingState[said["trading_state_after"]]),
         said["decision_id"],
         breached_rules(told.event.body),
+        end=None if end is None else open_end(end),
         confirmed=known and stored is not None and stored.state.as_of_ns == told.event.ts_event_ns,
     )
 
@@ -132,20 +139,21 @@ def _attempt(inputs: HistoryInputs, row: int, bar: int, history: RecordHistory) 
 def seats_after(
     seats: Sequence[Seat],
     chains: Sequence[Chain],
-    stored: Sequence[Stored],
+    made: Sequence[DecisionCommit],
     rows: Sequence[int],
 ) -> list[Seat]:
-    """The seats after a bar, for the rows that were committed."""
+    """The seats after a bar, for the rows that were committed of what was made."""
     after = list(seats)
-    for row, one in zip(rows, stored, strict=True):
-        chain = chains[row]
+    for row in rows:
+        chain, one = chains[row], made[row]
         after[row] = replace(
             after[row],
-            stored=one,
+            stored=Stored(one.state, one.portfolio, tuple(one.orders)),
             seq=chain.seq,
             mode=chain.mode,
             last_decision=chain.last_decision,
             breached=chain.breached,
+            end=None if one.rl is None else open_end(one.rl.open_end),
             confirmed=True,
         )
     return after

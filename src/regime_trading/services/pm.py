@@ -26,8 +26,9 @@ from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.engine.record import Chain, write_cycle
 from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_firm import Sibling
-from regime_trading.engine.request_rl import OpenEnd, RLNotes, notes_of, open_end
+from regime_trading.engine.request_rl import RLNotes, notes_of
 from regime_trading.engine.requests import Answer, decide_requests, inputs_of
+from regime_trading.engine.rl_body import OpenEnd, open_end
 from regime_trading.services.controls import Carried
 from regime_trading.services.degraded import (
     AUDIT_DEGRADED,

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from regime_trading.core.audit import is_gate_run
+from regime_trading.core.audit import is_gate_run, trail_of
 from regime_trading.core.errors import RegimeError
 from regime_trading.core.event_payloads import UNDECIDED
 from regime_trading.core.instants import LATEST_NS
@@ -48,8 +48,8 @@ class ChainRows:
 
 @dataclass(frozen=True, slots=True)
 class RLCheck:
-    """Verdict over a dataset; ``uncovered`` are chains whose decisions left no RL rows, as those of the gate did before
-    it left any, and those of paced runs."""
+    """Verdict over a dataset; ``uncovered`` are chains whose decisions left no RL rows, as those of the gate and of
+    paced runs did in older versions."""
 
     chains: tuple[ChainRows, ...]
     uncovered: tuple[str, ...]
@@ -72,8 +72,8 @@ class RLCheck:
 
 def check(dataset: RLDataset, run_id: str | None = None) -> RLCheck:
     """Hold every row against the record: transitions and open ends make up the decisions of each chain, ids join one to
-    one, nothing was known after its decision, masks say what the columns say, environments are apart. Decisions of the
-    gate lead from run to run: of each account only the last is open.
+    one, nothing was known after its decision, masks say what the columns say, environments are apart. Of each trail
+    only the last decision is open: those of the gate lead from run to run.
 
     Parameters
     ----------
@@ -155,12 +155,11 @@ def _must_have_rows(
 
 
 def _following(told: Mapping[RLRun, _Told]) -> dict[RLRun, dict[int, _Next | None]]:
-    """What follows each decision; None after the last of a run, or of an account's decisions at the gate."""
+    """What follows each decision; None after the last of a trail."""
     found: dict[RLRun, dict[int, _Next | None]] = {run: {} for run in told}
-    trails: dict[object, list[tuple[int, int, RLRun]]] = {}
+    trails: dict[str, list[tuple[int, int, RLRun]]] = {}
     for run, entries in told.items():
-        gate = is_gate_run(run.env, run.run_id)
-        trail = trails.setdefault((run.env, run.account) if gate else run, [])
+        trail = trails.setdefault(trail_of(run.env, run.run_id, run.firm_id, run.account_id), [])
         trail += [(entry.ts_ns, seq, run) for seq, entry in entries.items() if not entry.held]
     for trail in trails.values():
         trail.sort()

@@ -95,8 +95,8 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Unsealed:
-    """What the store holds of the gate's decisions at one instant, sealed or not: rows by run and record, and bodies of
-    DECISION entries by run and ``seq``."""
+    """What the store holds of decisions made one by one at one instant, sealed or not: rows by run and record, and
+    bodies of DECISION entries by run and ``seq``."""
 
     tables: Mapping[tuple[RLRun, Dataset], pl.DataFrame] = field(default_factory=dict)
     decisions: Mapping[RLRun, Mapping[int, bytes]] = field(default_factory=dict)
@@ -107,16 +107,17 @@ def unsealed(
     decisions: Sequence[AuditEvent],
     table_of: Callable[[RLBlock], pl.DataFrame],
 ) -> Unsealed:
-    """Rows that wait to be sealed, and the decisions of the gate among ``decisions``; ``table_of`` makes of a block
-    what its file would hold."""
+    """Rows that wait to be sealed, and of ``decisions`` those of the gate and of runs whose rows wait; ``table_of``
+    makes of a block what its file would hold."""
     tables: dict[tuple[RLRun, Dataset], list[pl.DataFrame]] = {}
     for block in blocks_of(rows):
         run = RLRun(block.firm_id, block.account_id, block.run_id, block.env)
         tables.setdefault((run, block.record), []).append(upgraded(table_of(block), block.record))
     told: dict[RLRun, dict[int, bytes]] = {}
+    here = {run for run, _ in tables}
     for event in decisions:
-        if is_gate_run(event.env, event.run_id):
-            run = RLRun(event.firm_id, event.account_id, event.run_id, event.env)
+        run = RLRun(event.firm_id, event.account_id, event.run_id, event.env)
+        if run in here or is_gate_run(run.env, run.run_id):
             told.setdefault(run, {})[event.seq] = event.body
     return Unsealed({key: pl.concat(found, how="diagonal") for key, found in tables.items()}, told)
 

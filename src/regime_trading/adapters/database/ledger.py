@@ -13,7 +13,7 @@ from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.group import group_of
 from regime_trading.adapters.database.rl_rows import insert_rl, open_ends
 from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTBOX
-from regime_trading.core.audit import chain_id, require_account, require_firm
+from regime_trading.core.audit import chain_id, require_account, require_firm, trail_of
 from regime_trading.core.canonical import canonical_bytes_trusted
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable
@@ -198,8 +198,9 @@ class SqlLedger:
         _insert(connection, new)
         return {i: decision.receipt for i, decision in found.items()}
 
-    def open_ends(self, accounts: Sequence[str]) -> dict[str, bytes]:
-        """By account what its last decision left open in the RL dataset; nothing of one that never left rows.
+    def open_ends(self, accounts: Sequence[str], run_id: str = "") -> dict[str, bytes]:
+        """By account what its last decision at the gate, or in the run ``run_id``, left open in the RL dataset; nothing
+        of one that never left rows there.
 
         Raises
         ------
@@ -208,8 +209,14 @@ class SqlLedger:
         """
         for account in accounts:
             self._require_own(account)
+        env = self._env.value
+        trails = {
+            trail_of(env, run_id, *account.split("/")) if run_id else f"{env}/{account}": account
+            for account in accounts
+        }
         with reading(self._engine) as connection:
-            return open_ends(connection, self._firm_id, self._env.value, accounts)
+            found = open_ends(connection, self._firm_id, list(trails))
+        return {trails[trail]: end for trail, end in found.items()}
 
     def decided(self, account: str, decision_id: str) -> bool:
         """Whether this decision of an account is committed.
@@ -390,6 +397,7 @@ def _whose(decision: _Decision) -> dict[str, Any]:
         "account": made.state.account,
         "run_id": made.run_id,
         "chain_id": decision.receipt.chain_id,
+        "trail": trail_of(decision.env.value, made.run_id, *made.state.account.split("/")),
     }
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select, upda
 from regime_trading.adapters.database.audit_log import chunks
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.tables import RL_ROWS, SEALED_HEADS, WAL
-from regime_trading.core.audit import event_of, require_firm
+from regime_trading.core.audit import event_of, require_firm, trail_of
 from regime_trading.core.rl_rows import RLDecision, RLWaiting
 from regime_trading.core.schemas import AuditEvent, EventType
 
@@ -22,12 +22,11 @@ _NEWEST = (
     select(func.max(RL_ROWS.c.row_no))
     .where(
         RL_ROWS.c.firm_id == bindparam("firm"),
-        RL_ROWS.c.env == bindparam("env"),
-        RL_ROWS.c.account.in_(bindparam("accounts", expanding=True)),
+        RL_ROWS.c.trail.in_(bindparam("trails", expanding=True)),
     )
-    .group_by(RL_ROWS.c.account)
+    .group_by(RL_ROWS.c.trail)
 )
-_ENDS = select(RL_ROWS.c.account, RL_ROWS.c.open_end).where(RL_ROWS.c.row_no.in_(_NEWEST))
+_ENDS = select(RL_ROWS.c.trail, RL_ROWS.c.open_end).where(RL_ROWS.c.row_no.in_(_NEWEST))
 _WAITING = (
     select(*_ROW)
     .where(RL_ROWS.c.firm_id == bindparam("firm"), RL_ROWS.c.sealed.is_(False))
@@ -44,7 +43,7 @@ _DECISIONS = (
 
 
 class SqlRLLog:
-    """RL rows of one firm that are not sealed yet, and the open ends of its accounts.
+    """RL rows of one firm that are not sealed yet.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ class SqlRLLog:
             return self._rows(connection.execute(_SEALABLE.limit(limit), {"firm": self._firm_id}))
 
     def drop_sealed(self, rows: Sequence[RLWaiting]) -> None:
-        """Forget rows, which the caller has sealed; the last of each account stays, so that the next decision can close
+        """Forget rows, which the caller has sealed; the last of each trail stays, so that the next decision can close
         it.
 
         Raises
@@ -82,10 +81,9 @@ class SqlRLLog:
         with writing(self._engine) as connection:
             for some in chunks([row.row_no for row in rows]):
                 connection.execute(update(RL_ROWS).where(own, RL_ROWS.c.row_no.in_(some)).values(sealed=True))
-            for some in chunks({f"{row.firm_id}/{row.account_id}" for row in rows}):
-                these = own & RL_ROWS.c.account.in_(some)
-                last = select(func.max(RL_ROWS.c.row_no)).where(these)
-                kept = last.group_by(RL_ROWS.c.env, RL_ROWS.c.account)
+            for some in chunks({trail_of(r.env, r.run_id, r.firm_id, r.account_id) for r in rows}):
+                these = own & RL_ROWS.c.trail.in_(some)
+                kept = select(func.max(RL_ROWS.c.row_no)).where(these).group_by(RL_ROWS.c.trail)
                 gone = these & RL_ROWS.c.sealed.is_(True) & RL_ROWS.c.row_no.not_in(kept)
                 connection.execute(delete(RL_ROWS).where(gone))
 
@@ -96,12 +94,12 @@ class SqlRLLog:
         )
 
 
-def open_ends(connection: Connection, firm_id: str, env: str, accounts: Sequence[str]) -> dict[str, bytes]:
-    """By account what its last decision with RL rows left open."""
+def open_ends(connection: Connection, firm_id: str, trails: Sequence[str]) -> dict[str, bytes]:
+    """By trail what its last decision left open."""
     found: dict[str, bytes] = {}
-    for some in chunks(accounts):
-        asked = {"firm": firm_id, "env": env, "accounts": some}
-        found |= {account: end.encode() for account, end in connection.execute(_ENDS, asked)}
+    for some in chunks(trails):
+        asked = {"firm": firm_id, "trails": some}
+        found |= {trail: end.encode() for trail, end in connection.execute(_ENDS, asked)}
     return found
 
 

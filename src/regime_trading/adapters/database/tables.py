@@ -125,15 +125,16 @@ RL_ROWS = Table(
     Column("account", String(81), nullable=False),
     Column("run_id", _ID, nullable=False),
     Column("chain_id", _CHAIN, nullable=False),
+    Column("trail", _CHAIN, nullable=False, comment="decisions in which each follows the one before"),
     Column("seq", BigInteger, nullable=False),
     Column("ts_event_ns", BigInteger, nullable=False),
     Column("sealed", Boolean(create_constraint=False), nullable=False),
     Column("open_end", Text, nullable=False, comment="what the next decision needs to close this one"),
     Column("body", Packed, nullable=False),
     UniqueConstraint("chain_id", "seq"),
-    Index(None, "firm_id", "env", "account", "row_no"),
+    Index(None, "firm_id", "trail", "row_no"),
     Index(None, "firm_id", "sealed", "row_no"),
-    comment="RL rows of the gate's decisions; sealed into Parquet later, the last of each account stays.",
+    comment="RL rows of decisions made one by one; sealed into Parquet later, the last of each trail stays.",
 )
 
 RUNS = Table(

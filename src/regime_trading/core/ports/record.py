@@ -190,8 +190,9 @@ class Ledger(Protocol):
         """Decisions of many accounts in one durable transaction, all or none, each as :meth:`commit_decision`."""
         ...
 
-    def open_ends(self, accounts: Sequence[str]) -> Mapping[str, bytes]:
-        """By account what its last decision left open in the RL dataset (``DecisionCommit.rl``)."""
+    def open_ends(self, accounts: Sequence[str], run_id: str = "") -> Mapping[str, bytes]:
+        """By account what its last decision at the gate, or in the run ``run_id``, left open in the RL dataset
+        (``DecisionCommit.rl``)."""
         ...
 
     def decided(self, account: str, decision_id: str) -> bool:
@@ -215,7 +216,7 @@ class RLLog(Protocol):
         ...
 
     def drop_sealed(self, rows: Sequence[RLWaiting]) -> None:
-        """Forget rows that are sealed; the last of each account stays."""
+        """Forget rows that are sealed; the last of each trail (``core.audit.trail_of``) stays."""
         ...
 
 

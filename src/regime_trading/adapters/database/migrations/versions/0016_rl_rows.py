@@ -1,4 +1,4 @@
-"""RL rows of the gate's decisions."""
+"""RL rows of decisions that are made one by one, at the gate and in paced runs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,12 @@ def upgrade() -> None:
         sa.Column("account", sa.String(81), nullable=False),
         sa.Column("run_id", sa.String(40), nullable=False),
         sa.Column("chain_id", sa.String(140), nullable=False),
+        sa.Column(
+            "trail",
+            sa.String(140),
+            nullable=False,
+            comment="decisions in which each follows the one before",
+        ),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("ts_event_ns", sa.BigInteger(), nullable=False),
         sa.Column("sealed", sa.Boolean(create_constraint=False), nullable=False),
@@ -33,11 +39,9 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("row_no", name=op.f("pk_rl_rows")),
         sa.UniqueConstraint("chain_id", "seq", name=op.f("uq_rl_rows_chain_id_seq")),
-        comment="RL rows of the gate's decisions; sealed into Parquet later, the last of each account stays.",
+        comment="RL rows of decisions made one by one; sealed into Parquet later, the last of each trail stays.",
     )
-    op.create_index(
-        op.f("ix_rl_rows_firm_id_env_account_row_no"), "rl_rows", ["firm_id", "env", "account", "row_no"]
-    )
+    op.create_index(op.f("ix_rl_rows_firm_id_trail_row_no"), "rl_rows", ["firm_id", "trail", "row_no"])
     op.create_index(op.f("ix_rl_rows_firm_id_sealed_row_no"), "rl_rows", ["firm_id", "sealed", "row_no"])
 
 
