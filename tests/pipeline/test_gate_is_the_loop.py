@@ -12,17 +12,26 @@ import numpy as np
 import pytest
 from tests.gate_samples import CONFIG, answers, shipped
 
+from regime_trading.adapters.rl_files import block_table
 from regime_trading.bootstrap.app import open_app
+from regime_trading.bootstrap.rl import open_dataset
 from regime_trading.core.numbers import nano_text
 from regime_trading.core.request_reading import read_requests
+from regime_trading.core.rl import REWARDS
+from regime_trading.core.rl_features import FEATURES
+from regime_trading.core.rl_rows import RLWaiting
 from regime_trading.core.schemas import REGIME_LABELS
 from regime_trading.engine import backtest
 from regime_trading.engine.carry import decision_of, state_of
 from regime_trading.engine.cycle import Carried, Cycle, Desk, Tick
 from regime_trading.engine.record import DecisionHashes, Identity
+from regime_trading.engine.request_books import Subject
+from regime_trading.engine.request_rl import OpenEnd, notes_of, open_end
+from regime_trading.engine.rl_body import blocks_of
 from regime_trading.guards.verdict import NOT_EVALUABLE
 from regime_trading.services.backtest import run_backtest
 from regime_trading.services.backtest_plan import BacktestRequest
+from regime_trading.services.rl_dataset import RLDataset
 
 ACCOUNTS = ("north-pier/core", "north-pier/defensive", "kestrel-lane/growth")
 SYMBOLS = ("JNJ", "KO", "PEP", "XOM")
@@ -40,8 +49,16 @@ class Bar:
     after: Carried
 
 
+@dataclass(frozen=True)
+class Loop:
+    """All bars, and the RL rows that the loop left of them."""
+
+    bars: list[Bar]
+    dataset: RLDataset
+
+
 @pytest.fixture(scope="module")
-def bars(tmp_path_factory: pytest.TempPathFactory) -> list[Bar]:
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     seen: list[Bar] = []
     real = backtest.step
 
@@ -52,10 +69,16 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> list[Bar]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backtest, "step", step)
-        with open_app(artifacts=tmp_path_factory.mktemp("loop"), config=CONFIG) as app:
+        folder = tmp_path_factory.mktemp("loop")
+        with open_app(artifacts=folder, config=CONFIG) as app:
             asked = BacktestRequest(symbols=SYMBOLS, accounts=ACCOUNTS, first_day=FIRST, last_day=LAST)
             run_backtest(asked, app.backtest())
-    return seen
+    return Loop(seen, open_dataset(folder))
+
+
+@pytest.fixture(scope="module")
+def bars(loop: Loop) -> list[Bar]:
+    return loop.bars
 
 
 def number(value: float) -> str:
@@ -186,3 +209,98 @@ def same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         assert ours[name] == theirs[name], name
     for symbol, sigma in theirs["last_good_sigma"].items():
         assert abs(float(ours["last_good_sigma"][symbol]) / float(sigma) - 1) < 1e-14
+
+
+# --- the rows of the RL dataset ---------------------------------------------------------------------------
+
+#: What a request does not tell, so that the gate does not know what the loop does.
+UNTOLD = frozenset(
+    {
+        *(f.name for f in FEATURES if f.name.startswith(("risk_", "structure_", "tier_", "asset_label"))),
+        *("calm_probability", "turbulent_probability", "breadth_up", "breadth_turbulent"),  # regimes, breadth
+        *("asset_confidence", "asset_risk_state", "asset_risk_probability"),
+        *("market_return", "market_sigma", "vol_of_vol", "momentum", "z_score"),  # past prices
+    }
+)
+#: What goes through the covariance of the request, so that its last bits may differ.
+BY_COVARIANCE = frozenset(
+    {
+        *("sigma", "sigma_book", "sigma_proposed", "book_correlation", "mean_correlation", "upnl_r"),
+        *("budget_factor", "asset_factor", "lo", "hi", "final_w", "multiplier", "action_lo", "action_hi"),
+    }
+)
+#: What is not known at the first decision of an account, or not of what it holds then.
+SINCE_FIRST = frozenset({"bars_since_trade", "age_bars", "turnover_last"})
+#: What names the chain, which is another one.
+PLACES = frozenset({"run_id", "seq", "state_id", "action_id", "next_run_id", "next_seq", "next_state_id"})
+#: Both say it in other words: the loop marks the end of its data.
+ENDS = frozenset({"censored", "done_reason"})
+
+
+def by_time(loop: Loop, account: str, record: str) -> dict[int, dict[str, Any]]:
+    (run,) = [run for run in loop.dataset.runs() if run.account == account]
+    frame = loop.dataset.table(run, record)  # type: ignore[arg-type]
+    times = frame["ts_event"].dt.epoch("ns").to_list()
+    return dict(zip(times, frame.iter_rows(named=True), strict=True))
+
+
+def told_rows(loop: Loop) -> list[tuple[str, str, dict[str, Any]]]:
+    """Account, record and row of everything that the gate leaves of the bars."""
+    _, profiles = shipped()
+    ends: dict[str, OpenEnd] = {}
+    found, n = list[tuple[str, str, dict[str, Any]]](), 0
+    last_ns, last_session = loop.bars[0].tick.market.ts_ns - DAY_NS, loop.bars[0].tick.market.session - 1
+    for bar in loop.bars:
+        told = [as_request(bar, row, last_ns, last_session) for row in range(len(ACCOUNTS))]
+        last_ns, last_session = bar.tick.market.ts_ns, bar.tick.market.session
+        requests = read_requests(told)[0]
+        subjects = [Subject(one, profiles[one.account], one.state) for one in requests]
+        notes = notes_of(answers(requests), subjects, ends)
+        for account, one in zip(ACCOUNTS, notes, strict=True):
+            n, left = n + 1, one.at(n + 1)
+            ends[account] = open_end(left.open_end)
+            who = one.identity
+            waits = RLWaiting(
+                n, who.firm_id, who.account_id, who.run_id, who.env, n, left.ts_event_ns, left.body
+            )
+            for block in blocks_of([waits]):
+                found.append((account, block.record, block_table(block).row(0, named=True)))
+    return found
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Equal to the bit, NaN for NaN."""
+    floats = _is_number(ours) or isinstance(ours, np.ndarray)
+    return np.array_equal(ours, theirs, equal_nan=True) if floats else ours == theirs
+
+
+def test_the_gate_leaves_the_rows_of_the_loop(loop: Loop) -> None:
+    wrong, known = list[str](), dict[str, int]()
+    rows = told_rows(loop)
+    for account, record, row in rows:
+        theirs = by_time(loop, account, record)[int(row["ts_event"].timestamp()) * 10**9]
+        assert row.keys() == theirs.keys()
+        for name in sorted(row.keys() - PLACES - ENDS):
+            if name.startswith("mask_"):
+                continue  # they follow from the columns
+            ours, loops = row[name], theirs[name]
+            seen = ~np.isnan(np.asarray(ours, dtype=float)) if _is_number(ours) else np.ones(1, dtype=bool)
+            known[name] = known.get(name, 0) + int(seen.sum())
+            if name in UNTOLD:
+                holds = not seen.any()
+            elif name in {*SINCE_FIRST, "reward_cost"}:  # fees are not told: 0 where nothing was traded
+                holds = same(np.asarray(ours)[seen], np.asarray(loops)[seen])
+            elif name in BY_COVARIANCE:
+                holds = np.allclose(ours, loops, rtol=1e-12, atol=2e-9, equal_nan=True)
+            else:
+                holds = same(ours, loops)
+            if not holds:
+                wrong.append(f"{account} {record} {row['ts_event']:%F}: {name} {ours}, the loop {loops}")
+    assert not wrong, "\n".join(wrong[:20])
+    assert len(rows) >= 100
+    for name in (*SINCE_FIRST, *(f"reward_{name}" for name in REWARDS)):
+        assert known[name] >= 3, f"{name} is compared with nothing"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, list) and all(isinstance(x, float) for x in value))
