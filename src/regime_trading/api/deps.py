@@ -54,8 +54,8 @@ class Base:
     limiter: Limiter
 
 
-def base_of(request: Request) -> Base:
-    """What the application was made with."""
+async def base_of(request: Request) -> Base:
+    """What the application was made with; waits for nothing, so it takes no thread."""
     base: Base = request.app.state.base
     return base
 
@@ -172,7 +172,7 @@ def _limit(request: Request, base: Base, principal: Principal, rate: Rate | None
     base.limiter.take(f"user:{principal.user_id}", rate, base.clock.now_ns())
 
 
-def _limited(request: Request, principal: PrincipalDep, base: BaseDep) -> None:
+async def _limited(request: Request, principal: PrincipalDep, base: BaseDep) -> None:
     _limit(request, base, principal, None)
 
 
