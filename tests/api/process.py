@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,15 +128,14 @@ class Served:
 
 
 @contextmanager
-def serving(nursery: Nursery, folder: Path, *, jobs: int = 0) -> Iterator[Served]:
-    """A server over a new installation; killed in the end where it still runs."""
-    served = Served(nursery, folder, jobs)
+def running(served: Served) -> Iterator[Served]:
+    """A server while it is needed; killed in the end where it still runs."""
     served.start()
-    yield served
     try:
-        served.end(signal.SIGKILL)
-    except ProcessLookupError:
-        return
+        yield served
+    finally:
+        with suppress(ProcessLookupError):
+            served.end(signal.SIGKILL)
 
 
 @dataclass
@@ -165,40 +164,65 @@ class Person:
         return f"sid={self.client.cookies['sid']}"
 
     def once(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response | None:
-        """One attempt; None where no answer came."""
+        """One attempt; None where the connection broke before an answer came. Waits for a server to ask."""
         ours = {"x-regime": "1", "origin": self.served.home}
         sent = (ours if method != "GET" else {}) | {name.replace("_", "-"): v for name, v in headers.items()}
-        self.sent += method != "GET"
-        try:
-            return self.client.request(method, f"{API}{path}", json=body, headers=sent)
-        except httpx.TransportError:
-            return None
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                found = self.client.request(method, f"{API}{path}", json=body, headers=sent)
+            except httpx.ConnectError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.25)
+                continue
+            except httpx.TransportError:
+                found = None
+            self.sent += method != "GET"
+            self.unanswered += found is None and method != "GET"
+            return found
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[httpx.Response, bool]:
-        """Ask until there is an answer: that, and whether an attempt before it went without one."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        done: Callable[[], Any] | None = None,
+        **headers: str,
+    ) -> tuple[httpx.Response | None, bool]:
+        """Ask until there is an answer: that, and whether an attempt before it went without one. Where that may not be
+        asked again, ``done`` is looked at first: None in the place of an answer where it was done."""
         until, broke = time.monotonic() + PATIENCE_S, False
         while time.monotonic() < until:
             found = self.once(method, path, body, **headers)
             if found is None:
                 broke = True
-                self.unanswered += 1
-                time.sleep(0.05)
+                if done is not None and done():
+                    return None, True
             elif found.status_code == 429:
                 time.sleep(float(found.headers.get("retry-after", "1")))
             elif found.status_code == 403 and found.json().get("code") == "step_up":
                 self.step_up()
+            elif found.status_code == 401 and self.seed:
+                self.sign_in()
             else:
                 assert found.status_code < 500, found.text
                 return found, broke
         raise TimeoutError(f"{method} {path}")
 
+    def answer(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[httpx.Response, bool]:
+        """As :meth:`ask`, of what may be asked again."""
+        found, broke = self.ask(method, path, body, **headers)
+        assert found is not None
+        return found, broke
+
     def get(self, path: str) -> Any:
-        found, _ = self.ask("GET", path)
+        found, _ = self.answer("GET", path)
         assert found.status_code == 200, (path, found.text)
         return found.json()
 
     def post(self, path: str, body: Any = None) -> Any:
-        found, _ = self.ask("POST", path, body)
+        found, _ = self.answer("POST", path, body)
         assert found.status_code < 300, (path, found.text)
         return found.json() if found.content else None
 
@@ -214,11 +238,20 @@ class Person:
         return self
 
     def step_up(self) -> None:
-        """Prove who one is again, with a code that was not used yet."""
+        """Prove who one is again."""
+        self.once("POST", "/session/step-up", {"kind": "totp", "value": self._code()})
+
+    def sign_in(self) -> None:
+        """Sign in again: a session that was changed in an answer that nobody got is lost."""
+        self.once("POST", "/session", {"login": self.login, "password": PASSWORD})
+        self.once("POST", "/session/factor", {"kind": "totp", "value": self._code()})
+
+    def _code(self) -> str:
+        """One that was not used yet."""
         while (code := pyotp.TOTP(self.seed).now()) == self.stepped:
             time.sleep(0.5)
         self.stepped = code
-        self.ask("POST", "/session/step-up", {"kind": "totp", "value": code})
+        return code
 
     def invite(self, login: str, role: str) -> Person:
         """A person with a role over the firm of this administrator."""

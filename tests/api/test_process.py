@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.api.installation import API
-from tests.api.process import Nursery, Person, Served, nursery, serving
+from tests.api.process import Nursery, Person, Served, nursery, running
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -33,7 +33,7 @@ def where() -> Iterator[Nursery]:
 def served(
     where: Nursery, tmp_path_factory: pytest.TempPathFactory, database: str, _keys_and_witness: None
 ) -> Iterator[Served]:
-    with serving(where, tmp_path_factory.mktemp("process"), jobs=1) as found:
+    with running(Served(where, tmp_path_factory.mktemp("process"), jobs=1)) as found:
         yield found
 
 

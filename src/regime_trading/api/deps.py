@@ -60,8 +60,8 @@ class Base:
     market_ns: Callable[[int], int] = lambda now_ns: now_ns
 
 
-def base_of(request: Request) -> Base:
-    """What the application was made with."""
+async def base_of(request: Request) -> Base:
+    """What the application was made with; waits for nothing, so it takes no thread."""
     base: Base = request.app.state.base
     return base
 
@@ -190,7 +190,7 @@ def take(request: Request, base: Base, caller: str, rate: Rate) -> None:
     request.state.rate = base.limiter.take(caller, rate, base.clock.now_ns()) or {}
 
 
-def _limited(request: Request, principal: PrincipalDep, base: BaseDep) -> None:
+async def _limited(request: Request, principal: PrincipalDep, base: BaseDep) -> None:
     _limit(request, base, principal, None)
 
 
