@@ -70,7 +70,7 @@ def packed(rows: DecisionRows) -> bytes:
     }
     for block in rows.blocks:
         said[block.record] = {name: _plain(values) for name, values in block.columns.items()}
-    return zlib.compress(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), 1)
+    return zlib.compress(orjson.dumps(said), 1)
 
 
 def unpacked(data: bytes, who: RLBlock) -> DecisionRows:
