@@ -107,7 +107,7 @@ def test_what_there_is_to_command_and_what_may_follow(machine: Path) -> None:
     assert {"/halt firm", "/resume firm", "/live shadow"} <= names
     assert "account!" in regime("--list").stdout
     assert "halt" in [row["text"] for row in told("--complete", "/ha")]
-    assert "account:north-pier/core" in regime("--complete", "/halt account account:north-pier/c").stdout
+    assert "north-pier/core" in regime("--complete", "/halt account account:north-pier/c").stdout
 
 
 @pytest.mark.parametrize("url", ["http://desk.example", "ftp://localhost", "localhost:8000", ""])
@@ -225,8 +225,10 @@ def test_a_fresh_proof_of_identity_is_asked_for_once(monkeypatch: pytest.MonkeyP
 def test_a_token_reads_and_tightens_and_never_loosens(
     away: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admin = away.admins[FIRM]
-    made = admin.post(
+    _, login = person(away, "pm.token@north-pier.example", "pm")
+    pm = Browser(away.app, away.home)
+    pm.post("/session", {"login": login, "password": PASSWORD})
+    made = pm.post(
         f"/me/firms/{FIRM}/tokens",
         {
             "name": "cli",
@@ -235,7 +237,7 @@ def test_a_token_reads_and_tightens_and_never_loosens(
         },
         201,
     )
-    monkeypatch.setenv("REGIME_TOKEN", made["token"])
+    monkeypatch.setenv("REGIME_TOKEN", made["text"])
     assert told(f"/show portfolio account:{CORE}")["shown"]["account"] == CORE
     done = told(f'/kill account:{CORE} level:K2 reason:"a drill"', "--yes")
     assert done["outcome"] == "executed"

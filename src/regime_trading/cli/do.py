@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +19,6 @@ from regime_trading.core.errors import BadInput
 if TYPE_CHECKING:
     from regime_trading.adapters.api_client import ApiClient
 
-Flag = Annotated[bool, typer.Option()]
 _SHOWN = 200  #: rows of a list that are printed; ``--json`` has them all
 
 
@@ -59,8 +59,8 @@ def do(
                 found="several" if any(asked) else "none",
                 where="regime do",
             )
-        with _signed_in(server, login, artifacts, config) as client:
-            try:
+        try:
+            with _signed_in(server, login, artifacts, config) as client:
                 if catalogue:
                     _list(client.ask("GET", "/commands"), as_json)
                 elif beginning is not None:
@@ -70,15 +70,18 @@ def do(
                 else:
                     assert text is not None
                     _give(client, text, firm, _Said(yes, phrase, reason, login), as_json)
-            except Problem as problem:
-                _refused(problem, text or beginning or "", as_json)
+        except Problem as problem:
+            _refused(problem, text or beginning or "", as_json)
 
 
+@dataclass(frozen=True, slots=True)
 class _Said:
     """What was said with the command already, so that nobody is asked for it."""
 
-    def __init__(self, yes: bool, phrase: str, reason: str, login: str | None) -> None:
-        self.yes, self.phrase, self.reason, self.login = yes, phrase, reason, login
+    yes: bool
+    phrase: str
+    reason: str
+    login: str | None
 
 
 # --- who ------------------------------------------------------------------------------------------------------

@@ -111,10 +111,15 @@ def dataset(
         for run in sources.rl.runs()
         if run.account in accounts and run.env == env and run_id in ("", run.run_id)
     ]
-    parts = sorted((_partition(sources, run) for run in chosen), key=lambda part: (part.account, part.run_id))
+    parts, kept = list[Partition](), dict[RLRun, tuple[pl.DataFrame, pl.DataFrame]]()
+    for run in sorted(chosen, key=lambda one: (one.account, one.run_id)):
+        rows = _rows(sources, run)
+        parts.append(_partition(sources, run, *rows))
+        if len(chosen) <= MOST_RUNS:
+            kept[run] = rows
     read = sorted(chosen, key=lambda run: _last_of(parts, run), reverse=True)[:MOST_RUNS]
-    states = [sources.rl.table(run, "state") for run in read]
-    moves = [sources.rl.table(run, "transition") for run in read]
+    shown = [kept.get(run) or _rows(sources, run) for run in read]
+    states, moves = [state for state, _ in shown], [move for _, move in shown]
     last_ns = max((ns for frame in states for ns in _times(frame)[-1:]), default=None)
     return DatasetStatus(
         env=env,
@@ -131,15 +136,19 @@ def dataset(
     )
 
 
-def _partition(sources: FirmSources, run: RLRun) -> Partition:
-    state, moves = sources.rl.table(run, "state"), sources.rl.table(run, "transition")
+def _rows(sources: FirmSources, run: RLRun) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return sources.rl.table(run, "state"), sources.rl.table(run, "transition")
+
+
+def _partition(sources: FirmSources, run: RLRun, state: pl.DataFrame, moves: pl.DataFrame) -> Partition:
+    actions = sources.rl.sealer.sealed(run.run_id, run.firm_id, run.account_id, "action") or ()
     times, rows = _times(state), state.height
     return Partition(
         account=run.account,
         run_id=run.run_id,
         env=run.env,
         states=rows,
-        actions=sources.rl.table(run, "action").height,
+        actions=sum(part.rows for part in actions),
         transitions=moves.height,
         open=rows - moves.height,
         gaps=int(moves["gap"].sum()) if moves.height else 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from regime_trading.core.access import Permission
 from regime_trading.core.record_query import EntryQuery
-from regime_trading.core.schemas import RunRecord
+from regime_trading.core.schemas import Mode, RunRecord
 from regime_trading.services.views.artifacts import MARKET_ONLY, Artifact, may_see_run, tree
 from regime_trading.services.views.base import Account, Asker, Hash, Instant, NotThere, Shown, instant
 from regime_trading.services.views.decisions import KINDS, Outcome, TradingState, said_in
@@ -188,7 +189,8 @@ def _visible(
     if not accounts and not market_only and not (not ids and asker.may(Permission.READ, sources.firm_id)):
         return None
     if fields["kind"] == "paced":
-        fields["as_of"] = _latest(_results(sources, fields["run_id"], accounts))
+        found = (_last_ns(sources, account, fields["run_id"]) for account in accounts)
+        fields["as_of"] = instant(max((ns for ns in found if ns is not None), default=None))
     return RunRow(**fields | _shown(fields, accounts))
 
 
@@ -204,6 +206,8 @@ def _results(sources: FirmSources, run_id: str, accounts: Sequence[str]) -> tupl
     found = []
     for account in accounts:
         query = EntryQuery(accounts=(account.split("/")[1],), kinds=KINDS, run_id=run_id)
+        if (last_ns := _last_ns(sources, account, run_id)) is not None:
+            query = replace(query, from_ns=last_ns)
         for entry in sources.record.newest(query, None, 1):
             said = said_in(entry)
             found.append(
@@ -216,6 +220,12 @@ def _results(sources: FirmSources, run_id: str, accounts: Sequence[str]) -> tupl
                 )
             )
     return tuple(found)
+
+
+def _last_ns(sources: FirmSources, account: str, run_id: str) -> int | None:
+    """When a dry run last decided an account, where its state is still that run's."""
+    stored = sources.states.latest(account, Mode.DRY_RUN)
+    return stored.state.as_of_ns if stored is not None and stored.run_id == run_id else None
 
 
 def _latest(results: Sequence[RunAccount]) -> str | None:
