@@ -83,6 +83,11 @@ def fill(path: str, firm: str, account: str) -> str:
     return "/".join(parts)
 
 
+def by_id(denial: tuple[Permission, Answer, str], path: str) -> bool:
+    """Whether a refusal is about an id that is not there, perhaps of another firm: some routes record it."""
+    return denial[1] is Answer.UNKNOWN and "none" in path.split("/")
+
+
 def test_every_route_is_in_one_of_the_lists(place: Installation) -> None:
     found = {f"{m} {route.path}" for route in http_routes(place.app) for m in route.methods or ()}
     guarded = {
@@ -124,7 +129,9 @@ def test_every_cell(
                     )
                     cells += 1
                     if wanted == "allowed":
-                        assert [one for one in denied if one[0] is permission] == [], cell
+                        assert [
+                            one for one in denied if one[0] is permission and not by_id(one, path)
+                        ] == [], cell
                         assert response.status_code < 500 and response.status_code != 401, cell
                         continue
                     ((asked, answer, name),) = denied

@@ -232,7 +232,7 @@ def test_a_short_name_is_that_of_the_only_firm_and_an_alias_is_shown(house: Hous
     assert preview(house.desk, Asker(two, "alpha"), "/halt account:main").account == "alpha/main"
     assert do(house.desk, Asker(two), "/go overview").data == {"to": "/overview"}
     with pytest.raises(BadInput, match="one firm"):
-        preview(house.desk, Asker(two), "/run report account:alpha/main,beta/main")
+        preview(house.desk, Asker(two), "/run backtest account:alpha/main,beta/main")
 
 
 def test_what_is_not_built_is_told_and_never_done(house: House) -> None:
@@ -449,10 +449,10 @@ def test_what_changes_nothing_runs_at_once_and_stays_out_of_the_record(house: Ho
 
 
 def test_a_run_is_recorded_and_what_must_be_confirmed_is_not_run(house: House) -> None:
-    assert do(house.desk, house.ask("joe"), "/run report", "a-key").said == "Done."
+    assert do(house.desk, house.ask("joe"), "/run report id:run-1", "a-key").said == "Done."
     assert house.kinds() == ["COMMAND executed"]
     with pytest.raises(BadInput, match="Idempotency-Key"):
-        do(house.desk, house.ask("joe"), "/run report")
+        do(house.desk, house.ask("joe"), "/run report id:run-1")
     with pytest.raises(Conflict) as caught:
         do(house.desk, house.ask(), GROSS + "50%")
     assert caught.value.what == "preview" and isinstance(caught.value.fresh, Preview)
