@@ -10,6 +10,8 @@ import pytest
 from tests.api.installation import Browser, Installation, installed
 from tests.databases import BOTH, named
 
+from regime_trading.bootstrap.worker import WorkerSettings, open_worker
+
 CORE = "north-pier/core"
 KEYS = (f"key-of-the-walk-{n:04d}" for n in itertools.count())
 
@@ -129,6 +131,83 @@ def test_limits_are_changed_and_taken_back(pm: Browser, analyst: Browser) -> Non
         (one["version"] for one in history), reverse=True
     )[:3]
     assert kinds(pm).count("CONFIG_CHANGED") >= 2
+
+
+def weighed(who: Browser, weights: dict[str, str]) -> Any:
+    body = {"basket": "us-core", "accounts": [CORE], "weights": weights, "note": "what the walk proposes"}
+    return who.post("/firms/north-pier/proposals", body, 201, idempotency_key=next(KEYS))
+
+
+def test_weights_are_drafted_by_one_and_submitted_by_another(pm: Browser, analyst: Browser) -> None:
+    """An analyst drafts, a PM submits what they have seen, and a job that is cancelled gives the draft back."""
+    at = "/firms/north-pier/proposals"
+    made = weighed(analyst, {"KO": "0.3", "PEP": "0.2"})
+    tag = pm.ask("GET", f"{at}/{made['proposal_id']}").headers["etag"]
+    changed = analyst.ask(
+        "PUT", f"{at}/{made['proposal_id']}", {"name": "less", "accounts": [CORE], "weights": {"KO": "0.2"}},
+        if_match=tag,
+    )  # fmt: skip
+    assert changed.status_code == 200, changed.text
+    stale = pm.ask("POST", f"{at}/{made['proposal_id']}/submit", if_match=tag, idempotency_key=next(KEYS))
+    assert (stale.status_code, stale.json()["code"]) == (412, "changed_meanwhile")
+    tag = pm.ask("GET", f"{at}/{made['proposal_id']}").headers["etag"]
+    sent = pm.post(f"{at}/{made['proposal_id']}/submit", None, 202, if_match=tag, idempotency_key=next(KEYS))
+    assert sent["job"]["request"]["proposal"]["weights"] == {"KO": "0.2"}
+    pm.post(f"/firms/north-pier/jobs/{sent['job']['job_id']}/cancel")
+    (back,) = pm.get(f"{at}?status=draft")["items"]
+    assert back["why"] == "its job cancelled" and kinds(pm).count("PROPOSAL") == 4
+    refused = pm.ask("POST", "/commands/preview", {"command": f"/propose basket name:us-core account:{CORE}"})
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found"), (
+        "no run has proposed anything yet"
+    )
+    candidates = pm.get(f"{at}/candidates?basket=us-core")
+    assert candidates["run_id"] is None and {one["symbol"] for one in candidates["items"]} >= {"KO", "PEP"}
+
+
+def test_the_record_is_verified_and_exported_by_jobs(place: Installation, pm: Browser) -> None:
+    admin, at = place.admins["north-pier"], "/firms/north-pier/audit"
+    job = admin.post(f"{at}/verification", None, 202, idempotency_key=next(KEYS))
+    found = pm.get(f"{at}/verification")
+    assert found["last"] is None and found["job"]["job_id"] == job["job_id"]
+    export = admin.post(f"{at}/exports", {"account": CORE}, 202, idempotency_key=next(KEYS))
+    early = admin.ask("GET", f"{at}/exports/{export['job']['job_id']}/download")
+    assert (early.status_code, early.json()["code"]) == (409, "not_done")
+    assert pm.ask("GET", f"{at}/exports/{export['job']['job_id']}").status_code == 403
+    other = place.admins["kestrel-lane"]
+    for path in (f"{at}/exports/{export['job']['job_id']}/download", "/firms/north-pier/proposals"):
+        assert other.ask("GET", path).json()["code"] == "not_found"
+
+
+@pytest.mark.full
+def test_what_was_submitted_is_what_the_pre_check_said(place: Installation, pm: Browser) -> None:
+    """Over the bundled prices, to the end: pre-check, submit, the run by a worker, and an export that is fetched."""
+    at = "/firms/north-pier/proposals"
+    made = weighed(pm, {"KO": "0.4", "PEP": "0.4"})
+    (told,) = pm.post(f"{at}/{made['proposal_id']}/precheck")["accounts"]
+    tag = pm.ask("GET", f"{at}/{made['proposal_id']}").headers["etag"]
+    sent = pm.post(f"{at}/{made['proposal_id']}/submit", None, 202, if_match=tag, idempotency_key=next(KEYS))
+    admin = place.admins["north-pier"]
+    export = admin.post("/firms/north-pier/audit/exports", {}, 202, idempotency_key=next(KEYS))["job"]
+    with open_worker(place.folder, place.config, WorkerSettings(lease_s=60), print) as worker:
+        worker.drain()
+    job = pm.get(f"/firms/north-pier/jobs/{sent['job']['job_id']}")
+    assert job["status"] == "done", job
+    after = pm.get(f"{at}/{made['proposal_id']}")
+    assert (after["status"], after["run_id"]) == ("run", job["run_id"])
+    row = pm.get(f"/firms/north-pier/decisions?run_id={job['run_id']}")["items"][0]
+    decided = pm.get(f"/firms/north-pier/accounts/core/decisions/{row['decision_id']}")
+    weights = [{t["symbol"]: t["target_weight"] for t in one["targets"]} for one in (decided, told)]
+    assert weights[0] == weights[1] and decided["outcome"] == told["outcome"]
+    shown = pm.get(f"{at}/candidates?basket=us-core")
+    assert shown["run_id"] == job["run_id"] and any(one["label"] for one in shown["items"])
+    preview, done = command(pm, f"/propose allocation name:again account:{CORE} from:#{job['run_id']}")
+    assert preview["klass"] == "propose" and done["outcome"] == "executed", done
+    draft = pm.get(f"{at}/{done['data']['proposal_id']}")
+    assert {s: float(w) for s, w in draft["weights"].items()} == {s: w for s, w in weights[1].items() if w}
+    bundle = admin.ask("GET", f"/firms/north-pier/audit/exports/{export['job_id']}/download")
+    assert bundle.status_code == 200 and bundle.content[:2] == b"PK"
+    assert kinds(pm).count("EXPORT") == 2, "made, and fetched"
+    assert admin.get("/firms/north-pier/audit/verification")["last"]["ok"]
 
 
 def test_the_record_tells_all_of_it_by_pseudonym(place: Installation, pm: Browser) -> None:

@@ -151,10 +151,13 @@ def _backtest(job: Job, asked: BacktestJob, artifacts: Path, config: Path, tell:
 
 
 def _verify(job: Job, artifacts: Path) -> dict[str, Any]:
-    from regime_trading.bootstrap.proof import verify_record
-    from regime_trading.services.verify import answer
+    from regime_trading.adapters.artifacts import LocalArtifacts
+    from regime_trading.adapters.clock import SystemClock
+    from regime_trading.bootstrap.views import sealed_record
+    from regime_trading.services.verify import answer, verify
 
-    found = verify_record(artifacts, None, job.firm_id, ())
+    record = sealed_record(LocalArtifacts(artifacts))
+    found = verify(record, now_ns=SystemClock().now_ns(), firm_id=job.firm_id)
     return {"result": {"run_id": "", "path": "", "summary": answer(found)}}
 
 

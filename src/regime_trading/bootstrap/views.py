@@ -75,11 +75,11 @@ def firm_sources(
 def open_proofs(firm_id: str, store: LocalArtifacts, witnesses: Sequence[Witness] = ()) -> ProofReader:
     """Reads the checkpoints of a firm; worth keeping, since it reads each of them once."""
     return ProofReader(
-        firm_id, lambda: _record(store), lambda: store.names(checkpoint_folder(firm_id)), witnesses
+        firm_id, lambda: sealed_record(store), lambda: store.names(checkpoint_folder(firm_id)), witnesses
     )
 
 
-def _record(store: LocalArtifacts) -> SealedRecord:
+def sealed_record(store: LocalArtifacts) -> SealedRecord:
     """The sealed record; an empty one where nothing is sealed yet."""
     try:
         return SealedRecord(FolderFiles(store.root))
