@@ -25,12 +25,12 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlLedger, SqlMessages, open_database, sqlite_url
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.witness import open_witnesses
-from regime_trading.bootstrap.acts import firm_history
+from regime_trading.bootstrap.acts import firm_history, make_acts
 from regime_trading.bootstrap.app import open_app
-from regime_trading.bootstrap.paced import PacedApp, open_paced
+from regime_trading.bootstrap.paced import Configured, MarketPages, PacedApp, open_paced
 from regime_trading.bootstrap.proof import verify_record
-from regime_trading.bootstrap.views import open_proofs
-from regime_trading.core.access import Caller, Principal
+from regime_trading.bootstrap.views import firm_sources, open_proofs
+from regime_trading.core.access import Caller, Grant, Principal, Role
 from regime_trading.core.controls import LOCAL, Level
 from regime_trading.core.errors import CheckFailed, NotDurable, StoreDown
 from regime_trading.core.instants import LATEST_NS
@@ -40,9 +40,12 @@ from regime_trading.core.schemas import ActorType, Mode, RLBlock
 from regime_trading.services.backtest import run_backtest
 from regime_trading.services.backtest_plan import BacktestRequest
 from regime_trading.services.controls import HaltAsk, ResumeAsk, halt, resume, status
+from regime_trading.services.paced_market import NO_TAPE
 from regime_trading.services.rl import check
 from regime_trading.services.rl_dataset import WHO, Record, RLDataset, RLRun
 from regime_trading.services.sealing import Sealing, SealPolicy
+from regime_trading.services.views import regimes, runs
+from regime_trading.services.views.base import Asker
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = ("north-pier/core", "north-pier/defensive", "kestrel-lane/eval-100k")
@@ -229,6 +232,38 @@ def test_its_record_is_sealed_signed_witnessed_and_complete(
         app.paced.run()
     assert_same_run(folder, whole)
     proved(folder, whole[1], os.environ["REGIME_WITNESS"])
+
+
+def test_what_it_has_found_of_the_market_is_shown_and_nothing_later(folder: Path, config: Path) -> None:
+    with opened(folder, config) as app:
+        last = app.paced.run(6)
+        assert last is not None
+        run_id, acts = app.paced.run_id, make_acts(app.engine, LocalArtifacts(folder), "1")
+        loaded = Configured(config, app.engine, acts, print)()
+        sources = firm_sources(
+            "north-pier",
+            engine=app.engine,
+            store=LocalArtifacts(folder),
+            settings=loaded.settings,
+            standings=loaded.standings,
+        )
+        who = Asker(Principal("me", (Grant("north-pier", Role.VIEWER),)), last.ts_ns)
+        app.paced.run(7)
+        pages = MarketPages(LocalArtifacts(folder), print, lambda _: None)
+        pages(app.paced._ready(), app.paced._bar - 1)
+        found = regimes.regimes(sources, who)
+        (row,) = runs.runs(sources, who).items
+        assert (row.run_id, row.kind, row.status, row.as_of) == (run_id, "paced", "started", found.as_of)
+        assert found.run_id == run_id and found.regimes[0].is_market
+        assert {one.symbol for one in found.regimes[1:]} == set(SYMBOLS)
+        for symbol in SYMBOLS:
+            points = regimes.history(sources, who, symbol).points
+            now = next(one for one in found.regimes if one.symbol == symbol)
+            assert points[-1].at == now.as_of == found.as_of and points[-1].label == now.label
+            assert 1 < len(points) <= 500
+        whole = runs.run(sources, who, run_id)
+        assert whole.manifest is None and whole.stages == () and len(whole.results) == 2
+        assert regimes.tape(sources, who).notes == (NO_TAPE,)
 
 
 def test_what_could_not_be_sealed_is_sealed_by_the_next(

@@ -397,6 +397,7 @@ def told_state(world: World) -> dict[str, Any]:
 
 
 def test_halts_of_one_scope_end_together_from_the_machine_and_only_in_dry_runs(world: World) -> None:
+    world.ask(0)
     for words in (("firm", "kestrel-lane", "--level", "K1"), ("account", GROWTH, "--level", "K2")):
         cli(world, *words, "--reason", "a drill")
     cli(world, "firm", "kestrel-lane", "--level", "K3", "--reason", "another")
@@ -408,9 +409,10 @@ def test_halts_of_one_scope_end_together_from_the_machine_and_only_in_dry_runs(w
     assert cli(world, "end", GROWTH, "2", "--reason", "explained")["halts"] == [2]
     cli(world, "firm", "north-pier", "--reason", "a drill")
     place = ["--artifacts", str(world.artifacts), "--config", str(world.config)]
-    for scope, said in (("north-pier", "somebody other"), ("kestrel-lane", "itself that is in force")):
+    for scope, code, said in (("north-pier", 1, "ending K1"), ("kestrel-lane", 2, "itself that is in force")):
         done = CliRunner().invoke(app, ["halt", "end", scope, "--reason", "explained", *place])
-        assert done.exit_code == 2 and said in done.stderr, done.stderr
+        assert done.exit_code == code and said in done.stderr, done.stderr
+    assert {row["level"] for row in cli(world, "list") if row["account"].startswith("north-pier/")} == {1}
 
 
 def test_a_flag_flattens_with_the_database_gone(world: World) -> None:
