@@ -18,8 +18,8 @@ from regime_trading.core.rl_features import BLOCKS, known_column
 from regime_trading.core.rl_rows import RLDecision, RLWaiting
 from regime_trading.core.schemas import AccountState
 from regime_trading.engine.request_books import Subject
-from regime_trading.engine.request_rl import notes_of, open_end
-from regime_trading.engine.rl_body import blocks_of
+from regime_trading.engine.request_rl import notes_of
+from regime_trading.engine.rl_body import blocks_of, open_end
 
 STEP = 60 * 10**9
 MATRICES = [[[0.03, None], [None, None]], [[0, 0], [0, 0]], [[0.03, 0.04], [0.04, 0.02]]]
