@@ -16,6 +16,7 @@ from regime_trading.api.errors import MEDIA_TYPE, Problem
 from regime_trading.api.limits import Limiter
 from regime_trading.api.security import Site
 from regime_trading.core.access import STEP_UP_NS, Answer, Caller, Grant, Permission, Principal, Role, Target
+from regime_trading.core.intents import Intent
 
 HOME = "http://localhost:8000"
 OURS = {"x-regime": "1", "origin": HOME}
@@ -53,6 +54,22 @@ class NamedDoors:
         )
 
 
+class NoAnswers:
+    """Keeps nothing: no request was carried out before."""
+
+    def find(self, intent: Intent) -> None:
+        return None
+
+    def keep(self, intent: Intent, status: int, response: str) -> None:
+        return None
+
+    def forget(self, intent: Intent) -> None:
+        return None
+
+    def drop_before(self, now_ns: int) -> None:
+        return None
+
+
 @dataclass
 class Edge:
     """An application of some routers over the accounts of firms."""
@@ -65,7 +82,9 @@ class Edge:
 
     def __post_init__(self) -> None:
         self.doors = NamedDoors(self.firm, self.now_ns)
-        base = Base(FixedClock(self.now_ns), self.doors, Site(HOME), self.accounts.get, Limiter())
+        base = Base(
+            FixedClock(self.now_ns), self.doors, Site(HOME), self.accounts.get, Limiter(), NoAnswers()
+        )
         self.app = create_app(
             Options(base, self.routers, frozenset(), self.own_only, "1", lambda: "a-request")
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ class Browser:
         self.client = TestClient(self.app, base_url=self.home, raise_server_exceptions=False)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        ours = {"x-regime": "1", "origin": self.home}
+        ours = {"x-regime": "1", "origin": self.home, "if-match": "*"}
         sent = (ours if method != "GET" else {}) | {name.replace("_", "-"): v for name, v in headers.items()}
         return self.client.request(method, f"{API}{path}", json=body, headers=sent)
 
@@ -95,10 +95,14 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path, *, jobs: int = 0, home: str = HOME) -> Iterator[Installation]:
-    """The shipped configuration over an empty store."""
+def installed(
+    folder: Path, *, jobs: int = 0, home: str = HOME, edit: Callable[[str], str] = str
+) -> Iterator[Installation]:
+    """The shipped configuration, its accounts edited, over an empty store."""
     artifacts, config = folder / "artifacts", folder / "config"
     shutil.copytree(CONFIG, config)
+    traders = config / "traders.yaml"
+    traders.write_text(edit(traders.read_text()))
     options = ServeOptions(jobs=jobs, public_url=home)
     with open_server(options, artifacts, config, passwords=CHEAP) as app, TestClient(app):
         admins = {}

@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None) -> 
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Limiter, "take", lambda *_: None)
+        patch.setattr(Limiter, "take", lambda *_: {})
         with installed(tmp_path_factory.mktemp("contract"), home=f"http://localhost:{port}") as found:
             server = uvicorn.Server(
                 uvicorn.Config(found.app, port=port, log_config=None, server_header=False)

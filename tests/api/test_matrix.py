@@ -36,7 +36,7 @@ def place(
     tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None, denied: list[Any]
 ) -> Iterator[Installation]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Limiter, "take", lambda *_: None)
+        patch.setattr(Limiter, "take", lambda *_: {})
         with installed(tmp_path_factory.mktemp("matrix")) as found:
             patch.setattr(
                 Server,

@@ -19,11 +19,13 @@ from regime_trading.adapters.database import (
     SqlMessages,
     SqlPreviews,
 )
+from regime_trading.adapters.database.engine import writing
 from regime_trading.core import approval_steps as steps
 from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus, Required
 from regime_trading.core.commands.previews import Done, Given, Preview, Use
 from regime_trading.core.commands.spec import Klass
 from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, RegimeError
+from regime_trading.core.intents import INTENT, TTL_NS, Intent, Kept
 from regime_trading.core.messages import Message, ProposalData
 from regime_trading.core.schemas import Mode
 
@@ -291,27 +293,66 @@ def test_a_preview_that_was_altered_is_not_read(engine: Engine, previews: SqlPre
 # --- answers by Idempotency-Key -------------------------------------------------------------------------------
 
 
-def test_the_same_request_gets_the_same_answer_for_a_day(engine: Engine) -> None:
-    answers = SqlIdempotency(engine)
-    assert answers.begin("mary", "k", H, T) is None
-    with pytest.raises(Conflict, match="not answered"):
-        answers.begin("mary", "k", H, T)
-    answers.finish("mary", "k", 201, "{}")
-    answers.finish("mary", "k", 500, "late")
-    answers.forget("mary", "k")
-    assert answers.begin("mary", "k", H, T + 1) == (201, "{}")
-    with pytest.raises(Conflict, match="another request"):
-        answers.begin("mary", "k", "b" * 64, T + 1)
-    assert answers.begin("ann", "k", "b" * 64, T) is None, "another person, another key"
-    answers.forget("ann", "k")
-    assert answers.begin("ann", "k", H, T) is None
-    assert answers.begin("mary", "k", "b" * 64, T + 24 * 60 * MINUTE) is None
-    for key in ("", "k" * 201, "k\x00"):
-        with pytest.raises(BadInput):
-            answers.begin("mary", key, H, T)
+def intent(user: str = "mary", key: str = "k", request_hash: str = H, at_ns: int = T) -> Intent:
+    return Intent(user, key, request_hash, at_ns)
 
 
-def test_of_many_requests_with_one_key_one_is_first(engine: Engine) -> None:
-    answers = SqlIdempotency(engine)
-    said = race(lambda n: answers.begin("mary", "k", H, T))
+def change(engine: Engine, found: Intent) -> None:
+    """A transaction of a request."""
+    token = INTENT.set(found)
+    try:
+        with writing(engine):
+            pass
+    finally:
+        INTENT.reset(token)
+
+
+def test_the_key_of_a_request_comes_with_what_it_changes(engine: Engine) -> None:
+    answers, first = SqlIdempotency(engine), intent()
+    assert answers.find(first) is None
+    answers.keep(first, 201, "nothing was changed")
+    assert answers.find(first) is None
+    change(engine, first)
+    change(engine, first)
+    assert first.wrote and answers.find(intent()) == Kept(H)
+    with pytest.raises(Conflict, match="at work"):
+        change(engine, intent())
+    answers.keep(first, 201, "{}")
+    answers.keep(first, 500, "late")
+    answers.forget(first)
+    assert answers.find(intent(request_hash="b" * 64)) == Kept(H, 201, "{}")
+    assert answers.find(intent("ann")) is None, "another person, another key"
+
+
+def test_what_fails_leaves_no_key(engine: Engine) -> None:
+    answers, first = SqlIdempotency(engine), intent()
+    token = INTENT.set(first)
+    try:
+        with pytest.raises(ZeroDivisionError), writing(engine):
+            raise ZeroDivisionError
+        assert not first.wrote and answers.find(first) is None
+        with writing(engine, shared=True):
+            pass
+        assert not first.wrote, "a transaction of several threads belongs to none of their requests"
+    finally:
+        INTENT.reset(token)
+    change(engine, first)
+    answers.forget(first)
+    assert answers.find(first) is None, "a refusal gives it back"
+
+
+def test_a_key_names_its_request_for_a_day(engine: Engine) -> None:
+    answers, first, later = SqlIdempotency(engine), intent(), intent(at_ns=T + TTL_NS)
+    change(engine, first)
+    assert answers.find(intent(at_ns=T + TTL_NS - 1)) == Kept(H) and answers.find(later) is None
+    change(engine, later)
+    assert answers.find(later) == Kept(H)
+    answers.drop_before(T + TTL_NS)
+    assert answers.find(later) == Kept(H)
+    answers.drop_before(T + 2 * TTL_NS)
+    assert answers.find(intent(at_ns=T)) is None
+
+
+def test_of_many_requests_with_one_key_one_changes_something(engine: Engine) -> None:
+    said = race(lambda n: change(engine, intent()))
     assert said.count(None) == 1 and sum(isinstance(one, Conflict) for one in said) == THREADS - 1

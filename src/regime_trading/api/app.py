@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from regime_trading.api import errors
-from regime_trading.api.deps import Asks, Base, asks_for, permission_of, route_of
+from regime_trading.api.deps import Asks, Base, asks_for, route_of
+from regime_trading.api.document import documented, http_routes
 from regime_trading.api.errors import Problem
 from regime_trading.api.etags import EntityTags
+from regime_trading.api.idempotency import Again, Answers
 from regime_trading.api.security import KnownHosts, SecureHeaders, SmallBodies
 
 LOG = logging.getLogger("regime_trading.api")
@@ -89,13 +92,15 @@ def create_app(options: Options) -> FastAPI:
     )
     app.state.base = options.base
     errors.install(app)
+    app.add_exception_handler(Again, _again)
     for router in options.routers:
         app.include_router(router, prefix=PREFIX)
     for router in options.others:
         app.include_router(router)
     _require_permissions(app, options)
-    _document(app, options)
+    app.openapi = documented(app, options.base, options.schemas)  # type: ignore[method-assign]
     app.add_middleware(errors.NoTrace)
+    app.add_middleware(Answers, base=options.base)
     app.add_middleware(SmallBodies, most=MAX_BODY)
     app.add_middleware(EntityTags)
     app.add_middleware(CompressMiddleware, minimum_size=1_024)
@@ -105,9 +110,9 @@ def create_app(options: Options) -> FastAPI:
     return app
 
 
-def http_routes(app: FastAPI) -> list[RouteContext]:
-    """Every HTTP route that answers with something of ours, whole paths."""
-    return [one for one in iter_route_contexts(app.routes) if isinstance(one.original_route, APIRoute)]
+def _again(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Again)
+    return error.response
 
 
 def _require_permissions(app: FastAPI, options: Options) -> None:
@@ -124,53 +129,6 @@ def _require_permissions(app: FastAPI, options: Options) -> None:
 def _operation_id(route: APIRoute) -> str:
     """Name of an operation in generated clients: that of its function."""
     return route.name
-
-
-def _document(app: FastAPI, options: Options) -> None:
-    """The OpenAPI document, with the live channel's schemas and who may do what."""
-    made = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = made()
-            components = document.setdefault("components", {})
-            components.setdefault("securitySchemes", {}).update(_schemes(options.base))
-            if options.schemas is not None:
-                _add(components.setdefault("schemas", {}), options.schemas())
-            for route in http_routes(app):
-                for method in route.methods or ():
-                    if operation := document["paths"].get(route.path, {}).get(method.lower()):
-                        _describe(operation, route)
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _add(schemas: dict[str, Any], more: dict[str, Any]) -> None:
-    """Schemas of the live channel, none in the place of one of the API."""
-    clashes = sorted(name for name in schemas.keys() & more.keys() if schemas[name] != more[name])
-    if clashes:
-        raise RuntimeError(f"two schemas of one name: {clashes}")
-    schemas.update(more)
-
-
-def _schemes(base: Base) -> dict[str, Any]:
-    return {
-        "session": {"type": "apiKey", "in": "cookie", "name": base.site.cookie},
-        "token": {"type": "http", "scheme": "bearer"},
-    }
-
-
-def _describe(operation: dict[str, Any], route: RouteContext) -> None:
-    """Who may do it, and errors under the media type they have."""
-    if permission := permission_of(route):
-        operation["x-permission"] = permission.value
-    if asks_for(route) is not Asks.NOTHING:
-        operation["security"] = [{"session": []}, {"token": []}]
-    default = operation["responses"].get("default", {})
-    if content := default.get("content", {}).get("application/json"):
-        default["content"] = {errors.MEDIA_TYPE: content}
 
 
 class RequestId:
@@ -193,7 +151,10 @@ class RequestId:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                for name, value in scope["state"].get("rate", {}).items():
+                    headers[name] = value
             await send(message)
 
         try:

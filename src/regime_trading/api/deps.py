@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Protocol
@@ -13,7 +13,7 @@ from regime_trading.api.errors import ApiError, not_found, refusal
 from regime_trading.api.limits import HALTS, READS, STRANGERS, WRITES, Limiter, Rate
 from regime_trading.api.security import UNSAFE, Site, require_own_page
 from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, may
-from regime_trading.core.ports import Clock
+from regime_trading.core.ports import Clock, Idempotency
 
 HALTING = frozenset({Permission.HALT, Permission.KILL, Permission.KILL_FIRM})
 
@@ -45,6 +45,8 @@ class Base:
     accounts : callable
         Full names of the configured accounts of a firm; None where there is no such firm.
     limiter : Limiter
+    answers : Idempotency
+        To requests that were carried out, by their keys.
     """
 
     clock: Clock
@@ -52,6 +54,7 @@ class Base:
     site: Site
     accounts: Callable[[str], tuple[str, ...] | None]
     limiter: Limiter
+    answers: Idempotency
 
 
 def base_of(request: Request) -> Base:
@@ -78,7 +81,7 @@ def principal_of(request: Request, base: BaseDep) -> Principal:
     """
     found = _caller(request, base)
     if found is None:
-        base.limiter.take(f"ip:{address_of(request)}", STRANGERS, base.clock.now_ns())
+        take(request, base, f"ip:{address_of(request)}", STRANGERS)
         raise ApiError(401, "sign_in", "sign in first", headers={"WWW-Authenticate": "Session, Bearer"})
     request.state.principal = found
     return found
@@ -169,7 +172,18 @@ def require(permission: Permission, *, some: bool = False) -> Any:
 
 def _limit(request: Request, base: Base, principal: Principal, rate: Rate | None) -> None:
     rate = rate or (WRITES if request.method in UNSAFE else READS)
-    base.limiter.take(f"user:{principal.user_id}", rate, base.clock.now_ns())
+    take(request, base, f"user:{principal.user_id}", rate)
+
+
+def take(request: Request, base: Base, caller: str, rate: Rate) -> None:
+    """Count one request of a caller, whose answer says what is left.
+
+    Raises
+    ------
+    ApiError
+        429.
+    """
+    request.state.rate = base.limiter.take(caller, rate, base.clock.now_ns()) or {}
 
 
 def _limited(request: Request, principal: PrincipalDep, base: BaseDep) -> None:
@@ -199,11 +213,18 @@ def asks_for(route: Any) -> Asks:
     """What a route asks for before it does anything."""
     if permission_of(route) is not None:
         return Asks.PERMISSION
-    return Asks.WHO if _asks_who(route.dependant) else Asks.NOTHING
+    return Asks.WHO if principal_of in calls_of(route) else Asks.NOTHING
 
 
-def _asks_who(dependant: Any) -> bool:
-    return any(one.call is principal_of or _asks_who(one) for one in dependant.dependencies)
+def calls_of(route: Any) -> frozenset[Any]:
+    """Everything that a route depends on, however indirectly."""
+    return frozenset(_calls(route.dependant))
+
+
+def _calls(dependant: Any) -> Iterator[Any]:
+    for one in dependant.dependencies:
+        yield one.call
+        yield from _calls(one)
 
 
 def visible_accounts(allowed: Allowed, base: Base) -> tuple[str, ...]:

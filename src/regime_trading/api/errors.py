@@ -63,6 +63,9 @@ class Problem(BaseModel):
     fresh: dict[str, JsonValue] | None = Field(
         default=None, description="a new preview in the place of a stale one"
     )
+    done: dict[str, JsonValue] | None = Field(
+        default=None, description="the answer to what was done before, without its secrets"
+    )
 
 
 class ApiError(Exception):
@@ -77,6 +80,8 @@ class ApiError(Exception):
     needs : sequence of str
         What would make it possible.
     headers : mapping, optional
+    done : mapping, optional
+        What the answer to this request was before, where it is not told again whole.
     """
 
     def __init__(
@@ -87,10 +92,11 @@ class ApiError(Exception):
         *,
         needs: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
+        done: dict[str, JsonValue] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
-        self.needs, self.headers = tuple(needs), dict(headers or {})
+        self.needs, self.headers, self.done = tuple(needs), dict(headers or {}), done
 
 
 def not_found() -> ApiError:
@@ -169,7 +175,13 @@ def install(app: FastAPI) -> None:
 def _api_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
     return problem_response(
-        request, error.status, error.code, error.detail, needs=error.needs, headers=error.headers
+        request,
+        error.status,
+        error.code,
+        error.detail,
+        needs=error.needs,
+        headers=error.headers,
+        done=error.done,
     )
 
 
@@ -218,7 +230,10 @@ def _no_command(request: Request, error: Exception) -> JSONResponse:
 def _conflict(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Conflict)
     fresh = preview_out(error.fresh).model_dump(mode="json") if isinstance(error.fresh, Preview) else None
-    return problem_response(request, 409, f"conflict_{error.what}", error.detail, fresh=fresh)
+    headers = {"Retry-After": "2"} if error.what == "pending" else {}
+    return problem_response(
+        request, 409, f"conflict_{error.what}", error.detail, headers=headers, fresh=fresh
+    )
 
 
 def _refused(request: Request, error: Exception) -> JSONResponse:

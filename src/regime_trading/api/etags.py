@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,23 +25,42 @@ def matches(header: str, etag: str, *, weakly: bool) -> bool:
     return "*" in tags or etag in tags or (weakly and f"W/{etag}" in tags)
 
 
-def require_match(request: Request, etag: str) -> None:
-    """Refuse a change to what is not what the caller has seen.
+Match = Annotated[
+    str | None, Header(alias="If-Match", max_length=600, description="ETag of what is changed, or *")
+]
+
+
+def if_match(given: Match = None) -> str:
+    """The ``If-Match`` of a change that must say what it changes.
 
     Raises
     ------
     ApiError
-        428 without ``If-Match``, 412 where it names another version.
+        428 without one.
     """
-    given = request.headers.get("if-match", "")
     if not given:
         raise ApiError(428, "if_match_missing", "say which version you change: If-Match with its ETag")
-    if not matches(given, etag, weakly=False):
-        raise ApiError(412, "changed_meanwhile", "it has changed since you read it: read it again")
+    return given
+
+
+IfMatch = Annotated[str, Depends(if_match)]
+
+
+def require_match(given: str | None, etag: str) -> None:
+    """Refuse a change to what is not what the caller has seen; without ``If-Match`` it is taken as it is.
+
+    Raises
+    ------
+    ApiError
+        412 where it names another version; the ``ETag`` of the one that is comes with it.
+    """
+    if given and not matches(given, etag, weakly=False):
+        detail = "it has changed since you read it: read it again"
+        raise ApiError(412, "changed_meanwhile", detail, headers={"ETag": etag})
 
 
 class EntityTags:
-    """Tags the JSON a GET answers with, and answers 304 to who has it already."""
+    """Tags the JSON a GET answers with, where the route has not, and answers 304 to who has it already."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -80,8 +100,8 @@ class _Tagging:
         self._body.clear()
 
     def _tag(self, start: Message) -> None:
-        headers, etag = MutableHeaders(scope=start), etag_of(bytes(self._body))
-        headers["etag"] = etag
+        headers = MutableHeaders(scope=start)
+        etag = headers.setdefault("etag", etag_of(bytes(self._body)))
         if self._known and matches(self._known, etag, weakly=True):
             start["status"] = 304
             for name in ("content-length", "content-type"):
@@ -91,8 +111,4 @@ class _Tagging:
 
 def _is_taggable(start: Message) -> bool:
     headers = Headers(scope=start)
-    return (
-        start["status"] == 200
-        and headers.get("content-type", "").startswith("application/json")
-        and "etag" not in headers
-    )
+    return start["status"] == 200 and headers.get("content-type", "").startswith("application/json")

@@ -39,8 +39,8 @@ class Limiter:
         self._buckets: OrderedDict[tuple[str, Rate], tuple[float, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, caller: str, rate: Rate, now_ns: int) -> None:
-        """Count one request of ``caller`` at ``now_ns``."""
+    def take(self, caller: str, rate: Rate, now_ns: int) -> dict[str, str]:
+        """Count one request of ``caller`` at ``now_ns``; the headers that say what is left."""
         key = (caller, rate)
         with self._lock:
             left, seen_ns = self._buckets.pop(key, (float(rate.burst), now_ns))
@@ -50,11 +50,14 @@ class Limiter:
             self._buckets[key] = (left - 1.0 if allowed else left, max(now_ns, seen_ns))
             while len(self._buckets) > MOST_CALLERS:
                 self._buckets.popitem(last=False)
-        if not allowed:
-            wait_s = ceil((1.0 - left) / rate.per_minute * 60)
-            raise ApiError(
-                429,
-                "too_many",
-                f"too many requests: again in {wait_s} s",
-                headers={"Retry-After": str(wait_s)},
-            )
+        left = left - 1.0 if allowed else left
+        said = {
+            "RateLimit-Limit": str(rate.burst),
+            "RateLimit-Remaining": str(int(left)),
+            "RateLimit-Reset": str(ceil((rate.burst - left) / rate.per_minute * 60)),
+        }
+        if allowed:
+            return said
+        wait_s = ceil((1.0 - left) / rate.per_minute * 60)
+        detail = f"too many requests: again in {wait_s} s"
+        raise ApiError(429, "too_many", detail, headers=said | {"Retry-After": str(wait_s)})

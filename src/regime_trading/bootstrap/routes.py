@@ -6,6 +6,7 @@ import secrets
 from functools import cache, partial
 
 from regime_trading.adapters.database import (
+    SqlIdempotency,
     SqlMessages,
 )
 from regime_trading.adapters.database.messages import message_heads
@@ -99,7 +100,9 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
         sources_of=server.sources,
         ledger=server.ledger,
     )
-    base = Base(server.clock, server, server.site, server.accounts, server.limiter)
+    base = Base(
+        server.clock, server, server.site, server.accounts, server.limiter, SqlIdempotency(server.engine)
+    )
     return create_app(
         Options(
             base=base,
@@ -111,7 +114,7 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
                 jobs_router(server.jobs(), server.pseudonym),
                 approvals_router(desk),
                 commands_router(desk, server.candidates),
-                configs_router(server.configs_of, config_replay(server.store.root, server.config)),
+                configs_router(server.configs_of, config_replay(server.store.root, server.config), desk),
                 live_router(live),
                 tickets_router(SqlTickets(server.engine), secrets.token_bytes),
             ),

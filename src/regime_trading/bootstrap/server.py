@@ -14,6 +14,7 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.clock import SystemClock
 from regime_trading.adapters.database import (
     SqlActors,
+    SqlIdempotency,
     SqlJobs,
     SqlLedger,
     SqlPreviews,
@@ -37,7 +38,8 @@ from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Who
-from regime_trading.services.approvals import settle
+from regime_trading.services.approvals import SERVICE, settle
+from regime_trading.services.config_proposals import settle_proposals
 from regime_trading.services.config_versions import ConfigService
 from regime_trading.services.desk import Desk
 from regime_trading.services.jobs import JobService
@@ -246,10 +248,13 @@ class Server:
         return answer(checks)
 
     def housekeep(self, desk: Desk) -> None:
-        """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets."""
+        """What is done about once a minute: windows of refusals that are over, requests that expired, old tickets, old
+        keys of requests."""
         now_ns = self.clock.now_ns()
         for firm_id in (PLATFORM, *self.firms()):
             record_tallies(self.people, firm_id, now_ns)
         for firm_id in self.firms():
             settle(desk, firm_id)
+            settle_proposals(desk, self.configs_as(SERVICE), firm_id)
         SqlTickets(self.engine).drop_before(now_ns)
+        SqlIdempotency(self.engine).drop_before(now_ns)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from regime_trading import __version__
+from regime_trading.cli.api import api_app
 from regime_trading.cli.audit import audit_app
 from regime_trading.cli.backup import backup, restore
 from regime_trading.cli.common import Debug, out, print_json, reporting
@@ -40,6 +41,7 @@ app.command()(detect)
 app.command()(worker)
 app.command("backup")(backup)
 app.command("restore")(restore)
+app.add_typer(api_app, name="api")
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")

@@ -6,7 +6,7 @@ whether people still may, and whether the world is the one they agreed in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from regime_trading.core import approval_steps as steps
@@ -94,11 +94,23 @@ def find(desk: Desk, principal: Principal, firm_id: str, request_id: str) -> App
 
 # --- answering ------------------------------------------------------------------------------------------------
 
+Look = Callable[[Approval], None]  #: at a request before a step of it; refuses by raising
+
+
+def as_it_is(_approval: Approval) -> None:
+    """Whoever answers a request takes it as it is."""
+
 
 def approve(
-    desk: Desk, principal: Principal, firm_id: str, request_id: str, reason: str = ""
+    desk: Desk,
+    principal: Principal,
+    firm_id: str,
+    request_id: str,
+    reason: str = "",
+    look: Look = as_it_is,
 ) -> tuple[Approval, Outcome | None]:
-    """Agree to a request; where that makes enough, it is carried out at once, with what that came to.
+    """Agree to a request; where that makes enough, it is carried out at once, with what that came to. ``look`` is shown
+    the request as it is before.
 
     Raises
     ------
@@ -109,6 +121,7 @@ def approve(
     """
     said = plain_text(reason, "reason")
     asked = find(desk, principal, firm_id, request_id)
+    look(asked)
     steps.require_approver(asked, principal, desk.now_ns())
     steps.require_open(asked)
     _expire_if_over(desk, asked)
@@ -118,16 +131,19 @@ def approve(
         desk,
         firm_id,
         request_id,
-        lambda now: steps.agree(now, principal, actor, bound, desk.now_ns(), said),
+        lambda now: steps.agree(_looked(look, now), principal, actor, bound, desk.now_ns(), said),
         lambda after: act_of(after, ApprovalGiven(**said_of(after), reason=said), (ActorType.USER, actor)),
     )
     return carry_out(desk, approval) if approval.status is ApprovalStatus.GIVEN else (approval, None)
 
 
-def reject(desk: Desk, principal: Principal, firm_id: str, request_id: str, reason: str) -> Approval:
+def reject(
+    desk: Desk, principal: Principal, firm_id: str, request_id: str, reason: str, look: Look = as_it_is
+) -> Approval:
     """Refuse a request, which ends it; raises as :func:`approve`, and ``BadInput`` without a reason."""
     said = plain_text(reason, "reason")
     asked = find(desk, principal, firm_id, request_id)
+    look(asked)
     steps.require_approver(asked, replace(principal, stepped_up_ns=desk.now_ns()), desk.now_ns())
     steps.require_open(asked)
     _expire_if_over(desk, asked)
@@ -136,9 +152,14 @@ def reject(desk: Desk, principal: Principal, firm_id: str, request_id: str, reas
         desk,
         firm_id,
         request_id,
-        lambda now: steps.refuse(now, principal, actor, desk.now_ns(), said),
+        lambda now: steps.refuse(_looked(look, now), principal, actor, desk.now_ns(), said),
         lambda after: act_of(after, ApprovalRefused(**said_of(after), reason=said), (ActorType.USER, actor)),
     )
+
+
+def _looked(look: Look, approval: Approval) -> Approval:
+    look(approval)
+    return approval
 
 
 # --- carrying out ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ effects are still those of the preview; where not, it is refused together with a
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
 
 from regime_trading.core.access import Answer, Target, is_fresh, may
@@ -58,9 +59,17 @@ def preview(desk: Desk, asker: Asker, text: str) -> Preview:
 
 
 def confirm(
-    desk: Desk, asker: Asker, preview_id: str, action_hash: str, phrase: str, reason: str, key: str
+    desk: Desk,
+    asker: Asker,
+    preview_id: str,
+    action_hash: str,
+    phrase: str,
+    reason: str,
+    key: str,
+    note: Callable[[], str] = str,
 ) -> Done:
-    """Carry a preview out, once, or ask others for it; the same ``key`` again gets the same answer.
+    """Carry a preview out, once, or ask others for it; the same ``key`` again gets the same answer. ``note`` is asked
+    for more that those others read, once nothing else stands in the way.
 
     Raises
     ------
@@ -88,14 +97,18 @@ def confirm(
     _require_same(desk, asker, made, now)
     _require_fresh(desk, asker, made, now)
     use = Use(preview_id, key, desk.now_ns())
-    return _request(desk, made, now, use, said) if made.others else _execute(desk, made, now, use, said)
+    if made.others:
+        return _request(desk, made, now, use, said, note())
+    return _execute(desk, made, now, use, said)
 
 
-def do(desk: Desk, asker: Asker, text: str) -> Outcome:
-    """Run a command that needs no confirmation: local, read, run.
+def do(desk: Desk, asker: Asker, text: str, key: str = "") -> Outcome:
+    """Run a command that needs no confirmation: local, read, run. What it starts under ``key`` it starts once.
 
     Raises
     ------
+    BadInput
+        A command that starts something, without a key.
     Conflict
         ``preview``: it must be confirmed; a fresh preview comes with it. ``blocked``: it cannot be done.
     ParseError, BadInput, Refused
@@ -106,7 +119,9 @@ def do(desk: Desk, asker: Asker, text: str) -> Outcome:
         raise Conflict("preview", f"{now.command.name} must be confirmed", preview(desk, asker, text))
     if now.effects.blocking:
         raise Conflict("blocked", "; ".join(now.effects.blocking))
-    context = replace(now.context, key=_new_id(desk, "do"))
+    if now.klass not in QUIET and not key:
+        raise BadInput(expected="one for what starts a job", found="none", where="Idempotency-Key")
+    context = replace(now.context, key=key)
     outcome = executor_of(desk, now.command).execute(now.command, context)
     store, given = desk.previews(context.firm_id), given_of(context, now.command, now.klass, "executed")
     if now.klass in QUIET:
@@ -165,7 +180,7 @@ def _others(now: Understood) -> int:
     could = may(context.principal, PERMISSIONS[kind][1], target, context.now_ns)
     alone = could in (Answer.ALLOWED, Answer.STEP_UP)
     by_class = int(takes(now.klass, context.mode).second)
-    return max(by_class, others_needed(kind, context.mode, maker_could_agree=alone))
+    return max(by_class, others_needed(kind, context.mode, maker_could_agree=alone), now.effects.others)
 
 
 def _find(desk: Desk, asker: Asker, preview_id: str) -> StoredPreview:
@@ -261,9 +276,10 @@ def _finish(desk: Desk, made: Preview, now: Understood, use: Use, done: Done) ->
     record_acts(desk.acts, place_of_firm(made.firm_id), (act,), lambda e: store.finish(use, done, given, e))
 
 
-def _request(desk: Desk, made: Preview, now: Understood, use: Use, reason: str) -> Done:
+def _request(desk: Desk, made: Preview, now: Understood, use: Use, reason: str, note: str) -> Done:
     """Ask others for it, in the same transaction that uses the preview."""
-    request = request_of(desk, made, now.context, reason, others=made.others)
+    said = made.model_copy(update={"summary_md": "\n\n".join(filter(None, (made.summary_md, note)))})
+    request = request_of(desk, said, now.context, reason, others=made.others)
     done = Done(
         outcome="requested",
         said=f"Requested; {made.others} more must agree before it is carried out.",

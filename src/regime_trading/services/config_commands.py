@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
@@ -16,12 +16,14 @@ from regime_trading.services.config_versions import ConfigService, VersionDiff
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """A document that would be applied on ``base_version``, what it changes, and why it would be refused."""
+    """A document that would be applied on ``base_version``, what it changes, and why it would be refused; ``version``
+    where it is drafted already."""
 
     firm_id: str
     base_version: int
     document: str
     diff: VersionDiff
+    version: ConfigVersion | None = None
 
     @property
     def direction(self) -> Direction:
@@ -72,6 +74,19 @@ def simulate_rollback(service: ConfigService, firm_id: str, to: int) -> Simulate
     """
     document = service.get(firm_id, to).document
     return _simulated(service, firm_id, service.current(firm_id).number, document)
+
+
+def simulate_version(service: ConfigService, firm_id: str, version: int) -> Simulated:
+    """A version that was drafted, on the one in force.
+
+    Raises
+    ------
+    BadInput
+        No such version.
+    """
+    found = service.get(firm_id, version)
+    made = _simulated(service, firm_id, service.current(firm_id).number, found.document)
+    return replace(made, version=found)
 
 
 def execute_config(

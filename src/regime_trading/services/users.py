@@ -6,7 +6,7 @@ take roles, but only the operator of the server disables it or lets it set anoth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from regime_trading.core.access import Grant, Role
@@ -16,7 +16,7 @@ from regime_trading.core.credentials import require_login
 from regime_trading.core.errors import BadInput
 from regime_trading.core.event_payloads import AccessChanged
 from regime_trading.core.sessions import LINK_NS
-from regime_trading.core.users import Account, Member, OneTimeLink, User
+from regime_trading.core.users import Account, Member, OneTimeLink, Told, User
 from regime_trading.services.people import By, People, change, record_change, required
 from regime_trading.services.sessions import SessionService
 
@@ -27,6 +27,13 @@ class Created:
 
     user: User
     link: str = field(repr=False)
+
+
+Look = Callable[[Member], None]  #: at somebody as they are when they are changed; refuses by raising
+
+
+def as_they_are(_member: Member) -> None:
+    """Whoever changes somebody takes them as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,10 @@ class MemberService:
     def members(self, firm_id: str) -> tuple[Member, ...]:
         """Everybody with a role in a firm, by login."""
         return self.people.members(firm_id).all()
+
+    def member(self, firm_id: str, user_id: str) -> Member:
+        """Somebody with a role in a firm; ``BadInput`` where there is none."""
+        return _member(self.people.members(firm_id).get(user_id), user_id)
 
     def create(self, by: By, login: str, name: str, grant: Grant, now_ns: int) -> Created:
         """A new person with a first role in a firm.
@@ -68,8 +79,10 @@ class MemberService:
         )
         return Created(user, secret)
 
-    def grant(self, by: By, user_id: str, grant: Grant, now_ns: int) -> None:
+    def grant(self, by: By, user_id: str, grant: Grant, now_ns: int, look: Look = as_they_are) -> None:
         """Give a member a role, or change what one covers. The operator gives it to anybody.
+
+        ``look`` is shown the member as they are before; nothing of them changes between that and the change.
 
         Raises
         ------
@@ -91,14 +104,20 @@ class MemberService:
             account,
             (_granted(grant),),
             now_ns,
-            lambda told: store.grant(user_id, grant, now_ns, told),
+            self._seen(grant.firm_id, user_id, look, lambda told: store.grant(user_id, grant, now_ns, told)),
             (grant.firm_id,),
         )
 
     def revoke(
-        self, by: By, firm_id: str, user_id: str, now_ns: int, roles: Sequence[Role] | None = None
+        self,
+        by: By,
+        firm_id: str,
+        user_id: str,
+        now_ns: int,
+        roles: Sequence[Role] | None = None,
+        look: Look = as_they_are,
     ) -> None:
-        """Take roles in a firm from a member; all of them where none are named.
+        """Take roles in a firm from a member; all of them where none are named. ``look`` as in :meth:`grant`.
 
         Raises
         ------
@@ -115,23 +134,27 @@ class MemberService:
             account,
             tuple(change("role_revoked", role=role.value) for role in gone),
             now_ns,
-            lambda told: store.revoke(user_id, gone, told),
+            self._seen(firm_id, user_id, look, lambda told: store.revoke(user_id, gone, told)),
             (firm_id,),
         )
 
-    def disable(self, by: By, firm_id: str | None, user_id: str, now_ns: int) -> None:
-        """Let nothing of a person in any more; all their sessions and links end.
+    def disable(
+        self, by: By, firm_id: str | None, user_id: str, now_ns: int, look: Look = as_they_are
+    ) -> None:
+        """Let nothing of a person in any more; all their sessions and links end. ``look`` as in :meth:`grant`.
 
         Raises
         ------
         BadInput
             Nobody of this firm, a login that others rely on, or the last Admin of a firm.
         """
-        self._switch(by, firm_id, user_id, now_ns, disabled_ns=now_ns)
+        self._switch(by, firm_id, user_id, now_ns, look, disabled_ns=now_ns)
 
-    def enable(self, by: By, firm_id: str | None, user_id: str, now_ns: int) -> None:
+    def enable(
+        self, by: By, firm_id: str | None, user_id: str, now_ns: int, look: Look = as_they_are
+    ) -> None:
         """Let a person in again; raises as :meth:`disable`."""
-        self._switch(by, firm_id, user_id, now_ns, disabled_ns=None)
+        self._switch(by, firm_id, user_id, now_ns, look, disabled_ns=None)
 
     def reset_link(
         self, by: By, firm_id: str | None, user_id: str, now_ns: int, *, drops_factors: bool = False
@@ -167,7 +190,7 @@ class MemberService:
         return SessionService(self.people).end(by, user_id, now_ns)
 
     def _switch(
-        self, by: By, firm_id: str | None, user_id: str, now_ns: int, *, disabled_ns: int | None
+        self, by: By, firm_id: str | None, user_id: str, now_ns: int, look: Look, *, disabled_ns: int | None
     ) -> None:
         action = "user_enabled" if disabled_ns is None else "user_disabled"
         record_change(
@@ -176,8 +199,27 @@ class MemberService:
             self._own(firm_id, user_id),
             (change(action),),
             now_ns,
-            lambda told: self.people.logins.set_disabled(user_id, disabled_ns, firm_id, told),
+            self._seen(
+                firm_id,
+                user_id,
+                look,
+                lambda told: self.people.logins.set_disabled(user_id, disabled_ns, firm_id, told),
+            ),
         )
+
+    def _seen(
+        self, firm_id: str | None, user_id: str, look: Look, commit: Callable[[Told], None]
+    ) -> Callable[[Told], None]:
+        """``commit`` after a look at the member. Whoever else changes them in between takes the place of our entry in
+        the record of the firm, and the look is repeated."""
+
+        def looked(told: Told) -> None:
+            member = None if firm_id is None else self.people.members(firm_id).get(user_id)
+            if member is not None:
+                look(member)
+            commit(told)
+
+        return looked
 
     def _own(self, firm_id: str | None, user_id: str) -> Account:
         """A person on whose login the firm (the operator where None) may act."""

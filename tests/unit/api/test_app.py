@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.testclient import TestClient
+from tests.edge_world import NoAnswers
 
 from regime_trading.api.app import PREFIX, Options, create_app, http_routes
 from regime_trading.api.deps import Allowed, Base, BaseDep, PrincipalDep, require, visible_accounts
 from regime_trading.api.errors import MEDIA_TYPE, Problem
-from regime_trading.api.etags import etag_of, require_match
+from regime_trading.api.etags import IfMatch, etag_of, require_match
 from regime_trading.api.limits import READS, Limiter
 from regime_trading.api.security import ALWAYS, Site
 from regime_trading.core.access import STEP_UP_NS, Answer, Caller, Grant, Permission, Principal, Role, Target
@@ -99,8 +100,8 @@ def broken(how: str, allowed: Annotated[Allowed, require(Permission.RUN)]) -> st
 
 
 @router.put("/firms/{firm}/names")
-def rename(request: Request, allowed: Annotated[Allowed, require(Permission.RUN)]) -> str:
-    require_match(request, etag_of(b'["alpha/main","alpha/core"]'))
+def rename(allowed: Annotated[Allowed, require(Permission.RUN)], match: IfMatch) -> str:
+    require_match(match, etag_of(b'["alpha/main","alpha/core"]'))
     return "renamed"
 
 
@@ -118,7 +119,7 @@ class World:
     def __init__(self, site: str = HOME) -> None:
         self.clock, self.doors = Ticks(), FakeDoors()
         self.seen: list[tuple[str, str, int]] = []
-        base = Base(self.clock, self.doors, Site(site), ACCOUNTS.get, Limiter())
+        base = Base(self.clock, self.doors, Site(site), ACCOUNTS.get, Limiter(), NoAnswers())
         self.app = create_app(
             Options(
                 base,
@@ -370,7 +371,7 @@ def test_a_route_that_asks_nobody_does_not_start() -> None:
     def careless_route() -> str:
         return "open"
 
-    base = Base(Ticks(), FakeDoors(), Site(HOME), ACCOUNTS.get, Limiter())
+    base = Base(Ticks(), FakeDoors(), Site(HOME), ACCOUNTS.get, Limiter(), NoAnswers())
     own, gone = frozenset({f"GET {PREFIX}/mine"}), frozenset({f"GET {PREFIX}/gone"})
     listed = frozenset({f"GET {PREFIX}/open"})
     for routers, open_to_all, own_only in (

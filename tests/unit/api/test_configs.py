@@ -38,7 +38,7 @@ class Configs(Edge):
         self.service = service_over(self.engine, folder_of(path / "config", mode))
         self.asked: list[WhatIf] = []
         accounts = {FIRM: (CORE, LIVE), OTHER: (f"{OTHER}/solo",)}
-        super().__init__([configs_router(self.as_somebody, self.replay)], accounts, FIRM, T)
+        super().__init__([configs_router(self.as_somebody, self.replay, None)], accounts, FIRM, T)
 
     def as_somebody(self, principal: Principal, firm: str) -> ConfigService:
         return with_actor(self.service, lambda firm: (ActorType.USER, pseudonym(firm, principal.user_id)))
@@ -50,6 +50,10 @@ class Configs(Edge):
         self.asked.append(asked)
         rows = [{"account": name, "rows": [{"as_of": "x"}]} for name in asked.accounts or ()]
         return {"first": "a", "last": "b", "days": asked.days or 60, "accounts": rows}
+
+    def ask(self, method: str, path: str, cookie: str = "", token: str = "", **more: Any) -> Any:
+        headers = more.pop("headers", {"if-match": "*"} if path.endswith("/apply") else {})
+        return super().ask(method, path, cookie, token, headers=headers, **more)
 
     def document(self, *pairs: tuple[str, str]) -> str:
         text = self.service.current(FIRM).reading.document
@@ -305,4 +309,4 @@ def test_the_document_says_who_may(edge: Configs) -> None:
     assert said["/{version}/apply"] == {"post": "config.tighten"} and said["/drafts"] == {
         "post": "config.draft"
     }
-    assert said["/current"] == {"get": "config.read"} and len(said) == 11
+    assert said["/current"] == {"get": "config.read"} and len(said) == 12

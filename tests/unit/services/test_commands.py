@@ -423,8 +423,10 @@ def test_what_changes_nothing_runs_at_once_and_stays_out_of_the_record(house: Ho
 
 
 def test_a_run_is_recorded_and_what_must_be_confirmed_is_not_run(house: House) -> None:
-    assert do(house.desk, house.ask("joe"), "/run report").said == "Done."
+    assert do(house.desk, house.ask("joe"), "/run report", "a-key").said == "Done."
     assert house.kinds() == ["COMMAND executed"]
+    with pytest.raises(BadInput, match="Idempotency-Key"):
+        do(house.desk, house.ask("joe"), "/run report")
     with pytest.raises(Conflict) as caught:
         do(house.desk, house.ask(), GROSS + "50%")
     assert caught.value.what == "preview" and isinstance(caught.value.fresh, Preview)

@@ -30,6 +30,7 @@ from regime_trading.bootstrap.config_versions import with_actor
 from regime_trading.core.access import Answer, Grant, Permission, Principal, Role
 from regime_trading.core.approvals import Approval, ApprovalKind, ApprovalStatus
 from regime_trading.core.commands.catalogue import CATALOGUE
+from regime_trading.core.commands.execution import Outcome
 from regime_trading.core.commands.previews import Done, Preview
 from regime_trading.core.commands.spec import Klass
 from regime_trading.core.config_diff import Direction
@@ -41,7 +42,8 @@ from regime_trading.core.settings import InvalidConfig
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.acts import Acts
 from regime_trading.services.command_executors import own_executors
-from regime_trading.services.commands import Asker, confirm, do, preview
+from regime_trading.services.commands import Asker, confirm, preview
+from regime_trading.services.commands import do as do_once
 from regime_trading.services.config_versions import ConfigService
 from regime_trading.services.controls import HaltAsk, Halts, halt, in_force
 from regime_trading.services.desk import Desk
@@ -78,6 +80,14 @@ PEOPLE = {
     "sue": person("sue", Role.PM, frozenset({SHADOW})),
     "eve": person("eve", firm=ELSE),
 }
+
+
+KEYS = (f"key-{n}" for n in itertools.count())
+
+
+def do(desk: Desk, asker: Asker, text: str) -> Outcome:
+    """Have a command done, under a key of its own."""
+    return do_once(desk, asker, text, next(KEYS))
 
 
 @dataclass
@@ -508,12 +518,38 @@ def by_hand(house: House, *changes: tuple[str, str]) -> None:
     house.service.current(FIRM)
 
 
-def test_where_more_people_must_agree_than_are_asked_a_command_does_not_do(house: House) -> None:
+def test_where_a_firm_wants_more_people_as_many_are_asked(house: House) -> None:
     governed = "(fictional)   # a remark\n    governance: {loosen_approvers: 3}"
     by_hand(house, ("(fictional)   # a remark", governed))
     made = house.preview(LOOSE)
-    assert "takes 3 people" in made.blocking[0]
-    conflict(lambda: house.confirm(made), "blocked")
+    assert (made.others, made.blocking) == (2, ())
+    asked = house.confirm(made)
+    house.answer(asked, "ann")
+    assert house.request(asked).status is ApprovalStatus.REQUESTED
+    house.answer(asked, "bob")
+    assert house.request(asked).status is ApprovalStatus.EXECUTED
+    version = house.service.current(FIRM).version
+    assert version is not None and version.request_id == asked.request_id
+
+
+def test_a_version_that_was_drafted_is_put_into_force_by_those_it_takes(house: House) -> None:
+    """What tightens goes at once; what loosens is bound to its draft, and ends with it."""
+    text = house.service.current(FIRM).reading.document
+    tighter = house.service.draft(FIRM, text.replace('gross: "0.9"', 'gross: "0.8"'), 1, "calmer")
+    assert house.command(f"/config apply v:{tighter.version}").data["version"] == tighter.version
+    made = house.preview(f"/config apply v:{tighter.version}")
+    assert made.blocking[0] == f"version {tighter.version} of {FIRM} is applied"
+    text = house.service.current(FIRM).reading.document
+    looser = [
+        house.service.draft(FIRM, text.replace(old, new), tighter.version, "bolder")
+        for old, new in (('gross: "0.8"', 'gross: "0.85"'), ('gross: "0.8"', 'gross: "0.9"'))
+    ]
+    asked = [house.command(f"/config apply v:{one.version}") for one in looser]
+    assert {one.outcome for one in asked} == {"requested"}
+    house.answer(asked[0], "ann")
+    assert house.service.current(FIRM).number == looser[0].version
+    conflict(lambda: house.answer(asked[1], "ann"), "blocked")
+    refused(lambda: house.preview(f"/config apply v:{looser[0].version}", "sue"), Answer.NO_ROLE)
 
 
 def test_no_rollback_lets_an_account_trade_with_money(house: House) -> None:

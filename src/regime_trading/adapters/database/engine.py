@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
+from regime_trading.adapters.database.intents import stamp
 from regime_trading.core.errors import BadInput, NotDurable, StoreDown
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -70,11 +71,16 @@ def migrate(engine: Engine) -> None:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, *, shared: bool = False) -> Iterator[Connection]:
     """One transaction that is durable when the block has ended, or leaves nothing behind. Writers take turns.
+
+    The first one of a request that has an ``Idempotency-Key`` stores the key with it; one that is ``shared`` by several
+    threads belongs to none of their requests.
 
     Raises
     ------
+    Conflict
+        ``pending``: another request under the same key has changed something.
     StoreDown
         What the database itself could not do: disk full, read-only, locked, gone.
     NotDurable
@@ -85,7 +91,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
         with connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+            intent = None if shared else stamp(connection)
             yield connection
+        if intent is not None:
+            intent.wrote = True
 
 
 @contextmanager

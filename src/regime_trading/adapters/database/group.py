@@ -78,7 +78,7 @@ class GroupCommit:
     def _commit(self, batch: list[_Job]) -> None:
         if len(batch) > 1:
             try:
-                with writing(self._engine) as connection:
+                with writing(self._engine, shared=True) as connection:
                     outcomes = [self._in_savepoint(connection, job) for job in batch]
             except NotDurable:
                 pass  # nothing of it is stored: each on its own
@@ -107,7 +107,7 @@ class GroupCommit:
 
     def _alone(self, job: _Job) -> None:
         try:
-            with writing(self._engine) as connection:
+            with writing(self._engine, shared=True) as connection:
                 value = job.work(connection)
         except Exception as err:
             job.settle(None, err)

@@ -1,15 +1,18 @@
-"""Answers to requests by their Idempotency-Key: the same request again gets the same answer, for a day."""
+"""Answers to requests by their Idempotency-Key: the same request again gets the same answer, for a day.
+
+The row of a key comes with the first change of its request (:mod:`~regime_trading.adapters.database.intents`).
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Delete, Engine, Update, delete, select, update
 
 from regime_trading.adapters.database.approval_tables import IDEMPOTENCY
-from regime_trading.adapters.database.engine import writing
-from regime_trading.adapters.database.previews import require_key
-from regime_trading.core.errors import Conflict
+from regime_trading.adapters.database.engine import reading, writing
+from regime_trading.adapters.database.intents import row_of
+from regime_trading.core.intents import Intent, Kept
 
-TTL_NS = 24 * 3_600_000_000_000
+_T = IDEMPOTENCY
 
 
 class SqlIdempotency:
@@ -23,43 +26,33 @@ class SqlIdempotency:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def begin(self, user_id: str, key: str, request_hash: str, now_ns: int) -> tuple[int, str] | None:
-        """Take a key for a request: None for the first, its answer (status, response) for the same one again.
+    def find(self, intent: Intent) -> Kept | None:
+        """What is stored under a key; None where nothing is (any more).
 
         Raises
         ------
-        BadInput
-            A key that is not 1 to 200 printable characters.
-        Conflict
-            ``key``: it was used for another request. ``pending``: the first request is not answered yet, or was
-            interrupted; whether it was carried out must be looked up.
-        NotDurable
-            A database that cannot write.
+        StoreDown
+            The database cannot be read.
         """
-        require_key(key)
-        with writing(self._engine) as connection:
-            connection.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.expires_ns <= now_ns))
-            mine = (IDEMPOTENCY.c.user_id == user_id) & (IDEMPOTENCY.c.key == key)
-            row = connection.execute(select(IDEMPOTENCY).where(mine)).mappings().one_or_none()
-            if row is None:
-                new = {"user_id": user_id, "key": key, "request_hash": request_hash}
-                connection.execute(insert(IDEMPOTENCY), new | {"expires_ns": now_ns + TTL_NS})
-                return None
-        if row["request_hash"] != request_hash:
-            raise Conflict("key", "this Idempotency-Key was used for another request")
-        if row["status"] is None:
-            raise Conflict("pending", "the request with this Idempotency-Key is not answered yet")
-        return int(row["status"]), str(row["response"])
+        query = select(_T).where(row_of(intent), _T.c.expires_ns > intent.now_ns)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else Kept(row["request_hash"], row["status"], row["response"] or "")
 
-    def finish(self, user_id: str, key: str, status: int, response: str) -> None:
-        """Keep the answer to a request; the first one stays."""
-        mine = (IDEMPOTENCY.c.user_id == user_id) & (IDEMPOTENCY.c.key == key)
-        query = update(IDEMPOTENCY).where(mine, IDEMPOTENCY.c.status.is_(None))
-        with writing(self._engine) as connection:
-            connection.execute(query.values(status=status, response=response))
+    def keep(self, intent: Intent, status: int, response: str) -> None:
+        """Keep the answer to a request that has changed something; the first one stays."""
+        self._end(intent, update(_T).values(status=status, response=response))
 
-    def forget(self, user_id: str, key: str) -> None:
-        """Give a key back whose request changed nothing; an answer that is kept stays."""
-        mine = (IDEMPOTENCY.c.user_id == user_id) & (IDEMPOTENCY.c.key == key)
+    def forget(self, intent: Intent) -> None:
+        """Give a key back whose request was refused; an answer that is kept stays."""
+        self._end(intent, delete(_T))
+
+    def drop_before(self, now_ns: int) -> None:
+        """Drop what names nothing any more."""
         with writing(self._engine) as connection:
-            connection.execute(delete(IDEMPOTENCY).where(mine, IDEMPOTENCY.c.status.is_(None)))
+            connection.execute(delete(_T).where(_T.c.expires_ns <= now_ns))
+
+    def _end(self, intent: Intent, query: Update | Delete) -> None:
+        if intent.wrote:
+            with writing(self._engine) as connection:
+                connection.execute(query.where(row_of(intent), _T.c.status.is_(None)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from regime_trading.api.deps import Allowed, BaseDep, require, visible_accounts
+from regime_trading.api.etags import IfMatch, require_match
+from regime_trading.api.idempotency import OnceDep
 from regime_trading.api.shapes import ApprovalOut, DoneOut, Shape, approval_out
 from regime_trading.core.access import Permission
-from regime_trading.core.approvals import ApprovalStatus
+from regime_trading.core.approvals import Approval, ApprovalStatus
 from regime_trading.services.approvals import approve, find, reject
 from regime_trading.services.desk import Desk
 
@@ -49,22 +52,42 @@ def approvals_router(desk: Desk) -> APIRouter:
         return [approval_out(one) for one in found]
 
     @router.get("/{request_id}")
-    def read_approval(request_id: str, allowed: Reader) -> ApprovalOut:
-        """One request."""
-        return approval_out(find(desk, allowed.principal, allowed.target.firm_id, request_id))
+    def read_approval(request_id: str, allowed: Reader, response: Response) -> ApprovalOut:
+        """One request; the ETag names the step it is at, and an answer to it must name that too."""
+        found = find(desk, allowed.principal, allowed.target.firm_id, request_id)
+        response.headers["etag"] = approval_tag(found)
+        return approval_out(found)
 
     @router.post("/{request_id}/approve")
-    def approve_request(request_id: str, body: ReasonIn, allowed: Reader) -> DecidedOut:
+    def approve_request(
+        request_id: str, body: ReasonIn, allowed: Reader, match: IfMatch, _once: OnceDep, response: Response
+    ) -> DecidedOut:
         """Agree; the last one needed has it carried out. What has changed since it was asked for voids it."""
-        after, outcome = approve(desk, allowed.principal, allowed.target.firm_id, request_id, body.reason)
-        done = None
+        firm = allowed.target.firm_id
+        after, outcome = approve(desk, allowed.principal, firm, request_id, body.reason, _seen(match))
+        response.headers["etag"], done = approval_tag(after), None
         if outcome is not None:
             done = DoneOut(outcome="executed", said=outcome.said, data=dict(outcome.data))
         return DecidedOut(approval=approval_out(after), done=done)
 
     @router.post("/{request_id}/reject")
-    def reject_request(request_id: str, body: ReasonIn, allowed: Reader) -> ApprovalOut:
+    def reject_request(
+        request_id: str, body: ReasonIn, allowed: Reader, match: IfMatch, _once: OnceDep, response: Response
+    ) -> ApprovalOut:
         """Refuse, with a reason."""
-        return approval_out(reject(desk, allowed.principal, allowed.target.firm_id, request_id, body.reason))
+        firm = allowed.target.firm_id
+        after = reject(desk, allowed.principal, firm, request_id, body.reason, _seen(match))
+        response.headers["etag"] = approval_tag(after)
+        return approval_out(after)
 
     return router
+
+
+def approval_tag(approval: Approval) -> str:
+    """Names the step that a request is at."""
+    return f'"{approval.version}"'
+
+
+def _seen(match: str) -> Callable[[Approval], None]:
+    """Refuses a request that is no longer at the step the caller has seen."""
+    return lambda approval: require_match(match, approval_tag(approval))

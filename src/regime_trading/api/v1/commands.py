@@ -142,9 +142,10 @@ def commands_router(desk: Desk, candidates: CandidatesOf) -> APIRouter:
         return DoneOut(outcome=done.outcome, said=done.said, data=done.data, request_id=done.request_id)
 
     @router.post("/commands/do")
-    def do_command(body: CommandIn, principal: PrincipalDep) -> DoneOut:
-        """Run a command that needs no confirmation; any other is answered with its preview (409)."""
-        outcome = do(desk, Asker(principal, body.firm), body.command)
+    def do_command(body: CommandIn, principal: PrincipalDep, key: KeyHeader = None) -> DoneOut:
+        """Run a command that needs no confirmation; any other is answered with its preview (409). What starts a job
+        takes a key, and under the same key it is the same job."""
+        outcome = do(desk, Asker(principal, body.firm), body.command, require_key(key) if key else "")
         return DoneOut(outcome="executed", said=outcome.said, data=dict(outcome.data))
 
     @router.get("/commands/history")

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field, JsonValue
 
 from regime_trading.api.deps import Allowed, Base, BaseDep, require, require_also
 from regime_trading.api.errors import ApiError, not_found
-from regime_trading.api.shapes import Shape
+from regime_trading.api.etags import IfMatch, Match, require_match
+from regime_trading.api.idempotency import KeyHeader, OnceDep, require_key
+from regime_trading.api.shapes import DoneOut, Shape
 from regime_trading.api.v1.config_shapes import (
     CurrentOut,
     DiffOut,
@@ -30,10 +32,14 @@ from regime_trading.api.v1.config_shapes import (
 )
 from regime_trading.core.access import Permission, Principal, reachable
 from regime_trading.core.config_schema import document_schema
-from regime_trading.core.config_versions import ConfigVersion
+from regime_trading.core.config_versions import ConfigVersion, document_hash
 from regime_trading.core.errors import BadInput
+from regime_trading.services.commands import Asker
+from regime_trading.services.config_apply import Current
 from regime_trading.services.config_changes import DEFAULT_DAYS, WhatIf
+from regime_trading.services.config_proposals import propose, what_if_md
 from regime_trading.services.config_versions import ConfigService, Replay, VersionDiff
+from regime_trading.services.desk import Desk
 
 ServiceOf = Callable[[Principal, str], ConfigService]
 Reader = Annotated[Allowed, require(Permission.READ_CONFIG, some=True)]
@@ -66,6 +72,20 @@ class DraftIn(Shape):
     document: Text
     base_version: int = Field(ge=0, le=1 << 31, description="in force when it was read", examples=[6])
     reason: Reason = ""
+
+
+class ProposeIn(Shape):
+    """Why a draft shall be in force; what must be typed where it loosens, and how many days are replayed for those who
+    must agree."""
+
+    reason: Reason = ""
+    phrase: str = Field(
+        default="",
+        max_length=200,
+        description="where it loosens: the full name of the one account it changes, else the firm",
+        examples=["north-pier/core"],
+    )
+    days: int = Field(default=20, ge=0, le=MOST_DAYS, description="to replay where it loosens; 0 = none")
 
 
 class RollbackIn(Shape):
@@ -104,7 +124,7 @@ class WhatIfOut(Shape):
     accounts: tuple[dict[str, JsonValue], ...]
 
 
-def configs_router(service_of: ServiceOf, replay: Replay) -> APIRouter:
+def configs_router(service_of: ServiceOf, replay: Replay, desk: Desk) -> APIRouter:
     """Routes over the versions of a firm.
 
     Parameters
@@ -113,11 +133,15 @@ def configs_router(service_of: ServiceOf, replay: Replay) -> APIRouter:
         The service as somebody, for a firm: whoever calls is the author of what is made.
     replay : Replay
         Replays days under two sets of profiles; one at a time.
+    desk : Desk
+        Where people are asked to agree.
     """
     router = APIRouter(prefix="/firms/{firm}/configs", tags=["configs"])
     _add_reading(router, service_of)
-    _add_trying(router, service_of, replay)
+    turn = BoundedSemaphore(1)
+    _add_trying(router, service_of, replay, turn)
     _add_making(router, service_of)
+    _add_proposing(router, service_of, replay, turn, desk)
     return router
 
 
@@ -137,9 +161,12 @@ def _add_reading(router: APIRouter, service_of: ServiceOf) -> None:
         return VersionsOut(items=items, next_before=items[-1].version if more else None)
 
     @router.get("/current")
-    def read_current_config(firm: str, allowed: Reader, base: BaseDep) -> CurrentOut:
-        """The version in force; what was written into the file by hand has become one of its own."""
-        return current_out(service_of(allowed.principal, firm).current(firm), eyes_of(allowed, base))
+    def read_current_config(firm: str, allowed: Reader, base: BaseDep, response: Response) -> CurrentOut:
+        """The version in force; what was written into the file by hand has become one of its own. The ETag names it,
+        and a change of what is in force must name it too."""
+        found = service_of(allowed.principal, firm).current(firm)
+        response.headers["etag"] = current_tag(found)
+        return current_out(found, eyes_of(allowed, base))
 
     @router.get("/schema")
     def read_document_schema(allowed: Reader) -> dict[str, JsonValue]:
@@ -167,9 +194,7 @@ def _add_reading(router: APIRouter, service_of: ServiceOf) -> None:
         return DocumentOut(version=version_out(found, eyes), document=eyes.text(found.document))
 
 
-def _add_trying(router: APIRouter, service_of: ServiceOf, replay: Replay) -> None:
-    turn = BoundedSemaphore(1)
-
+def _add_trying(router: APIRouter, service_of: ServiceOf, replay: Replay, turn: BoundedSemaphore) -> None:
     @router.post("/validate")
     def validate_document(firm: str, body: DocumentIn, allowed: Drafter) -> ValidationOut:
         """What the loader would say of a document; nothing is kept."""
@@ -202,34 +227,94 @@ def _add_trying(router: APIRouter, service_of: ServiceOf, replay: Replay) -> Non
 def _add_making(router: APIRouter, service_of: ServiceOf) -> None:
     @router.post("/drafts", status_code=201)
     def draft_version(
-        firm: str, body: DraftIn, allowed: Drafter, base: BaseDep, request: Request
+        firm: str,
+        body: DraftIn,
+        allowed: Drafter,
+        base: BaseDep,
+        request: Request,
+        _once: OnceDep,
+        match: Match = None,
     ) -> VersionOut:
         """Keep a document as a draft; 409 where another version than ``base_version`` is in force by now."""
         service = service_of(allowed.principal, firm)
+        require_match(match, current_tag(service.current(firm)))
         _require_touched(request, base, allowed, service.compare(firm, body.document))
         made = service.draft(firm, body.document, body.base_version, body.reason)
         return version_out(made, eyes_of(allowed, base))
 
     @router.post("/rollback", status_code=201)
     def roll_back(
-        firm: str, body: RollbackIn, allowed: Drafter, base: BaseDep, request: Request
+        firm: str,
+        body: RollbackIn,
+        allowed: Drafter,
+        base: BaseDep,
+        request: Request,
+        _once: OnceDep,
+        match: Match = None,
     ) -> VersionOut:
         """A draft with the document of an earlier version; it is applied like any other."""
         service = service_of(allowed.principal, firm)
+        require_match(match, current_tag(service.current(firm)))
         document = _find(service, firm, body.to).document
         _require_touched(request, base, allowed, service.compare(firm, document))
         return version_out(service.rollback(firm, body.to, body.reason), eyes_of(allowed, base))
 
     @router.post("/{version}/apply")
     def apply_version(
-        firm: str, version: Number, allowed: Tightener, base: BaseDep, request: Request
+        firm: str,
+        version: Number,
+        allowed: Tightener,
+        base: BaseDep,
+        request: Request,
+        match: IfMatch,
+        _once: OnceDep,
     ) -> VersionOut:
         """Put a draft into force. What tightens goes at once; what loosens accounts in dry runs takes a PM who has just
-        proved who they are; whatever else loosens is refused (``needs_agreement``): propose it as a command."""
+        proved who they are; whatever else loosens is refused (``needs_agreement``): propose it."""
         service = service_of(allowed.principal, firm)
+        require_match(match, current_tag(service.current(firm)))
         for permission, account in _asked_for(_find(service, firm, version)):
             require_also(request, base, allowed, permission, account)
         return version_out(service.apply(firm, version), eyes_of(allowed, base))
+
+
+def _add_proposing(
+    router: APIRouter, service_of: ServiceOf, replay: Replay, turn: BoundedSemaphore, desk: Desk
+) -> None:
+    @router.post("/{version}/propose")
+    def propose_version(
+        firm: str,
+        version: Number,
+        body: ProposeIn,
+        allowed: Drafter,
+        base: BaseDep,
+        match: IfMatch,
+        _once: OnceDep,
+        key: KeyHeader = None,
+    ) -> DoneOut:
+        """Ask for a draft to be in force. What tightens goes at once (``executed``). What loosens takes a reason, the
+        typed phrase and a fresh proof of identity, and becomes a request with its diff and a replay of the last days
+        (``requested``); in accounts that run dry, a PM who could agree to it is not asked for a second."""
+        service = service_of(allowed.principal, firm)
+        require_match(match, current_tag(service.current(firm)))
+        found = _find(service, firm, version)
+
+        def note() -> str:
+            accounts = tuple(one.account for one in found.accounts if one.changes)
+            if not body.days or not accounts:
+                return ""
+            with _alone(turn):
+                asked = WhatIf(accounts=accounts, days=body.days)
+                return what_if_md(service.what_if(firm, found.document, asked, replay))
+
+        asker, named = Asker(allowed.principal, firm), require_key(key) if key else ""
+        done = propose(desk, service, asker, found, body.phrase, body.reason, note, named)
+        return DoneOut(outcome=done.outcome, said=done.said, data=done.data, request_id=done.request_id)
+
+
+def current_tag(current: Current) -> str:
+    """Names what is in force and what the file says."""
+    return f'"{current.number}-{document_hash(current.reading.document)[:32]}"'
 
 
 def _find(service: ConfigService, firm: str, version: int) -> ConfigVersion:

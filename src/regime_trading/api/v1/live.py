@@ -19,6 +19,7 @@ from regime_trading.api.deps import (
     visible_accounts,
 )
 from regime_trading.api.errors import MEDIA_TYPE, ApiError, not_found
+from regime_trading.api.idempotency import OnceDep
 from regime_trading.api.v1.live_shapes import (
     ControlOut,
     HaltedOut,
@@ -134,6 +135,7 @@ def _add_halting(router: APIRouter, deps: LiveDeps) -> None:
         base: BaseDep,
         request: Request,
         response: Response,
+        _once: OnceDep,
     ) -> HaltedOut:
         """Halt an account: K1 as an analyst and up, K2 and K3 as a PM or an administrator. It voids every pending
         request that loosens the account."""
@@ -142,7 +144,9 @@ def _add_halting(router: APIRouter, deps: LiveDeps) -> None:
         return _halt(deps, allowed, HaltAsk(firm, name, level, body.reason), response)
 
     @router.post("/halt", status_code=201, responses=answers)
-    def halt_firm(firm: str, body: HaltIn, allowed: FirmHalter, response: Response) -> HaltedOut:
+    def halt_firm(
+        firm: str, body: HaltIn, allowed: FirmHalter, response: Response, _once: OnceDep
+    ) -> HaltedOut:
         """Halt every account of the firm, those to come too. It voids pending requests that loosen any of them."""
         return _halt(deps, allowed, HaltAsk(firm, "", Level[body.level], body.reason), response)
 
@@ -150,7 +154,13 @@ def _add_halting(router: APIRouter, deps: LiveDeps) -> None:
 def _add_ending(router: APIRouter, deps: LiveDeps) -> None:
     @router.post("/accounts/{account}/resume")
     def resume_account(
-        firm: str, account: str, body: ResumeIn, allowed: Resumer, base: BaseDep, request: Request
+        firm: str,
+        account: str,
+        body: ResumeIn,
+        allowed: Resumer,
+        base: BaseDep,
+        request: Request,
+        _once: OnceDep,
     ) -> ControlOut:
         """End one halt of an account that runs dry, having just proved who one is; any other account takes a second
         person (``needs_agreement``)."""
@@ -158,7 +168,7 @@ def _add_ending(router: APIRouter, deps: LiveDeps) -> None:
 
     @router.post("/resume")
     def resume_firm(
-        firm: str, body: ResumeIn, allowed: Resumer, base: BaseDep, request: Request
+        firm: str, body: ResumeIn, allowed: Resumer, base: BaseDep, request: Request, _once: OnceDep
     ) -> ControlOut:
         """End one halt of the whole firm, where all of it runs dry."""
         return _resume(deps, request, base, allowed, "", body)

@@ -105,7 +105,7 @@ class HaltedOut(Shape):
     detail: str
 
 
-class EffectOut(Shape):
+class HaltEffectOut(Shape):
     """The first decision of an account that carried a halt."""
 
     account: str
@@ -130,7 +130,7 @@ class ControlOut(Shape):
     cleared_by: str
     cleared_at: InstantText | None
     approval_id: str
-    effects: tuple[EffectOut, ...] = Field(description="on the accounts that one may see")
+    effects: tuple[HaltEffectOut, ...] = Field(description="on the accounts that one may see")
 
 
 def text_at(ts_ns: int | None) -> str | None:
@@ -219,8 +219,8 @@ def control_out(control: Control, effects: Iterable[Effect]) -> ControlOut:
     )
 
 
-def _effect(effect: Effect) -> EffectOut:
-    return EffectOut(
+def _effect(effect: Effect) -> HaltEffectOut:
+    return HaltEffectOut(
         account=effect.account,
         decision_id=effect.decision_id,
         effective=instant_text(effect.effective_ns),

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from regime_trading.api.deps import Allowed, Base, BaseDep, PrincipalDep, limited, require
 from regime_trading.api.errors import ApiError, not_found
+from regime_trading.api.idempotency import OnceDep, once
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.session import CookieDep, SessionOut, opened, passkey_site, session_out
 from regime_trading.core.access import Caller, Permission, Principal, held, shows_amounts
@@ -329,7 +330,9 @@ def _tokens(tokens: TokenService) -> APIRouter:
         return [token_out(one) for one in tokens.own(allowed.principal.user_id, firm)]
 
     @router.post("", status_code=201)
-    def make_token(firm: str, body: TokenIn, allowed: Tokens) -> MadeOut:
+    def make_token(
+        firm: str, body: TokenIn, allowed: Tokens, _once: Annotated[None, once("text")]
+    ) -> MadeOut:
         """A token that may do no more than one may oneself."""
         made = tokens.make(
             allowed.principal,
@@ -343,7 +346,7 @@ def _tokens(tokens: TokenService) -> APIRouter:
         return MadeOut(token=token_out(made.token), text=made.text)
 
     @router.delete("/{token_id}", status_code=204)
-    def revoke_token(firm: str, token_id: str, allowed: Tokens) -> Response:
+    def revoke_token(firm: str, token_id: str, allowed: Tokens, _once: OnceDep) -> Response:
         """End one of one's own tokens."""
         tokens.revoke(By.of(allowed.principal), firm, token_id, allowed.now_ns)
         return Response(status_code=204)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
-from regime_trading.api.deps import Base, BaseDep, address_of
+from regime_trading.api.deps import Base, BaseDep, address_of, take
 from regime_trading.api.errors import ApiError
 from regime_trading.api.limits import STRANGERS
 from regime_trading.api.security import require_own_page
@@ -119,7 +119,7 @@ CookieDep = Annotated[str, Depends(cookie_of)]
 def own_page(request: Request, base: BaseDep) -> None:
     """Only a page of ours may try to come in; strangers do so at their own pace."""
     require_own_page(request, base.site)
-    base.limiter.take(f"ip:{address_of(request)}", STRANGERS, base.clock.now_ns())
+    take(request, base, f"ip:{address_of(request)}", STRANGERS)
 
 
 def session_router(entrance: Entrance) -> APIRouter:

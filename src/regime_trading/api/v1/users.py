@@ -10,6 +10,8 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from regime_trading.api.deps import Allowed, require
+from regime_trading.api.etags import IfMatch, etag_of, require_match
+from regime_trading.api.idempotency import OnceDep, once
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.me import TokenOut, token_out
 from regime_trading.core.access import Grant, Permission, Role
@@ -93,8 +95,17 @@ def users_router(members: MemberService, tokens: TokenService, link_of: Callable
         """Members of the firm."""
         return [_member(one) for one in members.members(firm)]
 
+    @router.get("/users/{user_id}")
+    def read_user(firm: str, user_id: str, allowed: Reader, response: Response) -> MemberOut:
+        """One member; the ETag names them as they are, and a change of them must name it too."""
+        found = _member(members.member(firm, user_id))
+        response.headers["etag"] = member_tag(found)
+        return found
+
     @router.post("/users", status_code=201)
-    def create_user(firm: str, body: UserIn, allowed: Manager) -> InvitedOut:
+    def create_user(
+        firm: str, body: UserIn, allowed: Manager, _once: Annotated[None, once("link")]
+    ) -> InvitedOut:
         """Invite somebody who has no login yet."""
         made = members.create(
             By.of(allowed.principal), body.login, body.name, _grant(firm, body), allowed.now_ns
@@ -102,31 +113,40 @@ def users_router(members: MemberService, tokens: TokenService, link_of: Callable
         return InvitedOut(user_id=made.user.user_id, link=link_of(made.link))
 
     @router.put("/users/{user_id}/roles", status_code=204)
-    def grant_role(firm: str, user_id: str, body: GrantIn, allowed: Manager) -> Response:
+    def grant_role(
+        firm: str, user_id: str, body: GrantIn, allowed: Manager, match: IfMatch, _once: OnceDep
+    ) -> Response:
         """Give a role, or change what it covers; at once, in every session."""
-        members.grant(By.of(allowed.principal), user_id, _grant(firm, body), allowed.now_ns)
+        members.grant(
+            By.of(allowed.principal), user_id, _grant(firm, body), allowed.now_ns, look=_seen(match)
+        )
         return Response(status_code=204)
 
     @router.delete("/users/{user_id}/roles/{role}", status_code=204)
-    def revoke_role(firm: str, user_id: str, role: Role, allowed: Manager) -> Response:
+    def revoke_role(
+        firm: str, user_id: str, role: Role, allowed: Manager, match: IfMatch, _once: OnceDep
+    ) -> Response:
         """Take a role away; at once, in every session. The last administrator stays."""
-        members.revoke(By.of(allowed.principal), firm, user_id, allowed.now_ns, roles=(role,))
+        by = By.of(allowed.principal)
+        members.revoke(by, firm, user_id, allowed.now_ns, roles=(role,), look=_seen(match))
         return Response(status_code=204)
 
     @router.post("/users/{user_id}/disable", status_code=204)
-    def disable_user(firm: str, user_id: str, allowed: Manager) -> Response:
+    def disable_user(firm: str, user_id: str, allowed: Manager, match: IfMatch, _once: OnceDep) -> Response:
         """Keep somebody out; their sessions end."""
-        members.disable(By.of(allowed.principal), firm, user_id, allowed.now_ns)
+        members.disable(By.of(allowed.principal), firm, user_id, allowed.now_ns, _seen(match))
         return Response(status_code=204)
 
     @router.post("/users/{user_id}/enable", status_code=204)
-    def enable_user(firm: str, user_id: str, allowed: Manager) -> Response:
+    def enable_user(firm: str, user_id: str, allowed: Manager, match: IfMatch, _once: OnceDep) -> Response:
         """Let somebody in again."""
-        members.enable(By.of(allowed.principal), firm, user_id, allowed.now_ns)
+        members.enable(By.of(allowed.principal), firm, user_id, allowed.now_ns, _seen(match))
         return Response(status_code=204)
 
     @router.post("/users/{user_id}/reset")
-    def reset_user(firm: str, user_id: str, body: ResetIn, allowed: Manager) -> LinkOut:
+    def reset_user(
+        firm: str, user_id: str, body: ResetIn, allowed: Manager, _once: Annotated[None, once("link")]
+    ) -> LinkOut:
         """A link with which they set another password."""
         link = members.reset_link(
             By.of(allowed.principal), firm, user_id, allowed.now_ns, drops_factors=body.drop_factors
@@ -144,12 +164,22 @@ def users_router(members: MemberService, tokens: TokenService, link_of: Callable
         return [token_out(one) for one in tokens.of_firm(firm)]
 
     @router.delete("/tokens/{token_id}", status_code=204)
-    def revoke_firm_token(firm: str, token_id: str, allowed: Manager) -> Response:
+    def revoke_firm_token(firm: str, token_id: str, allowed: Manager, _once: OnceDep) -> Response:
         """End anybody's token in the firm."""
         tokens.revoke(By.of(allowed.principal), firm, token_id, allowed.now_ns, own=False)
         return Response(status_code=204)
 
     return router
+
+
+def member_tag(member: MemberOut) -> str:
+    """Names a member as they are."""
+    return etag_of(member.model_dump_json().encode())
+
+
+def _seen(match: str) -> Callable[[Member], None]:
+    """Refuses a member who is no longer as the caller has seen them."""
+    return lambda member: require_match(match, member_tag(_member(member)))
 
 
 def _grant(firm: str, body: GrantIn) -> Grant:

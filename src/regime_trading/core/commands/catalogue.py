@@ -118,6 +118,11 @@ _PROPOSALS = (
         _PREVIEW, computed=True,
     ),
     CommandSpec(
+        "config", "apply", "put a version that was drafted into force", Klass.PROPOSE, Permission.DRAFT_CONFIG,
+        (_account(False), KeySpec("v", Type.WHOLE, True, "version"), _REASON),
+        Call("POST", f"{_FIRM_AT}/configs/{{v}}/propose", ("reason",)), computed=True,
+    ),
+    CommandSpec(
         "override", "rule", "tighten one limit until an instant; no override loosens", Klass.TIGHTEN,
         Permission.OVERRIDE,
         (_account(), _RULE_NEEDED, KeySpec("value", Type.LIMIT, True), KeySpec("until", Type.UNTIL, True), _REASON),

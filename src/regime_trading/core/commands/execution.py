@@ -87,6 +87,8 @@ class Effects:
     account : str
         Full name of the account it is about, where the command names it by an id only. The executor has made sure
         that the principal may read it.
+    others : int
+        Other people it takes at least, where it is unsafe and those are more than its class asks for.
     """
 
     direction: Direction
@@ -101,6 +103,7 @@ class Effects:
     permission: Permission | None = None
     kind: ApprovalKind = ApprovalKind.CUSTOM
     account: str = ""
+    others: int = 0
 
     @property
     def effects_hash(self) -> str:

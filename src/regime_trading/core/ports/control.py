@@ -8,6 +8,7 @@ from typing import Protocol
 from regime_trading.core.approvals import Approval, ApprovalStatus
 from regime_trading.core.commands.previews import Done, Given, Preview, StoredPreview, Use
 from regime_trading.core.controls import Clearing, Control, Effect, Flag, NewControl
+from regime_trading.core.intents import Intent, Kept
 from regime_trading.core.messages import Message
 from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.schemas import AuditEvent
@@ -157,14 +158,21 @@ class Previews(Protocol):
 
 
 class Idempotency(Protocol):
-    """Answers to requests by their Idempotency-Key, for a day. It belongs to a login: reached by user id only."""
+    """Answers to requests by their Idempotency-Key, for a day. It belongs to a login: reached by user id only. The key
+    itself is stored by whatever transaction first changes something for :data:`~regime_trading.core.intents.INTENT`."""
 
-    def begin(self, user_id: str, key: str, request_hash: str, now_ns: int) -> tuple[int, str] | None:
-        """None for the first request with a key; the answer (status, response) for the same one again. ``Conflict``
-        for another one with the same key, or while the first is not answered."""
+    def find(self, intent: Intent) -> Kept | None:
+        """What is stored under a key; None where nothing is (any more)."""
         ...
 
-    def finish(self, user_id: str, key: str, status: int, response: str) -> None: ...
+    def keep(self, intent: Intent, status: int, response: str) -> None:
+        """Keep the answer to a request that has changed something; the first one stays."""
+        ...
 
-    def forget(self, user_id: str, key: str) -> None:
-        """The request changed nothing, and may be sent again."""
+    def forget(self, intent: Intent) -> None:
+        """Give a key back whose request was refused."""
+        ...
+
+    def drop_before(self, now_ns: int) -> None:
+        """Drop what is older than a day."""
+        ...

@@ -13,6 +13,7 @@ from regime_trading.services.executors.configs import (
     Comparing,
     simulated_rollback,
     simulated_set,
+    simulated_version,
 )
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.halts import Halting, Resuming
@@ -32,6 +33,7 @@ def executors(deps: ExecutorDeps) -> Executors:
         ("resume", "account"): Resuming(deps),
         ("config", "set"): Changing(deps, simulated_set),
         ("config", "rollback"): Changing(deps, simulated_rollback),
+        ("config", "apply"): Changing(deps, simulated_version),
         ("config", "diff"): comparing,
         ("show", "diff"): comparing,
         ("override", "rule"): Overriding(deps),

@@ -1,7 +1,7 @@
-"""``/config set``, ``/config rollback`` and ``/config diff``: the effect alone says what a change takes.
+"""``/config set``, ``rollback``, ``apply`` and ``diff``: the effect alone says what a change takes.
 
-What people agreed to is the request; the draft is made when it is carried out, from the same document over the same
-version with the same effects, or not at all.
+What people agreed to is the request; where there is no draft yet it is made when that is carried out, from the same
+document over the same version with the same effects, or not at all.
 """
 
 from __future__ import annotations
@@ -27,11 +27,17 @@ from regime_trading.core.config_versions import (
     VersionConflict,
     VersionStatus,
     document_hash,
+    name_of,
 )
 from regime_trading.core.errors import Conflict, Refused, RegimeError
 from regime_trading.core.instants import instant_text
 from regime_trading.core.schemas import Mode
-from regime_trading.services.config_commands import Simulated, simulate_config_set, simulate_rollback
+from regime_trading.services.config_commands import (
+    Simulated,
+    simulate_config_set,
+    simulate_rollback,
+    simulate_version,
+)
 from regime_trading.services.config_versions import ConfigService
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.looking import (
@@ -58,7 +64,8 @@ class Changing:
         """Every key that would differ, those that loosen first, and why the loader would refuse it."""
         service = self.deps.configs(context.actor)
         before = {one.account for one in service.current(context.firm_id).reading.profiles}
-        require_known(context, command, before or {context.account})
+        if context.account:
+            require_known(context, command, before or {context.account})
         shown = self.simulated(service, command, context)
         changed = [one for one in shown.diff.accounts if one.changes]
         _require_reach(command, context, changed)
@@ -66,17 +73,19 @@ class Changing:
         base = shown.base_version
         own = next((one for one in shown.diff.accounts if one.account == context.account), None)
         loosens = shown.direction is Direction.LOOSENS
+        undone = context.account or next((one.account for one in changed), "")
         return Effects(
             direction=shown.direction,
             effects=said,
             unchanged=("Halts, locks and positions stay as they are.",),
-            undo=f"/config rollback account:{context.account} v:{base}" if base else "",
+            undo=f"/config rollback account:{undone} v:{base}" if base and undone else "",
             diff=shown.diff.text if has_role(context, Permission.READ_CONFIG, None) else "\n".join(said),
             base_version=f"{base}.{_hash(shown)}",
             config_hash="" if own is None else own.before_hash,
             blocking=_blocking(shown, changed, context),
             permission=Permission.REQUEST_LOOSENING if loosens else Permission.TIGHTEN,
             kind=ApprovalKind.CONFIG,
+            others=shown.diff.approvers - ALONE,
         )
 
     def execute(self, command: Command, context: Context) -> Outcome:
@@ -103,6 +112,11 @@ def simulated_set(service: ConfigService, command: Command, context: Context) ->
 def simulated_rollback(service: ConfigService, command: Command, context: Context) -> Simulated:
     """``/config rollback``: the document of an earlier version."""
     return simulate_rollback(service, context.firm_id, int(command.text("v")))
+
+
+def simulated_version(service: ConfigService, command: Command, context: Context) -> Simulated:
+    """``/config apply``: a version that was drafted."""
+    return simulate_version(service, context.firm_id, int(command.text("v")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +172,24 @@ def _blocking(shown: Simulated, changed: list[AccountEffect], context: Context) 
     if not found and not changed and not shown.diff.text:
         found.append("that is in force already")
     found += [NO_LIVE.format(one.account) for one in changed if one.goes_live]
+    if shown.version is not None:
+        return tuple(found + _unfit(shown, shown.version))
     for one in changed:
         if one.needs_agreement and (one.account != context.account or context.mode is Mode.DRY_RUN):
             found.append(
                 f"it loosens {one.account}, where others must agree: a version of the firm must be proposed"
             )
-        elif one.needs_agreement and one.approvers > ALONE + 1:
-            found.append(
-                f"{one.account} takes {one.approvers} people, and a command asks one other person only"
-            )
     return tuple(found)
+
+
+def _unfit(shown: Simulated, version: ConfigVersion) -> list[str]:
+    """Why a version cannot be put into force by now."""
+    found = []
+    if version.status not in (VersionStatus.DRAFT, VersionStatus.PROPOSED):
+        found.append(f"{name_of(version)} is {version.status.value}")
+    if version.parent != shown.base_version:
+        found.append(f"it was drafted on version {version.parent}, and {shown.base_version} is in force")
+    return found
 
 
 def _told(finding: DocumentFinding, context: Context) -> str:
@@ -191,7 +213,7 @@ def _applied(
 ) -> ConfigVersion:
     """Drafted and applied; a draft that could not be applied is void."""
     firm_id, request_id = context.firm_id, "" if asked is None else asked.request.request_id
-    draft = service.draft(firm_id, shown.document, shown.base_version, context.reason)
+    draft = shown.version or service.draft(firm_id, shown.document, shown.base_version, context.reason)
 
     def approved(named: str) -> str | None:
         same = draft.accounts == shown.diff.accounts and draft.document_hash == document_hash(shown.document)
@@ -200,6 +222,8 @@ def _applied(
     try:
         return service.apply(firm_id, draft.version, request_id, approved)
     except RegimeError:
+        if shown.version is not None:
+            raise
         with suppress(RegimeError):  # what has begun to be applied is made whole by the next look at the firm
             service.withdraw(firm_id, draft.version, "it could not be applied")
         raise
