@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ from regime_trading.core.access import Role
 LEAVING = {"log_out", "end_session", "end_user_sessions", "change_password"}  #: end the session that asks
 #: What is legal by its schema and not by what it says (a cursor, an id) is answered with 400 or 404.
 LEFT_OUT = {"positive_data_acceptance"}
-SMALL = 2
+SMALL, LONG, STEPS = 2, 50, 50  #: requests per operation and role, in short and in long; sequences in long
 REAL = {"firm": "north-pier", "account": "core", "rule_id": "CC-01", "symbol": "AAPL"}
 
 
@@ -56,35 +57,90 @@ def people(place: Installation) -> dict[str, Browser | None]:
 
 
 def sent_by(browser: Browser | None, home: str) -> dict[str, str]:
-    headers = {"x-regime": "1", "origin": home}
+    headers = {"x-regime": "1", "origin": home, "if-match": "*"}
     if browser is not None:
         headers["cookie"] = "; ".join(f"{name}={value}" for name, value in browser.client.cookies.items())
     return headers
 
 
+def made_real(case: Any) -> None:
+    """Names of what is there, in the place of made-up ones."""
+    for name, real in REAL.items():
+        if name in (case.path_parameters or {}):
+            case.path_parameters[name] = real
+
+
+def schema_of(place: Installation) -> Any:
+    """The document without what ends the session that asks."""
+    return schemathesis.openapi.from_dict(place.app.openapi()).exclude(operation_id=sorted(LEAVING))
+
+
+def left_out() -> list[Any]:
+    return [check for check in CHECKS.get_all() if check.__name__ in LEFT_OUT]
+
+
+def figures(who: str, said: Counter[int], capsys: pytest.CaptureFixture[str]) -> None:
+    by_kind = ", ".join(f"{status} {count}" for status, count in sorted(said.items()))
+    with capsys.disabled():
+        print(f"\n{who}: {sum(said.values())} requests, {by_kind}", end="")
+
+
 @pytest.mark.parametrize("who", ["nobody", *Role])
-def test_every_operation(place: Installation, people: dict[str, Browser | None], who: str) -> None:
+def test_every_operation(
+    place: Installation, people: dict[str, Browser | None], who: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No server error, nothing outside its schema, nobody let in unasked."""
-    schema = schemathesis.openapi.from_dict(place.app.openapi())
-    headers = sent_by(people[who], place.home)
-    left_out = [check for check in CHECKS.get_all() if check.__name__ in LEFT_OUT]
-    examples = SMALL if LEAST <= 500 else 50
-    tried = 0
+    schema, said = schema_of(place), Counter[int]()
+    headers, unchecked = sent_by(people[who], place.home), left_out()
+    examples, tried = SMALL if LEAST <= 500 else LONG, 0
     for found in schema.get_all_operations():
         operation = found.ok()
-        if operation.definition.raw["operationId"] in LEAVING:
-            continue
 
         @settings(
             max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
         @given(case=operation.as_strategy())
         def check(case: Any) -> None:
-            for name, real in REAL.items():
-                if name in (case.path_parameters or {}):
-                    case.path_parameters[name] = real
-            case.call_and_validate(base_url=place.home, headers=headers, excluded_checks=left_out, timeout=30)
+            made_real(case)
+            response = case.call_and_validate(
+                base_url=place.home, headers=headers, excluded_checks=unchecked, timeout=30
+            )
+            said[response.status_code] += 1
 
         check()
         tried += 1
     assert tried > 50
+    figures(who, said, capsys)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("who", list(Role))
+def test_one_thing_after_another(
+    place: Installation, people: dict[str, Browser | None], who: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an answer links to is asked for with what it holds: drafts are applied, halts ended, jobs cancelled."""
+    schema, said = schema_of(place), Counter[int]()
+    headers, unchecked = sent_by(people[who], place.home), left_out()
+
+    class Machine(schema.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"base_url": place.home, "headers": headers, "timeout": 30}
+
+        def before_call(self, case: Any) -> None:
+            made_real(case)
+
+        def validate_response(self, response: Any, case: Any, *_: Any, **more: Any) -> None:
+            said[response.status_code] += 1
+            case.validate_response(response, excluded_checks=unchecked)
+
+    Machine.run(
+        settings=settings(
+            max_examples=STEPS,
+            stateful_step_count=8,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+    )
+    figures(f"{who}, in sequence", said, capsys)
+    assert sum(said[status] for status in (200, 201, 202, 204)) > 0

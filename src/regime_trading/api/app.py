@@ -23,7 +23,7 @@ from regime_trading.api.document import documented, http_routes
 from regime_trading.api.errors import Problem
 from regime_trading.api.etags import EntityTags
 from regime_trading.api.idempotency import Again, Answers
-from regime_trading.api.security import KnownHosts, SecureHeaders, SmallBodies
+from regime_trading.api.security import KnownHosts, PrintablePaths, SecureHeaders, SmallBodies
 
 LOG = logging.getLogger("regime_trading.api")
 PREFIX = "/api/v1"
@@ -104,8 +104,9 @@ def create_app(options: Options) -> FastAPI:
     app.add_middleware(SmallBodies, most=MAX_BODY)
     app.add_middleware(EntityTags)
     app.add_middleware(CompressMiddleware, minimum_size=1_024)
-    app.add_middleware(SecureHeaders, site=options.base.site)
+    app.add_middleware(PrintablePaths)
     app.add_middleware(KnownHosts, site=options.base.site)
+    app.add_middleware(SecureHeaders, site=options.base.site)
     app.add_middleware(RequestId, new=options.request_id, observe=options.observe)
     return app
 

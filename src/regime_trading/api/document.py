@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -58,7 +59,48 @@ HEADERS: Mapping[str, tuple[str, Any, str]] = MappingProxyType(
         "Idempotency-Replayed": ("string", "true", "the answer to what was done before under this key"),
     }
 )
+#: What an answer leads to: by operation its status, and by the operation that may follow what of the answer goes where.
+LINKS: Mapping[str, tuple[int, Mapping[str, Mapping[str, str]]]] = MappingProxyType(
+    {
+        "start_job": (202, {name: {"job_id": "job_id"} for name in ("read_job", "read_log", "cancel_job")}),
+        "create_user": (
+            201,
+            {
+                name: {"user_id": "user_id"}
+                for name in ("read_user", "reset_user", "grant_role", "disable_user")
+            },
+        ),
+        "make_token": (201, {"revoke_token": {"token_id": "token/token_id"}}),
+        "draft_version": (
+            201,
+            {name: {"version": "version"} for name in ("read_version", "apply_version", "propose_version")},
+        ),
+        "roll_back": (201, {"apply_version": {"version": "version"}}),
+        "propose_version": (
+            200,
+            {
+                name: {"request_id": "request_id"}
+                for name in ("read_approval", "approve_request", "reject_request")
+            },
+        ),
+    }
+)
+#: The same for what goes into a body.
+BODY_LINKS: Mapping[str, tuple[int, Mapping[str, Mapping[str, str]]]] = MappingProxyType(
+    {
+        "preview_command": (
+            200,
+            {
+                "confirm_command": {name: name for name in ("preview_id", "action_hash")}
+                | {"phrase": "confirm_phrase"}
+            },
+        ),
+        "halt_account": (201, {"resume_account": {"control_no": "control_no"}}),
+        "halt_firm": (201, {"resume_firm": {"control_no": "control_no"}}),
+    }
+)
 _RATE = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_PLACEHOLDER = re.compile(r"{(\w+)}")
 _WAITING = frozenset({409, 429, 503})
 
 
@@ -110,13 +152,40 @@ def _describe(operation: dict[str, Any], route: RouteContext, method: str) -> No
     if permission is not None:
         operation["x-permission"] = permission.value
     operation["security"] = _security(route, asks)
+    _name_path(operation, str(route.path))
     responses = operation["responses"]
     responses.pop("default", None)
     for answer in responses.values():
         names = ("X-Request-Id", *_rates(route), *_tags(answer, route, method))
         answer["headers"] = {name: {"$ref": f"{COMPONENTS}/headers/{name}"} for name in names}
+    _lead_on(operation, str(route.path))
     for status in _statuses(operation, route, method):
         responses.setdefault(str(status), {"$ref": f"{COMPONENTS}/responses/{_name(status)}"})
+
+
+def _name_path(operation: dict[str, Any], path: str) -> None:
+    """Every placeholder of a path as a parameter, those too that only the guard of the route reads."""
+    known = {one["name"] for one in operation.get("parameters", ())}
+    for name in _PLACEHOLDER.findall(path):
+        if name not in known:
+            parameter = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            operation.setdefault("parameters", []).insert(0, parameter)
+
+
+def _lead_on(operation: dict[str, Any], path: str) -> None:
+    """Links from an answer to what may follow it, in the same firm and account."""
+    name = operation["operationId"]
+    same = {one: f"$request.path.{one}" for one in _PLACEHOLDER.findall(path) if one in ("firm", "account")}
+    for table, into_body in ((LINKS, False), (BODY_LINKS, True)):
+        status, following = table.get(name, (0, {}))
+        for target, parts in following.items():
+            taken = {one: f"$response.body#/{where}" for one, where in parts.items()}
+            link: dict[str, Any] = {"operationId": target}
+            if into_body:
+                link["requestBody"] = taken
+            if parameters := same if into_body else same | taken:
+                link["parameters"] = parameters
+            operation["responses"][str(status)].setdefault("links", {})[target] = link
 
 
 def _security(route: RouteContext, asks: Asks) -> list[dict[str, list[str]]]:
@@ -131,8 +200,8 @@ def _names(route: RouteContext) -> frozenset[str]:
 
 
 def _rates(route: RouteContext) -> tuple[str, ...]:
-    limited = {"_limited", "own_page"} & _names(route) or any(isinstance(c, Require) for c in calls_of(route))
-    return _RATE if limited else ()
+    by_name = {"_limited", "own_page", "cookie_of"} & _names(route)
+    return _RATE if by_name or any(isinstance(call, Require) for call in calls_of(route)) else ()
 
 
 def _tags(answer: Mapping[str, Any], route: RouteContext, method: str) -> tuple[str, ...]:
@@ -156,7 +225,7 @@ def _statuses(operation: Mapping[str, Any], route: RouteContext, method: str) ->
         413: "requestBody" in operation,
         422: asked,
         428: if_match in calls,
-        429: bool(_rates(route)) or "own_page" in names,
+        429: bool(_rates(route)),
         500: True,
         503: True,
     }

@@ -6,7 +6,7 @@ Sources: OWASP ASVS 5.0 3.3, 3.4, 3.5; RFC 6265bis (``__Host-``); Fetch metadata
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -144,13 +144,37 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
-        if scope["type"] in ("http", "websocket"):
-            host = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname
-            if host not in self._known:
-                if scope["type"] == "http":
-                    await Response("unknown host", 421, media_type="text/plain")(scope, receive, send)
-                else:
-                    await send({"type": "websocket.close", "code": 1008})
+        known = scope["type"] == "lifespan" or _host_of(Headers(scope=scope).get("host", "")) in self._known
+        if not known and scope["type"] == "http":
+            await Response("unknown host", 421, media_type="text/plain")(scope, receive, send)
+            return
+        if not known:
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._app(scope, receive, send)
+
+
+def _host_of(header: str) -> str | None:
+    """The host that a header names; None where it names none."""
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
+
+
+class PrintablePaths:
+    """Refuses control characters in what a request names: no store takes them all, and no log should."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            asked = scope["path"] + unquote_plus(scope["query_string"].decode("latin-1"))
+            if any(ord(one) < 32 or ord(one) == 127 for one in asked):
+                detail = "no control characters in an address"
+                await problem_response(Request(scope), 400, "bad_input", detail)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

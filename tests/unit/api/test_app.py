@@ -403,3 +403,33 @@ def test_the_document_says_who_may(world: World) -> None:
 def test_a_site_that_is_not_safe_is_refused(url: str) -> None:
     with pytest.raises(BadInput):
         Site(url)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "[", "", "localhost.evil.example"])
+def test_a_host_that_is_none_of_ours_is_refused_with_every_header(world: World, host: str) -> None:
+    answer = world.ask("GET", "/mine", "pm", headers={"host": host})
+    assert answer.status_code == 421
+    assert all(answer.headers[name] == value for name, value in ALWAYS.items())
+
+
+@pytest.mark.parametrize(
+    "path", ["/firms/alpha%00/names", "/mine?x=%0d%0aSet-Cookie", "/mine?x=a%7f", "/%1b"]
+)
+def test_no_control_character_gets_in(world: World, path: str) -> None:
+    answer = world.ask("GET", path, "pm")
+    assert (answer.status_code, code_of(answer)) == (400, "bad_input")
+
+
+def test_a_body_that_is_too_deep_is_refused(world: World) -> None:
+    headers = OURS | {"content-type": "application/json"}
+    answer = world.ask(
+        "POST", "/firms/alpha/accounts/main/halt", "pm", content="[" * 100_000, headers=headers
+    )
+    assert answer.status_code in (400, 422) and code_of(answer)
+
+
+def test_an_answer_says_how_many_more_there_may_be(world: World) -> None:
+    first, second = (world.ask("GET", "/firms/alpha/names", "pm").headers for _ in range(2))
+    assert int(first["ratelimit-limit"]) == READS.burst
+    assert int(first["ratelimit-remaining"]) == READS.burst - 1 == int(second["ratelimit-remaining"]) + 1
+    assert int(first["ratelimit-reset"]) >= 1

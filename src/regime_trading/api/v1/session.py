@@ -12,7 +12,7 @@ from pydantic import Field
 
 from regime_trading.api.deps import Base, BaseDep, address_of, take
 from regime_trading.api.errors import ApiError
-from regime_trading.api.limits import STRANGERS
+from regime_trading.api.limits import READS, STRANGERS
 from regime_trading.api.security import require_own_page
 from regime_trading.api.shapes import Shape
 from regime_trading.core.sessions import ABSOLUTE_NS
@@ -103,8 +103,9 @@ def cookie_of(request: Request, base: BaseDep) -> str:
     Raises
     ------
     ApiError
-        401 without one, 403 from elsewhere.
+        401 without one, 403 from elsewhere, 429.
     """
+    take(request, base, f"ip:{address_of(request)}", READS)
     secret = request.cookies.get(base.site.cookie, "")
     if not secret:
         raise ApiError(401, "sign_in", "sign in first")
