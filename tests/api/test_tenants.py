@@ -28,14 +28,15 @@ KEYS = (f"key-of-a-tenant-{n:04d}" for n in itertools.count())
 MADE_UP = {
     "account": "core-2", "rule_id": "CC-99", "run_id": "bt-none", "job_id": "job-0000000000000000",
     "request_id": "rq-aaaaaaaaaaaaaaaa", "user_id": "usr-aaaaaaaaaaaaaaaa", "token_id": "tok-aaaaaaaa",
-    "version": "4711", "decision_id": "d-none", "name": "none", "symbol": "NONE", "role": "pm",
-    "chain_id": "admin/nothing", "seq": "1", "path": "runs/bt-none/firms/north-pier/report.md", "cursor": "none",
+    "version": "4711", "decision_id": "d-none", "name": "us-lost", "symbol": "LOST", "role": "pm",
+    "chain_id": "admin/nothing", "seq": "1", "path": "runs/bt-none/firms/north-pier/report.md",
     "preview_id": "pv-aaaaaaaaaaaaaaaa", "session_id": "ses-aaaaaaaaaaaaaaaa",
 }  # fmt: skip
+COMMON = {"rule_id", "name", "symbol", "role"}  #: what every firm has under the same name
 #: Parameters that name nothing of a firm.
 FREE = {
     "limit", "from", "to", "before", "after", "bars", "status", "kind", "env", "outcome", "trading_state", "actor_id",
-    "correlation_id", "Idempotency-Key", "If-Match", "text", "credential_id",
+    "correlation_id", "cursor", "Idempotency-Key", "If-Match", "text", "credential_id",
 }  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def built(place: Installation, pm: Browser) -> dict[str, str]:
         "request_id": asked["request_id"], "user_id": pm.user_id, "token_id": made["token_id"],
         "version": str(pm.get(f"{at}/configs/current")["base_version"]), "decision_id": "d-1", "name": "us-core",
         "symbol": "AAPL", "role": "pm", "chain_id": place_of["chain_id"], "seq": str(place_of["seq"]),
-        "path": f"runs/bt-theirs/firms/{THEIRS}/report.md", "cursor": "none", "preview_id": spare["preview_id"],
+        "path": f"runs/bt-theirs/firms/{THEIRS}/report.md", "preview_id": spare["preview_id"],
         "session_id": pm.get("/me/sessions")[0]["session_id"], "action_hash": spare["action_hash"],
     }  # fmt: skip
 
@@ -179,11 +180,12 @@ def test_anothers_ids_in_ones_own_firm_are_told_of_like_none(world: World) -> No
     own = {"account": "growth"}
     for method, path, operation in operations(world):
         named = set(re.findall(r"{(\w+)}", path)) | {one["name"] for one in operation.get("parameters", ())}
-        ids = named & (set(MADE_UP) - {"rule_id", "name", "symbol", "cursor", "role", "version"})
+        ids = named & (set(MADE_UP) - COMMON - {"version"})
         if "{firm}" not in path or not ids or (ids == {"account"} and "{account}" not in path):
             continue
         body, answers = body_of(world, operation), []
-        for names in (world.there, MADE_UP):
+        same = {name: world.there[name] for name in COMMON}
+        for names in (world.there, MADE_UP | same):
             given = dict(names) | ({} if ids == {"account"} else own)
             address = filled(path, OURS, given) + queried(operation, names)
             every = (*world.there.values(), *MADE_UP.values())
@@ -235,19 +237,16 @@ def test_anothers_ids_elsewhere_are_told_of_like_none(
 def test_the_live_channel_knows_no_other_firm(world: World) -> None:
     """A topic of another firm, and one of none: refused by the same close."""
     ends, address = [], world.place.home.replace("http", "ws") + "/ws"
-    for firm, account in (
-        (THEIRS, CORE),
-        (NOBODYS, f"{NOBODYS}/core"),
-        (OURS, CORE),
-        (OURS, f"{THEIRS}/none"),
-    ):
-        frame = {"v": 1, "firm": firm, "subscribe": [{"topic": "*", "account": account}]}
-        with world.guest.client.websocket_connect(address, headers={"origin": world.place.home}) as socket:
-            socket.send_json(frame)
-            try:
-                ends.append(("told", socket.receive_json()["type"]))
-            except WebSocketDisconnect as end:
-                ends.append(("closed", end.code, end.reason))
+    topics = (THEIRS, CORE), (NOBODYS, f"{NOBODYS}/core"), (OURS, CORE), (OURS, f"{THEIRS}/none")
+    with world.guest.client as client:
+        for firm, account in topics:
+            frame = {"v": 1, "firm": firm, "subscribe": [{"topic": "*", "account": account}]}
+            with client.websocket_connect(address, headers={"origin": world.place.home}) as socket:
+                socket.send_json(frame)
+                try:
+                    ends.append(("told", socket.receive_json()["type"], ""))
+                except WebSocketDisconnect as end:
+                    ends.append(("closed", end.code, end.reason))
     assert ends[0] == ends[1] and ends[0][0] == "closed", ends
     assert ends[2] == ends[3], ends
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -242,27 +243,29 @@ _BY_PATTERN: tuple[tuple[str, str], ...] = (
 )
 
 
-def with_examples(document: dict[str, Any]) -> None:
-    """Put an example of every leaf, and of every schema as a whole, into a document.
+class NoExample(LookupError):
+    """A text of a name that nobody gave an example of."""
 
-    Raises
-    ------
-    RuntimeError
-        A leaf of a name that has none.
-    """
+
+def with_examples(document: dict[str, Any]) -> None:
+    """Put an example of every leaf, of every schema as a whole and of every parameter into a document; none of what
+    holds a text of an unknown name."""
     schemas = document["components"]["schemas"]
     named = sorted(_reached(document["paths"], schemas, set()))
     for schema in map(schemas.get, named):
         for name, leaf in schema.get("properties", {}).items():
             if "examples" not in leaf and "const" not in leaf:
-                leaf["examples"] = [_example(name, leaf, schemas)]
+                with suppress(NoExample):
+                    leaf["examples"] = [_example(name, leaf, schemas)]
     for name in named:
         if schemas[name].get("type") == "object":
-            schemas[name]["examples"] = [_example(name, schemas[name], schemas)]
+            with suppress(NoExample):
+                schemas[name]["examples"] = [_example(name, schemas[name], schemas)]
     for path in document["paths"].values():
         for operation in path.values():
             for parameter in operation.get("parameters", ()):
-                _of_parameter(parameter, schemas)
+                with suppress(NoExample):
+                    parameter["example"] = _of_parameter(parameter, schemas)
 
 
 def _reached(part: Any, schemas: Mapping[str, Any], known: set[str]) -> set[str]:
@@ -280,14 +283,13 @@ def _reached(part: Any, schemas: Mapping[str, Any], known: set[str]) -> set[str]
     return known
 
 
-def _of_parameter(parameter: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+def _of_parameter(parameter: dict[str, Any], schemas: Mapping[str, Any]) -> Any:
     given = parameter["schema"].pop("examples", None)
     if given:
-        parameter["example"] = given[0]
-    elif parameter["in"] == "path" and parameter["name"] == "account":
-        parameter["example"] = "core"
-    else:
-        parameter["example"] = _example(parameter["name"], parameter["schema"], schemas)
+        return given[0]
+    if parameter["in"] == "path" and parameter["name"] == "account":
+        return "core"
+    return _example(parameter["name"], parameter["schema"], schemas)
 
 
 def _example(name: str, schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int = 0) -> Any:
@@ -338,5 +340,5 @@ def _leaf(name: str, schema: Mapping[str, Any], kind: str | None) -> Any:
     if pattern and re.search(pattern, _INSTANT):
         return _INSTANT
     if name not in _TEXTS:
-        raise RuntimeError(f"no example of a text called {name}")
+        raise NoExample(name)
     return _TEXTS[name]
