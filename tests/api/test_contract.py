@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 import uvicorn
@@ -64,7 +65,10 @@ def sent_by(browser: Browser | None, home: str) -> dict[str, str]:
 
 
 def made_real(case: Any) -> None:
-    """Names of what is there, in the place of made-up ones."""
+    """Names of what is there in the place of made-up ones, and nobody else's token."""
+    for name in ("Authorization", "authorization"):
+        (case.headers or {}).pop(name, None)
+    (case.cookies or {}).clear()
     for name, real in REAL.items():
         if name in (case.path_parameters or {}):
             case.path_parameters[name] = real
@@ -77,6 +81,11 @@ def schema_of(place: Installation) -> Any:
 
 def left_out() -> list[Any]:
     return [check for check in CHECKS.get_all() if check.__name__ in LEFT_OUT]
+
+
+def is_in(place: Installation, headers: dict[str, str]) -> bool:
+    """Whether a session still counts."""
+    return httpx.get(f"{place.home}/api/v1/me", headers=headers).status_code == 200
 
 
 def figures(who: str, said: Counter[int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +120,7 @@ def test_every_operation(
         tried += 1
     assert tried > 50
     figures(who, said, capsys)
+    assert (people[who] is None) or is_in(place, headers), "whoever asked was put out"
 
 
 @pytest.mark.full
