@@ -159,8 +159,10 @@ def _describe(operation: dict[str, Any], route: RouteContext, method: str) -> No
         names = ("X-Request-Id", *_rates(route), *_tags(answer, route, method))
         answer["headers"] = {name: {"$ref": f"{COMPONENTS}/headers/{name}"} for name in names}
     _lead_on(operation, str(route.path))
-    for status in _statuses(operation, route, method):
-        responses.setdefault(str(status), {"$ref": f"{COMPONENTS}/responses/{_name(status)}"})
+    declared = [int(one) for one in responses if not one.startswith("2")]
+    for status in {*declared, *_statuses(operation, route, method)}:
+        if "application/json" not in responses.get(str(status), {}).get("content", {}):
+            responses[str(status)] = {"$ref": f"{COMPONENTS}/responses/{_name(status)}"}
 
 
 def _name_path(operation: dict[str, Any], path: str) -> None:

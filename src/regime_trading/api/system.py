@@ -36,14 +36,18 @@ def system_router(
         """The process answers."""
         return {"status": "ok"}
 
-    @router.get("/readyz", responses={503: {"description": "Not ready"}})
+    not_ready = {"application/json": {"schema": {"type": "object"}, "example": {"ok": False}}}
+
+    @router.get("/readyz", responses={503: {"description": "Not ready", "content": not_ready}})
     def read_readiness(request: Request) -> Response:
         """Whether it can do its work now; the reasons are for this machine only."""
         found = ready()
         told = found if _is_near(request) else {"ok": found["ok"]}
         return JSONResponse(told, 200 if found["ok"] else 503)
 
-    @router.get("/metrics", response_class=Response)
+    refused: dict[int | str, dict[str, Any]] = {401: {"description": "No token"}, 404: {"description": "Far"}}
+
+    @router.get("/metrics", response_class=Response, responses=refused)
     def read_metrics(request: Request) -> Response:
         """Counters and times of this process."""
         given = request.headers.get("authorization", "").removeprefix("Bearer ")

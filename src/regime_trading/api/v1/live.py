@@ -18,7 +18,7 @@ from regime_trading.api.deps import (
     require_also,
     visible_accounts,
 )
-from regime_trading.api.errors import MEDIA_TYPE, ApiError, not_found
+from regime_trading.api.errors import ApiError, not_found
 from regime_trading.api.idempotency import OnceDep
 from regime_trading.api.v1.live_shapes import (
     ControlOut,
@@ -173,10 +173,7 @@ def _add_ending(router: APIRouter, deps: LiveDeps) -> None:
         """End one halt of the whole firm, where all of it runs dry."""
         return _resume(deps, request, base, allowed, "", body)
 
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    refused: dict[int | str, dict[str, Any]] = {403: {"description": "Always", "content": content}}
-
-    @router.post("/accounts/{account}/mode", status_code=403, response_class=Response, responses=refused)
+    @router.post("/accounts/{account}/mode", status_code=403, response_class=Response)
     def change_mode(
         firm: str, account: str, body: ModeIn, allowed: Shadower, base: BaseDep, request: Request
     ) -> None:
