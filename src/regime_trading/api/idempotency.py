@@ -22,10 +22,15 @@ from regime_trading.core.intents import INTENT, Intent, Kept
 
 LOG = logging.getLogger("regime_trading.api")
 REPLAYED = "idempotency-replayed"
-_KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_KEY = r"[A-Za-z0-9_-]{8,64}"
 _KEPT_HEADERS = ("content-type", "etag")
 KeyHeader = Annotated[
-    str | None, Header(alias="Idempotency-Key", description="8 to 64 letters, digits, - or _; one per intent")
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="8 to 64 letters, digits, - or _; one per intent",
+        json_schema_extra={"pattern": f"^{_KEY}$"},
+    ),
 ]
 
 
@@ -37,7 +42,7 @@ def require_key(key: str | None) -> str:
     ApiError
         400.
     """
-    if key is None or not _KEY.fullmatch(key):
+    if key is None or not re.fullmatch(_KEY, key):
         detail = "send Idempotency-Key: 8 to 64 letters, digits, - or _, a new one for each intent"
         raise ApiError(400, "idempotency_key", detail)
     return key
