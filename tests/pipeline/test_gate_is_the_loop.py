@@ -26,8 +26,8 @@ from regime_trading.engine.carry import decision_of, state_of
 from regime_trading.engine.cycle import Carried, Cycle, Desk, Tick
 from regime_trading.engine.record import DecisionHashes, Identity
 from regime_trading.engine.request_books import Subject
-from regime_trading.engine.request_rl import OpenEnd, notes_of, open_end
-from regime_trading.engine.rl_body import blocks_of
+from regime_trading.engine.request_rl import OpenEnd, notes_of
+from regime_trading.engine.rl_body import blocks_of, open_end
 from regime_trading.guards.verdict import NOT_EVALUABLE
 from regime_trading.services.backtest import run_backtest
 from regime_trading.services.backtest_plan import BacktestRequest
