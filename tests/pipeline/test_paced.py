@@ -22,7 +22,7 @@ import polars as pl
 import pytest
 
 from regime_trading.adapters.artifacts import LocalArtifacts
-from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlMessages, open_database, sqlite_url
+from regime_trading.adapters.database import SqlLedger, SqlMessages, open_database, sqlite_url
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.bootstrap.acts import firm_history
@@ -454,8 +454,9 @@ def test_a_changed_configuration_is_taken_over_between_two_bars(
         first, changed = (decisions(folder, app.paced.run_id, CORE)[n] for n in (2, 3))
         assert first["config_hash"] != changed["config_hash"]
         engine = open_database(sqlite_url(folder / "state" / "regime.db"))
-        acts = SqlAuditLog(engine, firm_id="north-pier").entries("admin/north-pier/_firm")
-        accepted = [orjson.loads(e.event.body) for e in acts if e.event.event_type == "CONFIG_ACCEPTED"]
+        history = firm_history(engine, LocalArtifacts(folder), "north-pier")
+        acts = list(history.entries(Selection(chain_id="admin/north-pier/_firm")))  # sealed or not
+        accepted = [orjson.loads(e.body) for e in acts if e.event_type == "CONFIG_ACCEPTED"]
         engine.dispose()
         assert changed["config_hash"] in {e["after_hash"] for e in accepted if e["before_hash"]}
         (own / "traders.yaml").write_text("firms: [")
