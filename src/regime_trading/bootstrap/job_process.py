@@ -71,7 +71,7 @@ def carry_out(job: Job, artifacts: Path, config: Path, tell: Tell) -> dict[str, 
     if isinstance(asked, ExportJob):
         return export_job(job, asked, artifacts, tell)
     assert isinstance(asked, VerifyJob)
-    return _verify(job, artifacts)
+    return _verify(job, artifacts, config)
 
 
 def _run(job: Job, asked: RunJob, artifacts: Path, config: Path, tell: Tell) -> dict[str, Any]:
@@ -150,14 +150,18 @@ def _backtest(job: Job, asked: BacktestJob, artifacts: Path, config: Path, tell:
         }
 
 
-def _verify(job: Job, artifacts: Path) -> dict[str, Any]:
+def _verify(job: Job, artifacts: Path, config: Path) -> dict[str, Any]:
     from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.clock import SystemClock
+    from regime_trading.adapters.witness import open_witnesses
+    from regime_trading.bootstrap import witness_places
+    from regime_trading.bootstrap.proof import configured_witnesses
     from regime_trading.bootstrap.views import sealed_record
     from regime_trading.services.verify import answer, verify
 
     record = sealed_record(LocalArtifacts(artifacts))
-    found = verify(record, now_ns=SystemClock().now_ns(), firm_id=job.firm_id)
+    witnesses = open_witnesses(witness_places(configured_witnesses(config), artifacts))
+    found = verify(record, now_ns=SystemClock().now_ns(), firm_id=job.firm_id, witnesses=witnesses)
     return {"result": {"run_id": "", "path": "", "summary": answer(found)}}
 
 
