@@ -232,6 +232,7 @@ class Listener:
 
     def __init__(self, who: Person) -> None:
         self._who, self.seen, self.last, self.resyncs, self.joins = who, list[int](), 0, 0, 0
+        self.is_in = False
         self.over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._follow()), daemon=True)
 
@@ -246,6 +247,7 @@ class Listener:
 
     async def _follow(self) -> None:
         while not self.over.is_set():
+            self.is_in = False
             try:
                 await self._listen()
             except (OSError, ConnectionClosed, InvalidStatus, TimeoutError, EOFError):
@@ -270,6 +272,7 @@ class Listener:
             await client.send(json.dumps(ask))
             while not self.over.is_set():
                 frame = json.loads(await asyncio.wait_for(client.recv(), 60))
+                self.is_in = True
                 self.resyncs += frame["type"] == "resync"
                 if frame["type"] not in ("hb", "resync"):
                     self.seen.append(frame["seq"])

@@ -9,15 +9,25 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import traceback
+from importlib import import_module
+from pathlib import Path
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 def warm() -> None:
-    """Import what a server needs, and compile what it compiles."""
+    """Import what a server needs and make what it makes, once."""
+    for name in ("uvicorn.protocols.http.h11_impl", "uvicorn.protocols.websockets.websockets_sansio_impl"):
+        import_module(name)
+    from regime_trading.bootstrap.serve import open_server
+    from regime_trading.bootstrap.server import ServeOptions
 
-    from regime_trading.bootstrap.selftest import require_live_rules
-
-    require_live_rules()
+    import_module("regime_trading.cli")
+    os.environ.pop("REGIME_DATABASE", None)
+    with tempfile.TemporaryDirectory() as folder, open_server(ServeOptions(jobs=0), Path(folder), CONFIG):
+        pass
 
 
 def begun(argv: list[str], env: dict[str, str], log: str) -> int:
