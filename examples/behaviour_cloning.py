@@ -37,10 +37,14 @@ ASSET = [f.name for f in FEATURES if f.block == "market" and f.per == "asset"] +
 
 
 def by_asset(table: pl.DataFrame) -> pl.DataFrame:
-    """One row of every decision and asset."""
+    """One row of every decision and asset; a request to the gate may be about none."""
     lists = [*ASSET, "final_w", "action_lo", "action_hi", "frozen"]
     symbols = pl.col("symbols").str.split(",").alias("symbol")
-    return table.select("ts_event", "seq", *ROW, symbols, *lists).explode("symbol", *lists)
+    return (
+        table.filter(pl.col("symbols") != "")
+        .select("ts_event", "seq", *ROW, symbols, *lists)
+        .explode("symbol", *lists)
+    )
 
 
 def split(table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,10 @@ def rl_check(path: Folder = None, run: Run = None, as_json: Json = False, debug:
                 table.add_row(chain.chain, *map(str, counts), "no" if chain.faults else "yes")
             out.print(table)
             if found.uncovered:
-                out.print(f"{len(found.uncovered)} chains of the gate have no RL rows.", soft_wrap=True)
+                out.print(
+                    f"{len(found.uncovered)} chains left no RL rows: paced, or the gate of before.",
+                    soft_wrap=True,
+                )
         for chain in found.chains:
             for fault in chain.faults:
                 err.print(escape(f"{chain.chain}: {fault}"), soft_wrap=True)
@@ -87,6 +91,9 @@ def rl_export(
     run: Run = None,
     account: Account = None,
     env: Env = "dry_run",
+    symbols: Annotated[
+        str | None, typer.Option("--symbols", help="Only decisions about exactly these: KO,XOM.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -94,7 +101,10 @@ def rl_export(
     with reporting(as_json, debug):
         from regime_trading.bootstrap.rl import export_dataset
 
-        told = export_dataset(path, to, layout, _selection(run, account, env))
+        chosen = _selection(run, account, env)
+        if symbols is not None:
+            chosen = replace(chosen, symbols=tuple(symbols.split(",")))
+        told = export_dataset(path, to, layout, chosen)
         if as_json:
             print_json(told)
         elif layout == "minari":

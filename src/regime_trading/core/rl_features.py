@@ -60,6 +60,7 @@ class Feature:
 _MARK, _STATE, _BAR = "the bar's marks", "the account's memory before the decision", "the bar"
 _FIT, _TAPE = "the bar and the fit in force", "the end of the tape's stretch"
 _PROPOSAL, _MATRIX, _RULES = "the proposal", "the bar and the matrix in force", "every other block"
+_NOT_TOLD = "a request does not tell it"
 _NO_WEIGHT, _NO_EQUITY, _NEVER = (
     "a position has no mark, or the equity is not known",
     "equity not known",
@@ -164,8 +165,8 @@ FEATURES: tuple[Feature, ...] = (
     _portfolio("bars_since_trade", "bars", "no trade yet", _STATE, "Bars since the last fill; 0 = at this bar."),
     _portfolio("open_latches", "count", _NEVER, _STATE, "Latches that are held before the decision."),
     _portfolio("proposal_age_bars", "bars", "no proposal", _PROPOSAL, "Age of the oldest basket's proposal.", "3"),
-    _market("regime_label", "code", _NEVER, _FIT, "Market regime, in the order of `RegimeLabel`.", "3"),
-    _market("regime_confidence", "0 to 1", _NEVER, _FIT, "Its confidence after every cap.", "3"),
+    _market("regime_label", "code", _NOT_TOLD, _FIT, "Market regime, in the order of `RegimeLabel`.", "3"),
+    _market("regime_confidence", "0 to 1", _NOT_TOLD, _FIT, "Its confidence after every cap.", "3"),
     _market("risk_state", "0 … K−1", "too few returns", _FIT, "Risk state of the market, calm to turbulent."),
     _market("risk_probability", "0 to 1", "too few returns", _FIT, "Filtered probability of that state."),
     _market(

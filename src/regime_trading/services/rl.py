@@ -81,8 +81,8 @@ def check(dataset: RLDataset, run_id: str | None = None) -> RLCheck:
     run_id : str, optional
         Only this run.
     """
-    states = dataset.runs()
-    told = {run: _told(dataset, run) for run in {*states, *dataset.runs("audit")}}
+    states, asked = _asked(dataset, run_id)
+    told = {run: _told(dataset, run) for run in asked}
     begun = _begun(told, states)
     runs, uncovered = list(states), list[str]()
     for run in sorted(told.keys() - set(states)):
@@ -99,6 +99,19 @@ def check(dataset: RLDataset, run_id: str | None = None) -> RLCheck:
         tuple(_checked(dataset, run, told[run], following[run]) for run in chosen),
         tuple(sorted(set(uncovered))),
     )
+
+
+def _asked(dataset: RLDataset, run_id: str | None) -> tuple[list[RLRun], set[RLRun]]:
+    """Runs with states, and all runs, that a check of one run or of all needs: of the gate's every run of the account,
+    because its decisions lead from one to the next."""
+    states = dataset.runs()
+    every = {*states, *dataset.runs("audit")}
+    if run_id is None:
+        return list(states), every
+    own = {run for run in every if run.run_id == run_id}
+    trails = {(run.env, run.account) for run in own if is_gate_run(run.env, run.run_id)}
+    own |= {run for run in every if is_gate_run(run.env, run.run_id) and (run.env, run.account) in trails}
+    return [run for run in states if run in own], own
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,13 @@ class RLRun:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows are meant. One environment only: they are never mixed."""
+    """Which rows are meant. One environment only: they are never mixed. ``symbols``: decisions about these assets and
+    no others, in an export."""
 
     env: str = Mode.DRY_RUN.value
     run_id: str | None = None
     account: str | None = None
+    symbols: tuple[str, ...] | None = None
 
     def takes(self, run: RLRun) -> bool:
         """Whether a run is meant."""

@@ -40,7 +40,11 @@ def training_table(dataset: RLDataset, selection: Selection) -> pl.DataFrame:
     CheckFailed
         States, actions and transitions that do not join one to one.
     """
-    return pl.concat([joined(dataset, run) for run in _by_run(dataset, selection)], how="diagonal")
+    table = pl.concat([joined(dataset, run) for run in _by_run(dataset, selection)], how="diagonal")
+    if selection.symbols is None:
+        return table
+    names = pl.col("symbols").str.split(",").list.sort().list.join(",")
+    return table.filter(names == ",".join(sorted(selection.symbols)))
 
 
 def _by_run(dataset: RLDataset, selection: Selection) -> list[RLRun]:
@@ -115,12 +119,17 @@ def episodes(dataset: RLDataset, selection: Selection) -> list[Episode]:
     found: list[Episode] = []
     for table in _trails([joined(dataset, run) for run in _by_run(dataset, selection)]):
         found += _episodes(table)
+    if selection.symbols is not None:
+        found = [episode for episode in found if sorted(episode.symbols) == sorted(selection.symbols)]
     symbols = {episode.symbols for episode in found}
     if not found:
         raise BadInput(expected="at least one transition", found="none", where="RL dataset")
     if len(symbols) > 1:
         raise BadInput(
-            expected="one list of symbols", found=f"{len(symbols)}; choose one with --run", where="RL dataset"
+            expected="one list of symbols",
+            found=f"{len(symbols)}; choose one with --run or --symbols: "
+            + ", ".join(sorted(",".join(names) for names in symbols)[:5]),
+            where="RL dataset",
         )
     return found
 

@@ -29,7 +29,7 @@ from regime_trading.bootstrap.rl import MINARI_NAME, export_dataset, open_datase
 from regime_trading.cli import app
 from regime_trading.core.audit import chain_id, event_id
 from regime_trading.core.config_status import standing
-from regime_trading.core.errors import CheckFailed, NotDurable, StoreDown
+from regime_trading.core.errors import BadInput, CheckFailed, NotDurable, StoreDown
 from regime_trading.core.rl import REWARDS, action_of, state_of, transition_of
 from regime_trading.core.schemas import Mode, PMDecision
 from regime_trading.engine import request_rl
@@ -453,3 +453,21 @@ def test_whoever_decides_meanwhile_leaves_no_transition(
         with pytest.raises(NotDurable, match="meanwhile"):
             gate.ask(10)
     assert gate.check().ok and len(gate.rows()) == 2
+
+
+def test_one_list_of_assets_goes_out_at_a_time(opened: Opened, tmp_path: Path) -> None:
+    pytest.importorskip("minari")
+    gate = opened()
+    for n in range(3):
+        gate.ask(10 * n)
+    for n in range(3, 5):
+        gate.ask(10 * n, ("proposal.weights", {"KO": "0.1"}))
+    with pytest.raises(BadInput, match=r"--symbols: KO, KO,XOM"):
+        export_dataset(gate.folder, tmp_path / "all", "minari", Selection(env="shadow"))
+    run, folder = CliRunner(), str(gate.folder)
+    asked = ["rl", "export", "--path", folder, "--env", "shadow", "--symbols", "XOM,KO", "--json"]
+    done = run.invoke(app, [*asked, "--format", "minari", "--to", str(tmp_path / "two")])
+    told = json.loads(done.stdout)
+    assert (told["episodes"], told["rows"]) == (1, 3), "the last of them leads to other assets"
+    done = run.invoke(app, [*asked, "--to", str(tmp_path / "table")])
+    assert json.loads(done.stdout)["rows"] == 3

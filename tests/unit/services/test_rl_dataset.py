@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,19 +21,20 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.history_samples import history, market, prices, rules
+from tests.unit.services.test_gate_rl import Gate
 from typer.testing import CliRunner
 
 from regime_trading.adapters import rl_files
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.journal import ParquetSealer
-from regime_trading.bootstrap.rl import MINARI_NAME, export_dataset
+from regime_trading.bootstrap.rl import MINARI_NAME, export_dataset, open_dataset
 from regime_trading.cli import app
 from regime_trading.core.audit import chain_id
 from regime_trading.core.canonical import GENESIS, chain_hashes
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.rl import action_of, state_of, transition_of
 from regime_trading.core.rl_features import FEATURES, MASKS, mask_column
-from regime_trading.core.schemas import AuditEvent, RLBlock
+from regime_trading.core.schemas import AuditEvent, Mode, RLBlock
 from regime_trading.core.traders import Lifecycle
 from regime_trading.engine.backtest import HistoryInputs, HistoryResult, run_history
 from regime_trading.engine.fills import FillCosts
@@ -263,6 +265,17 @@ def test_files_of_version_3_are_read_with_what_they_lack_unknown() -> None:
         upgraded(state.with_columns(pl.lit("99").alias("feature_set_version")), "state")
 
 
+def test_transitions_of_before_they_named_the_next_run_are_read() -> None:
+    dataset = dataset_in(ROOT / "tests" / "recorded")
+    for run in dataset.runs():
+        moved = f"rl_dataset/schema=1/record=transition/firm={run.firm_id}/account={run.account_id}"
+        for path in (ROOT / "tests" / "recorded" / moved).rglob("*.parquet"):
+            assert "next_run_id" not in pl.read_parquet(path, hive_partitioning=False).columns
+        moves = dataset.table(run, "transition")
+        assert moves["next_run_id"].null_count() == moves.height > 0
+    assert check(dataset).ok
+
+
 # --- describe, export -------------------------------------------------------------------------------------
 
 
@@ -421,7 +434,15 @@ def test_the_worked_example_puts_its_clone_through_the_guards(
 
     monkeypatch.setattr(service, "_write_report", lambda report, path, store: None)
     source = write_prices(tmp_path / "prices.csv", 520)
-    deps = deps_in(tmp_path / "artifacts")
+    folder = tmp_path / "artifacts"
+    deps = deps_in(folder)
+    with ExitStack() as stack:  # the gate has left rows in the same folder
+        gates = [Gate(folder, stack, mode) for mode in (Mode.SHADOW, Mode.DRY_RUN)]
+        for gate in gates:
+            gate.ask(0)
+            gate.ask(10, ("proposal.weights", {}), ("portfolio.positions", []))
+            gate.ask(20, ("proposal.weights", {"KO": "0.1"}))
+        gates[0].sealing.seal_all(["north-pier"])
     early = {
         "regime": deps.settings.regime.model_copy(update={"min_obs_bars": 120}),
         "structure": deps.settings.structure.model_copy(update={"min_obs_bars": 126}),
@@ -433,3 +454,15 @@ def test_the_worked_example_puts_its_clone_through_the_guards(
     assert all(row["breaches after guards"] == 0 for row in rows.values())
     assert rows["no action"]["volatility"] == 0 < rows["clone"]["volatility"]
     assert 0 < rows["clone"]["changed by guards"] <= 1
+
+    dataset = open_dataset(folder)
+    found = check(dataset)
+    assert found.ok and not found.uncovered
+    dry, shadow = (training_table(dataset, Selection(env=env)) for env in ("dry_run", "shadow"))
+    theirs = dry.filter(pl.col("run_id").str.starts_with("pm-"))
+    assert (theirs.height, shadow.height) == (3, 3) and dry.height > 500
+    target = tmp_path / "all"
+    assert export_dataset(folder, target, "parquet", Selection())["rows"] == dry.height
+    assert pl.read_parquet(target / rl_files.TABLE).height == dry.height
+    assert example.by_asset(shadow)["symbol"].to_list() == ["KO", "XOM", "KO", "XOM", "KO"]
+    assert example.by_asset(dry).height == sum(dry["final_w"].list.len())
