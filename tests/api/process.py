@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,13 +113,15 @@ class Served:
                     return
             except httpx.TransportError:
                 time.sleep(0.02)
-            os.kill(self.pid, 0)
+            assert Path(f"/proc/{self.pid}/stat").read_text().split(") ")[1][0] != "Z", self.log[-2_000:]
         raise TimeoutError(self.log[-2_000:])
 
     def end(self, number: int) -> int:
         """Send it a signal; how it ended."""
-        os.kill(self.pid, number)
-        return self.nursery.ask(wait=self.pid)
+        assert self.pid > 0, "it does not run"
+        pid, self.pid = self.pid, 0
+        os.kill(pid, number)
+        return self.nursery.ask(wait=pid)
 
     def admin(self, firm: str) -> Person:
         """The administrator of a firm, with a second factor."""
@@ -134,7 +136,7 @@ def running(served: Served) -> Iterator[Served]:
     try:
         yield served
     finally:
-        with suppress(ProcessLookupError):
+        if served.pid:
             served.end(signal.SIGKILL)
 
 

@@ -33,6 +33,7 @@ from regime_trading.adapters.database import (
     open_database,
 )
 from regime_trading.adapters.database.controls import SqlControls
+from regime_trading.adapters.database.identity_tables import API_TOKENS, GRANTS, USERS
 from regime_trading.adapters.database.tables import WAL
 from regime_trading.adapters.journal import ParquetSealer
 from regime_trading.adapters.traders_file import TradersFile
@@ -215,12 +216,13 @@ def kinds(record: list[ChainEntry], kind: str, *words: str) -> int:
 
 
 def check_people(engine: Engine, record: list[ChainEntry], marks: dict[str, Counter[str]]) -> None:
+    guests = USERS.c.login.like("guest-%")
     with engine.connect() as connection:
-        users = connection.exec_driver_sql(
-            "SELECT login, user_id, disabled_ns FROM users WHERE login LIKE 'guest-%'"
+        users = connection.execute(
+            select(USERS.c.login, USERS.c.user_id, USERS.c.disabled_ns).where(guests)
         ).all()
-        grants = connection.exec_driver_sql("SELECT user_id, role FROM grants").all()
-        left = connection.exec_driver_sql("SELECT name FROM api_tokens").all()
+        grants = connection.execute(select(GRANTS.c.user_id, GRANTS.c.role)).all()
+        left = connection.execute(select(API_TOKENS.c.name)).all()
     assert Counter(login for login, _, _ in users) == marks["user"]
     roles = {user_id: [role for one, role in grants if one == user_id] for _, user_id, _ in users}
     assert all(held == ["analyst"] for held in roles.values()), roles
