@@ -464,5 +464,5 @@ def test_the_worked_example_puts_its_clone_through_the_guards(
     target = tmp_path / "all"
     assert export_dataset(folder, target, "parquet", Selection())["rows"] == dry.height
     assert pl.read_parquet(target / rl_files.TABLE).height == dry.height
-    assert example.by_asset(shadow)["symbol"].to_list() == ["KO", "XOM", "KO", "XOM", "KO"]
+    assert example.by_asset(shadow)["symbol"].to_list() == ["KO", "XOM", "KO"]
     assert example.by_asset(dry).height == sum(dry["final_w"].list.len())
