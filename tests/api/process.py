@@ -167,7 +167,7 @@ class Person:
 
     def once(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response | None:
         """One attempt; None where the connection broke before an answer came. Waits for a server to ask."""
-        ours = {"x-regime": "1", "origin": self.served.home}
+        ours = {"x-regime": "1", "origin": self.served.home, "if-match": "*"}
         sent = (ours if method != "GET" else {}) | {name.replace("_", "-"): v for name, v in headers.items()}
         until = time.monotonic() + PATIENCE_S
         while True:

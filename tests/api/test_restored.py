@@ -75,7 +75,7 @@ def test_an_installation_goes_on_elsewhere(
         again.client.cookies = pm.client.cookies
         assert [firm["firm"] for firm in again.get("/me")["firms"]] == ["north-pier"], "sessions go on"
         row = next(one for one in again.get("/firms/north-pier/live")["accounts"] if one["account"] == CORE)
-        assert (row["halt"]["level"], row["halt"]["reason"]) == (1, "before the backup")
+        assert (row["halt"]["level"], row["halt"]["reason"]) == (1, "it is what the walk does")
         assert again.get("/firms/north-pier/configs/current")["document"] == before["document"]
         kinds = [one["event_type"] for one in again.get("/firms/north-pier/audit/entries?limit=200")["items"]]
         assert "KILL" in kinds and "UNLOCK" not in kinds

@@ -184,9 +184,9 @@ def test_the_report_of_a_backtest_comes_from_the_same_history_or_not_at_all(plac
         done(place, JobKind.REPORT, {"run_id": made["run_id"], "backtest": other})
 
 
-def test_a_record_of_which_nothing_is_sealed_yet_is_whole(tmp_path: Path) -> None:
-    found = done(tmp_path, JobKind.VERIFY, {})["result"]["summary"]
-    assert (found["ok"], found["entries"], found["chains"]) == (True, 0, [])
+def test_where_there_is_no_record_nothing_is_said_to_be_whole(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="a record in audit"):
+        done(tmp_path, JobKind.VERIFY, {})
 
 
 # --- what-ifs -------------------------------------------------------------------------------------------------

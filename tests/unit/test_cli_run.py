@@ -56,10 +56,10 @@ def test_a_run_answers_in_json_and_leaves_its_files(artifacts: Path) -> None:
     done = call(*RUN, "--artifacts", artifacts, "--json")
     assert done.exit_code == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
-    assert list(answer) == ["run_id", "as_of", "path", "accounts"]
+    assert list(answer) == ["run_id", "as_of", "path", "accounts", "status", "waiting"]
     assert answer["as_of"] == "1993-12-31T21:00:00Z"
     assert [sorted(item) for item in answer["accounts"]] == [
-        ["account", "binding_rules", "outcome", "trading_state"]
+        ["account", "approval", "binding_rules", "outcome", "trading_state"]
     ] * 4
     folder = Path(answer["path"])
     assert folder == artifacts / "runs" / answer["run_id"]

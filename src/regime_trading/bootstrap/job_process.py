@@ -151,15 +151,14 @@ def _backtest(job: Job, asked: BacktestJob, artifacts: Path, config: Path, tell:
 
 
 def _verify(job: Job, artifacts: Path, config: Path) -> dict[str, Any]:
-    from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.clock import SystemClock
+    from regime_trading.adapters.journal.reader import FolderFiles, SealedRecord
     from regime_trading.adapters.witness import open_witnesses
     from regime_trading.bootstrap import witness_places
     from regime_trading.bootstrap.proof import configured_witnesses
-    from regime_trading.bootstrap.views import sealed_record
     from regime_trading.services.verify import answer, verify
 
-    record = sealed_record(LocalArtifacts(artifacts))
+    record = SealedRecord(FolderFiles(artifacts))
     witnesses = open_witnesses(witness_places(configured_witnesses(config), artifacts))
     found = verify(record, now_ns=SystemClock().now_ns(), firm_id=job.firm_id, witnesses=witnesses)
     return {"result": {"run_id": "", "path": "", "summary": answer(found)}}

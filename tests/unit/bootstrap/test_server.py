@@ -97,4 +97,9 @@ def test_the_market_is_as_late_as_the_wall_but_in_a_demo(
         assert [one["name"] for one in server.ready()["checks"]][-1] != "demo"
         server.options = ServeOptions(jobs=0, demo=True)
         checks = server.ready()["checks"]
-        assert checks[-1] == {"name": "demo", "ok": False, "detail": "it has not begun"}
+        assert checks[-1] == {
+            "name": "demo",
+            "ok": False,
+            "detail": "it has not begun",
+            "needed": True,
+        }

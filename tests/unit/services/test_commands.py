@@ -254,7 +254,7 @@ def test_what_is_not_built_is_told_and_never_done(house: House) -> None:
         (GROSS + "0.5x", True),
         (GROSS + "2x", False),
         (RESUME, False),
-        ("/run report account:alpha/main", False),
+        ("/run report id:run-1", False),
     ],
 )
 def test_whoever_has_only_the_files_reads_and_tightens(house: House, text: str, allowed: bool) -> None:
