@@ -25,6 +25,16 @@ def _keys_and_witness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _witness_of_the_module(
+    tmp_path_factory: pytest.TempPathFactory, _keys_and_witness: None
+) -> Iterator[None]:
+    """For what a module makes once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGIME_WITNESS", os.fspath(tmp_path_factory.mktemp("witness")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_witness(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A witness for each test: two records of one firm do not go to one."""
