@@ -221,7 +221,7 @@ def _statuses(operation: Mapping[str, Any], route: RouteContext, method: str) ->
         400: asked,
         401: cookie or "own_page" in names,
         403: cookie or "own_page" in names,
-        404: "{" in str(route.path) or "/commands/" in str(route.path),
+        404: "{" in str(route.path) or (method in UNSAFE and asks_for(route) is Asks.WHO),
         409: method in UNSAFE and cookie,
         412: any(one["name"] == "If-Match" for one in operation.get("parameters", ())),
         413: "requestBody" in operation,

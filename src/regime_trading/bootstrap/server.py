@@ -46,7 +46,7 @@ from regime_trading.bootstrap.views import firm_sources, open_proofs
 from regime_trading.core.access import Answer, Permission, Principal, Target
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.commands.completion import Candidates, recent_of
-from regime_trading.core.errors import BadInput, NotDurable, StoreDown
+from regime_trading.core.errors import BadInput, NotDurable, RegimeError, StoreDown
 from regime_trading.core.jobs import EXPORT_TTL_NS, Job
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import ActorType, Mode
@@ -351,20 +351,20 @@ class Server:
 
     def housekeep(self, desk: Desk) -> None:
         """What is done about once a minute: windows of refusals that are over, requests that expired, runs and versions
-        that need no longer wait, proposals whose run has ended, old bundles, tickets and keys, and sealing."""
-        now_ns = self.clock.now_ns()
+        that need no longer wait, proposals whose run has ended, old bundles, tickets and keys, and sealing. A step that
+        fails is said, and stops no other."""
+        now_ns, proposals = self.clock.now_ns(), self.proposals()
         for firm_id in (PLATFORM, *self.firms()):
-            record_tallies(self.people, firm_id, now_ns)
-        proposals = self.proposals()
+            _try(record_tallies, self.people, firm_id, now_ns)
         for firm_id in self.firms():
-            settle(desk, firm_id)
-            self.resumer().sweep(firm_id)
-            proposals.settle(firm_id)
-            settle_proposals(desk, self.configs_as(SERVICE), firm_id)
-            LocalExports(self.store.root, firm_id=firm_id).sweep(now_ns - EXPORT_TTL_NS)
-        SqlTickets(self.engine).drop_before(now_ns)
-        SqlIdempotency(self.engine).drop_before(now_ns)
-        self.sealing().seal_due((PLATFORM, *self.firms()), now_ns)
+            _try(settle, desk, firm_id)
+            _try(self.resumer().sweep, firm_id)
+            _try(proposals.settle, firm_id)
+            _try(settle_proposals, desk, self.configs_as(SERVICE), firm_id)
+            _try(LocalExports(self.store.root, firm_id=firm_id).sweep, now_ns - EXPORT_TTL_NS)
+        _try(SqlTickets(self.engine).drop_before, now_ns)
+        _try(SqlIdempotency(self.engine).drop_before, now_ns)
+        _try(lambda: self.sealing().seal_due((PLATFORM, *self.firms()), now_ns))
 
     def sealing(self) -> Sealing:
         """Seals and signs what people did here, and what shadow and live decide."""
@@ -375,3 +375,10 @@ class Server:
             on_sealed=proof.sign,
             rl=lambda firm: SqlRLLog(self.engine, firm_id=firm),
         )
+
+
+def _try(step: Callable[..., object], *given: object) -> None:
+    try:
+        step(*given)
+    except RegimeError as error:
+        LOG.error("housekeeping: %s", error)

@@ -25,7 +25,7 @@ from regime_trading.adapters.database import (
 )
 from regime_trading.api.v1.proposals import ProposalDeps, proposals_router
 from regime_trading.bootstrap.acts import make_acts
-from regime_trading.core.access import Permission
+from regime_trading.core.access import Answer, Permission, Target
 from regime_trading.core.jobs import Job, JobStatus, cancelled, done, failed, request_of
 from regime_trading.core.proposals import Content, Prechecked
 from regime_trading.services.acts import Acts
@@ -226,7 +226,7 @@ def test_what_is_no_proposal_is_refused(edge: Proposals, body: dict[str, Any], s
     assert edge.get(AT, "pm")["items"] == [] and edge.actions() == []
 
 
-def test_another_firms_proposals_are_not_there(edge: Proposals) -> None:
+def test_another_firms_proposals_are_not_there_and_that_is_recorded(edge: Proposals) -> None:
     made = edge.draft("pm")
     with edge.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -243,10 +243,13 @@ def test_another_firms_proposals_are_not_there(edge: Proposals) -> None:
             ("POST", "/submit", {}),
             ("POST", "/precheck", {}),
         ):
+            edge.doors.told.clear()
             headers = {"if-match": tag(made), "idempotency-key": next(KEYS)}
             answer = edge.ask(method, f"{AT}/{at}{end}", "pm", json=said, headers=headers)
             assert answer.status_code == 404
             texts.add(answer.text.replace(at, "").replace(end, ""))
+            ((_, target, said_to, _),) = edge.doors.told
+            assert (target, said_to) == (Target(FIRM), Answer.UNKNOWN)
     assert len(texts) == 1, "what is another's and what is not there are told in the same words"
     assert edge.get(f"/firms/{OTHER}/proposals/pr-foreign", "pm", 404)["code"] == "not_found"
 

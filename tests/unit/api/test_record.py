@@ -22,6 +22,7 @@ from regime_trading.adapters.exports import LocalExports, file_digest
 from regime_trading.api.v1.jobs import jobs_router
 from regime_trading.api.v1.record import RecordDeps, record_router
 from regime_trading.bootstrap.acts import make_acts
+from regime_trading.core.access import Answer, Permission, Target
 from regime_trading.core.jobs import EXPORT_TTL_NS, Job, JobKind, JobStatus
 from regime_trading.core.jobs import done as ended
 from regime_trading.services.acts import Acts
@@ -238,7 +239,7 @@ def test_what_is_not_done_over_or_changed_is_not_sent(edge: Record) -> None:
     assert edge.fetched() == []
 
 
-def test_another_firms_exports_are_not_there(edge: Record) -> None:
+def test_another_firms_exports_are_not_there_and_that_is_recorded(edge: Record) -> None:
     rows = SqlJobs(edge.engine, firm_id=OTHER)
     rows.add(Job("job-foreign", OTHER, JobKind.EXPORT, "{}", "u-eve", T), max_waiting=9)
     LocalExports(edge.path, firm_id=OTHER).put("job-foreign", b"secret")
@@ -247,9 +248,12 @@ def test_another_firms_exports_are_not_there(edge: Record) -> None:
     texts = set()
     for name in ("job-foreign", "job-none", run):
         for end in ("", "/download"):
+            edge.doors.told.clear()
             answer = edge.ask("GET", f"{AT}/audit/exports/{name}{end}", ADMIN)
             assert answer.status_code == 404
             texts.add(answer.text.replace(f"{name}{end}", ""))
+            ((permission, target, said, _),) = edge.doors.told
+            assert (permission, target, said) == (Permission.EXPORT_AUDIT, Target(FIRM), Answer.UNKNOWN)
     assert len(texts) == 1
     for end in ("", "/download"):
         edge.get(f"/firms/{OTHER}/audit/exports/job-foreign{end}", ADMIN, 404)

@@ -23,6 +23,7 @@ from regime_trading.bootstrap.proof import verify_record
 from regime_trading.bootstrap.secrets import server_secret
 from regime_trading.bootstrap.server import ServeOptions, Server
 from regime_trading.bootstrap.users import make_people
+from regime_trading.core.errors import NotDurable
 from regime_trading.core.schemas import Mode
 from regime_trading.services.sealing import MINUTE_NS
 
@@ -72,6 +73,20 @@ def test_what_people_did_is_sealed_and_signed_within_a_minute(
     found = verify_record(tmp_path / "artifacts", None, None, [])
     assert found.ok and not list(found.unsigned())
     assert {report.chain for report in found.chains} >= {f"admin/{FIRM}/_firm"}
+
+
+def test_a_step_of_housekeeping_that_fails_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise NotDurable("a test")
+
+    monkeypatch.delenv("REGIME_DATABASE", raising=False)
+    monkeypatch.setattr("regime_trading.bootstrap.server.settle", failing)
+    with installation(tmp_path) as (server, desk):
+        server.clock = Watch(server.clock.now_ns() + 2 * MINUTE_NS)  # type: ignore[assignment]
+        server.housekeep(desk)
+        assert not SqlAuditLog(server.engine, firm_id=FIRM).backlog(), "sealed all the same"
 
 
 def test_the_mode_of_a_firm_is_that_of_all_its_accounts(

@@ -353,16 +353,15 @@ def _sees(allowed: Allowed, proposal: BasketProposal) -> bool:
 def _find(
     deps: ProposalDeps, request: Request, base: Base, allowed: Allowed, proposal_id: str
 ) -> BasketProposal:
-    """A proposal that one may see; whoever asks for another one is told that there is none, and that is recorded."""
+    """A proposal that one may see; whoever asks for another one is told that there is none, and it is recorded."""
     try:
         found = deps.service.get(allowed.target.firm_id, proposal_id)
-    except BadInput as error:
-        raise not_found() from error
-    if not _sees(allowed, found):
-        target = Target(allowed.target.firm_id)
-        record_refusal(request, base, allowed, allowed.permission, target, Answer.UNKNOWN)
-        raise not_found()
-    return found
+        if _sees(allowed, found):
+            return found
+    except BadInput:
+        pass
+    record_refusal(request, base, allowed, allowed.permission, Target(allowed.target.firm_id), Answer.UNKNOWN)
+    raise not_found()
 
 
 def _content(body: WeightsIn, allowed: Allowed, base: Base, sources: FirmSources) -> Content:

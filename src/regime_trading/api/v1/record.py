@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import Field
 
-from regime_trading.api.deps import Allowed, BaseDep, require
+from regime_trading.api.deps import Allowed, Base, BaseDep, record_refusal, require
 from regime_trading.api.errors import ApiError, not_found
 from regime_trading.api.idempotency import KeyHeader, require_key
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.jobs import JobOut, Pseudonym, job_out
-from regime_trading.core.access import Permission
+from regime_trading.core.access import Answer, Permission, Target
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.instants import instant_text
 from regime_trading.core.jobs import EXPORT_TTL_NS, Job, JobKind, JobStatus
@@ -151,18 +151,20 @@ def _add_exports(router: APIRouter, deps: RecordDeps) -> None:
         return ExportsOut(items=tuple(map(_export_out, page.jobs)), next_cursor=page.after or None)
 
     @router.get("/exports/{job_id}")
-    def read_export(firm: str, job_id: Id, allowed: Exporter) -> ExportOut:
+    def read_export(firm: str, job_id: Id, allowed: Exporter, base: BaseDep, request: Request) -> ExportOut:
         """One export."""
-        return _export_out(_find(deps, allowed, job_id))
+        return _export_out(_find(deps, request, base, allowed, job_id))
 
     @router.get(
         "/exports/{job_id}/download",
         response_class=FileResponse,
         responses={200: {"content": {"application/zip": {}}, "description": "The bundle"}},
     )
-    def download_export(firm: str, job_id: Id, allowed: Exporter) -> FileResponse:
+    def download_export(
+        firm: str, job_id: Id, allowed: Exporter, base: BaseDep, request: Request
+    ) -> FileResponse:
         """The bundle of an export that is done; whoever fetches it is recorded first. 410 once its time is over."""
-        job = _find(deps, allowed, job_id)
+        job = _find(deps, request, base, allowed, job_id)
         if job.status is not JobStatus.DONE:
             raise ApiError(409, "not_done", f"the export is {job.status.value}")
         found = None if _is_over(job, allowed.now_ns) else deps.bundle(firm, job.job_id)
@@ -183,15 +185,17 @@ def _add_exports(router: APIRouter, deps: RecordDeps) -> None:
         )
 
 
-def _find(deps: RecordDeps, allowed: Allowed, job_id: str) -> Job:
-    """An export of the firm."""
+def _find(deps: RecordDeps, request: Request, base: Base, allowed: Allowed, job_id: str) -> Job:
+    """An export of the firm; whoever asks for another one is told that there is none, and it is recorded."""
+    firm = allowed.target.firm_id
     try:
-        found = deps.jobs.get(allowed.target.firm_id, job_id)
-    except BadInput as error:
-        raise not_found() from error
-    if found.kind is not JobKind.EXPORT:
-        raise not_found()
-    return found
+        found = deps.jobs.get(firm, job_id)
+        if found.kind is JobKind.EXPORT:
+            return found
+    except BadInput:
+        pass
+    record_refusal(request, base, allowed, allowed.permission, Target(firm), Answer.UNKNOWN)
+    raise not_found()
 
 
 def _export_out(job: Job) -> ExportOut:
