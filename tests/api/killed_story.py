@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 NORTH, KESTREL = "north-pier", "kestrel-lane"
 CORE, SHADOW = "north-pier/core", "north-pier/defensive"
+AGREED = {"reason": "I have looked at it", "phrase": SHADOW}
 OVERRIDES = 18  #: an account has at most twenty at a time
 
 
@@ -128,7 +129,7 @@ def agreed_by_another(tale: Tale, maker: Person, other: Person, n: int) -> None:
         asked = commanded(tale, maker, said, key, mark, lambda: pending(maker, mark))
         assert asked.get("outcome", "requested") == "requested", asked
         path = f"/firms/{NORTH}/approvals/{asked['request_id']}"
-        answer, broke = other.answer("POST", f"{path}/approve", {"reason": "I have looked at it"})
+        answer, broke = other.answer("POST", f"{path}/approve", AGREED)
         assert answer.status_code == 200 or broke, answer.text
         status = until(lambda: settled(other, path), f"{mark} is settled")  # noqa: B023
         if status == "executing":
@@ -152,7 +153,7 @@ def settled(who: Person, path: str) -> str:
             break
         time.sleep(0.2)
     if found["status"] == "requested":  # the answer was lost with the process, before it was stored
-        who.answer("POST", f"{path}/approve", {"reason": "I have looked at it"})
+        who.answer("POST", f"{path}/approve", AGREED)
         return ""
     return "" if found["status"] == "given" else str(found["status"])
 

@@ -116,19 +116,27 @@ def test_what_loosens_is_asked_of_another_person(people: dict[str, Browser]) -> 
     assert "5 decision days were replayed" in request["summary_md"]
     moved = "2 of 5 decisions differ; return 1.00 % to 1.25 %, deepest drawdown -2.00 % to not known"
     assert f"{CORE}: {moved}" in request["summary_md"]
-    own = pm.ask("POST", f"{at}/approve", {"reason": "it is mine"})
+    agreed = {"phrase": CORE}
+    own = pm.ask("POST", f"{at}/approve", agreed | {"reason": "it is mine"})
     assert own.status_code == 403
+    assert "somebody else must" in pm.get(at)["why_not"] and request["why_not"] == ""
+    assert [one["mark"] for one in request["now"]["effects"]] == ["same"] * len(request["effects"])
+    assert (request["now"]["diff"], request["now"]["changed"]) == (request["diff"], "")
     first = other.ask("GET", at).headers["etag"]
     missing = other.client.post(
-        f"/api/v1{at}/approve", json={}, headers={"x-regime": "1", "origin": other.home}
+        f"/api/v1{at}/approve", json=agreed, headers={"x-regime": "1", "origin": other.home}
     )
     assert (missing.status_code, missing.json()["code"]) == (428, "if_match_missing")
-    stale = other.ask("POST", f"{at}/approve", {}, if_match='"7"')
+    stale = other.ask("POST", f"{at}/approve", agreed, if_match='"7"')
     assert (stale.status_code, stale.headers["etag"]) == (412, first)
+    for phrase in ("", CORE.upper(), "north-pier", f" {CORE}"):
+        untyped = other.ask("POST", f"{at}/approve", {"phrase": phrase}, if_match=first)
+        assert untyped.status_code == 400 and f"the phrase {CORE}" in untyped.text
     key = next(KEYS)
-    said = [other.ask("POST", f"{at}/approve", {}, if_match=first, idempotency_key=key) for _ in range(2)]
+    said = [other.ask("POST", f"{at}/approve", agreed, if_match=first, idempotency_key=key) for _ in range(2)]
     assert [one.status_code for one in said] == [200, 200] and said[0].json() == said[1].json()
     assert said[0].json()["approval"]["status"] == "executed" and said[0].headers["etag"] != first
+    assert other.get(at)["now"] is None
     assert status(pm, version) == "applied"
     assert pm.get(f"{CONFIGS}/current")["version"]["request_id"] == asked[0]["request_id"]
 

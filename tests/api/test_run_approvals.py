@@ -74,15 +74,18 @@ def test_a_run_is_begun_by_an_analyst_agreed_to_by_a_pm_and_goes_out_once(place:
     assert any("KO: from 0.00% to" in line for line in request["effects"]) and request["maker"] == job["by"]
     at = f"{APPROVALS}/{request['request_id']}"
     assert orders(place) == []
+    now = pm.get(at)["now"]
+    assert ([one["text"] for one in now["effects"]], now["changed"]) == (request["effects"], "")
+    assert "no_role" in analyst.get(at)["why_not"]
 
-    refused = analyst.ask("POST", f"{at}/approve", {})
+    refused = analyst.ask("POST", f"{at}/approve", {"phrase": CORE})
     assert (refused.status_code, refused.json()["code"]) == (403, "no_role")
     typed = pm.post("/commands/preview", {"command": request["command"]})
     assert "nobody types this" in typed["blocking"][0]
 
-    after = pm.post(f"{at}/approve", {"reason": "as we discussed it"})
+    after = pm.post(f"{at}/approve", {"reason": "as we discussed it", "phrase": CORE})
     assert (after["approval"]["status"], after["done"]["data"]["run_id"]) == ("executed", run_id)
-    again = pm.ask("POST", f"{at}/approve", {})
+    again = pm.ask("POST", f"{at}/approve", {"phrase": CORE})
     assert again.status_code == 409
     (resumed,) = [one for one in pm.get(JOBS)["items"] if one["by"] == "service:approvals"]
     assert (resumed["status"], resumed["run_id"]) == ("queued", run_id)
@@ -119,7 +122,7 @@ def test_a_halt_voids_what_waits_and_the_run_ends_without_an_order(place: Instal
     pm = place.invite("north-pier", "third@north-pier.example", ("pm", None))
     job = begun(place, pm, "two", accounts=[DEFENSIVE])
     (waiting,) = job["result"]["summary"]["waiting"]
-    own = pm.ask("POST", f"{APPROVALS}/{waiting['request_id']}/approve", {})
+    own = pm.ask("POST", f"{APPROVALS}/{waiting['request_id']}/approve", {"phrase": DEFENSIVE})
     assert own.status_code == 403  # who asked does not answer
     pm.post(
         "/firms/north-pier/accounts/defensive/halt", {"level": "K1", "reason": "the tape looks wrong"}, 201

@@ -48,6 +48,7 @@ _TEXTS: Mapping[str, str] = MappingProxyType(
         "cash_by_currency": "125000.50",
         "causation_id": "",
         "chain_id": "dry_run/bt-0123/north-pier/core",
+        "changed": "",
         "choices": "K2",
         "cleared_at": _INSTANT,
         "cleared_by": "u-9d2p4c",
@@ -124,6 +125,7 @@ _TEXTS: Mapping[str, str] = MappingProxyType(
         "link": "https://regime.example/welcome#once",
         "login": "ann@north-pier.example",
         "maker": "u-7f3k2m",
+        "mark": "same",
         "media_type": "text/markdown",
         "merge": "tightest",
         "message": "north-pier/core risk.gross: 0.9 to 0.8 tightens",
@@ -206,6 +208,7 @@ _TEXTS: Mapping[str, str] = MappingProxyType(
         "what": "object",
         "where": "body.reason",
         "why": "",
+        "why_not": "",
     }
 )
 _NUMBERS: Mapping[str, float] = MappingProxyType(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from regime_trading.core.approvals import Approval, Vote
 from regime_trading.core.commands.previews import Preview
 from regime_trading.core.instants import instant_text
+from regime_trading.services.approvals import Now
 
 InstantText = Annotated[
     str, Field(description="UTC, ISO 8601", examples=["2026-11-26T12:00:00Z"], max_length=40)
@@ -88,7 +90,35 @@ class ApprovalOut(Shape):
     votes: tuple[VoteOut, ...]
     created_at: InstantText
     expires_at: InstantText
+    phrase: str = Field(description="what whoever agrees must type")
     version: int
+
+
+class EffectNowOut(Shape):
+    """One effect of a request: as it was asked for (`same`), `new` since, or `gone` since."""
+
+    text: str
+    mark: Literal["same", "new", "gone"]
+
+
+class NowOut(Shape):
+    """What a request would do if it were carried out now."""
+
+    effects: tuple[EffectNowOut, ...]
+    unchanged: tuple[str, ...]
+    warnings: tuple[str, ...]
+    undo: str
+    diff: str
+    changed: str = Field(
+        description="what is not as it was, or stands in the way: whoever agrees voids it; empty where nothing is"
+    )
+
+
+class ApprovalNowOut(ApprovalOut):
+    """A request beside what it would do now."""
+
+    now: NowOut | None = Field(description="null where it can no longer be answered")
+    why_not: str = Field(description="why the caller cannot agree to it; empty where they can")
 
 
 def preview_out(preview: Preview) -> PreviewOut:
@@ -131,7 +161,29 @@ def approval_out(approval: Approval) -> ApprovalOut:
         votes=tuple(_vote(vote) for vote in approval.votes),
         created_at=instant_text(request.created_ns),
         expires_at=instant_text(request.expires_ns),
+        phrase=request.phrase,
         version=approval.version,
+    )
+
+
+def approval_now_out(approval: Approval, now: Now | None, why_not: str) -> ApprovalNowOut:
+    """A request beside what it would do now."""
+    said = None if now is None else _now(approval.request.effects, now)
+    return ApprovalNowOut(**approval_out(approval).model_dump(), now=said, why_not=why_not)
+
+
+def _now(asked: Sequence[str], now: Now) -> NowOut:
+    found = now.effects
+    there = () if found is None else found.effects
+    marked = [EffectNowOut(text=text, mark="same" if text in asked else "new") for text in there]
+    marked += [EffectNowOut(text=text, mark="gone") for text in asked if text not in there]
+    return NowOut(
+        effects=tuple(marked),
+        unchanged=() if found is None else found.unchanged,
+        warnings=() if found is None else found.warnings,
+        undo="" if found is None else found.undo,
+        diff="" if found is None else found.diff,
+        changed=now.changed,
     )
 
 

@@ -182,14 +182,27 @@ def require_same(approval: Approval, now: Seen) -> None:
         raise Conflict("drift", f"{changed} changed since it was asked for")
 
 
-def _vote(
-    approval: Approval, voter: Principal, actor: str, now_ns: int, *, agrees: bool, reason: str
-) -> Vote:
+def require_votable(approval: Approval, voter: Principal, now_ns: int) -> None:
+    """Refuse whoever cannot answer this request now.
+
+    Raises
+    ------
+    Refused
+        :func:`require_approver`.
+    Conflict
+        It has been answered, has ended, or is over; or this person has answered.
+    """
     require_open(approval)
     _require_time(approval, now_ns)
     require_approver(approval, voter, now_ns)
     if voter.user_id in {vote.user_id for vote in approval.votes}:
         raise Conflict("vote", "you have answered this request")
+
+
+def _vote(
+    approval: Approval, voter: Principal, actor: str, now_ns: int, *, agrees: bool, reason: str
+) -> Vote:
+    require_votable(approval, voter, now_ns)
     return Vote(
         user_id=voter.user_id,
         session_id=voter.session_id,

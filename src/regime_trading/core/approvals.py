@@ -139,6 +139,11 @@ class Request(_Model):
         return ":" not in self.maker
 
     @property
+    def phrase(self) -> str:
+        """What whoever agrees must type: the full name of the account, or the firm."""
+        return self.account or self.firm_id
+
+    @property
     def payload_hash(self) -> str:
         """SHA-256 of everything above: what people agree to."""
         plain: dict[str, JsonValue] = self.model_dump(mode="json")

@@ -7,7 +7,7 @@ whether people still may, and whether the world is the one they agreed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from regime_trading.core import approval_steps as steps
 from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, may
@@ -289,6 +289,49 @@ def _context(desk: Desk, approval: Approval) -> Context:
     )
 
 
+# --- what it is now -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What a request comes to now, beside what it was asked for as.
+
+    Parameters
+    ----------
+    effects : Effects, optional
+        What it would do; None where it can no longer be done.
+    bound : Seen, optional
+        What it would be bound to if it were asked for now.
+    changed : str
+        What is not as it was, or what stands in the way; empty where it can be agreed to.
+    """
+
+    effects: Effects | None
+    bound: Seen | None
+    changed: str
+
+
+def now_of(desk: Desk, asked: Approval) -> Now:
+    """A request simulated again. Changes nothing."""
+    try:
+        effects = simulate(desk, asked.request)
+    except (BadInput, Conflict, Refused) as error:
+        return Now(None, None, masked_text(f"it can no longer be done: {error}")[0])
+    bound = seen_now(desk, asked.request, effects)
+    if changed := steps.drift(asked, bound):
+        return Now(effects, bound, f"{changed} changed since it was asked for")
+    return Now(effects, bound, masked_text("; ".join(effects.blocking))[0])
+
+
+def why_not(desk: Desk, principal: Principal, asked: Approval) -> str:
+    """Why this person cannot agree to a request, however they prove who they are; empty where they can."""
+    try:
+        steps.require_votable(asked, replace(principal, stepped_up_ns=desk.now_ns()), desk.now_ns())
+    except (Conflict, Refused) as error:
+        return str(error)
+    return ""
+
+
 # --- what ends it ---------------------------------------------------------------------------------------------
 
 
@@ -363,17 +406,10 @@ def expire_if_over(desk: Requests, approval: Approval) -> None:
     raise Conflict("request", f"{approval.request.request_id} has expired")
 
 
-def _same_or_void(desk: Desk, approval: Approval) -> Seen:
+def _same_or_void(desk: Desk, asked: Approval) -> Seen:
     """What is there now, where it is what the request was made in; else the request is void, and what changed named."""
-    try:
-        effects = simulate(desk, approval.request)
-    except (BadInput, Conflict, Refused) as error:
-        said = masked_text(f"it can no longer be done: {error}")[0]
-        _void(desk, approval, said)
-        raise Conflict("drift", f"{said}; the request is void") from error
-    now = seen_now(desk, approval.request, effects)
-    changed = steps.drift(approval, now) or ("; ".join(effects.blocking) and "what blocks it")
-    if changed:
-        _void(desk, approval, f"{changed} changed since it was asked for")
-        raise Conflict("drift", f"{changed} changed since it was asked for; the request is void")
-    return now
+    now = now_of(desk, asked)
+    if now.bound is None or now.changed:
+        _void(desk, asked, now.changed)
+        raise Conflict("drift", f"{now.changed}; the request is void")
+    return now.bound

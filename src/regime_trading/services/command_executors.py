@@ -12,8 +12,8 @@ from regime_trading.core.commands.completion import offered
 from regime_trading.core.commands.execution import Context, Effects, Executor, Executors, Outcome
 from regime_trading.core.commands.grammar import Command
 from regime_trading.core.config_diff import Direction
-from regime_trading.core.errors import BadInput, Conflict, Refused
-from regime_trading.services.approvals import approve, find, reject, seen_now, simulate
+from regime_trading.core.errors import Conflict
+from regime_trading.services.approvals import approve, find, now_of, reject
 from regime_trading.services.desk import Desk
 
 
@@ -57,15 +57,13 @@ class Approve:
     def simulate(self, command: Command, context: Context) -> Effects:
         """The effects of the request itself, simulated now; what changed since it was asked for blocks it."""
         asked = self._find(command, context)
-        request = asked.request
         try:
             steps.require_open(asked)
-            now = simulate(self.desk(), request)
-        except (BadInput, Conflict, Refused) as error:
-            return _answer(asked, (str(error),), request.effects)
-        changed = steps.drift(asked, seen_now(self.desk(), request, now))
-        blocking = (*now.blocking, *((f"{changed} changed since it was asked for",) if changed else ()))
-        return _answer(asked, blocking, now.effects, now)
+        except Conflict as conflict:
+            return _answer(asked, (str(conflict),), asked.request.effects)
+        now = now_of(self.desk(), asked)
+        effects = asked.request.effects if now.effects is None else now.effects.effects
+        return _answer(asked, (now.changed,) if now.changed else (), effects, now.effects)
 
     def execute(self, command: Command, context: Context) -> Outcome:
         """One more person agrees; where that is enough, it is carried out."""

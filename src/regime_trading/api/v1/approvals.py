@@ -11,10 +11,18 @@ from pydantic import Field
 from regime_trading.api.deps import Allowed, BaseDep, require, visible_accounts
 from regime_trading.api.etags import IfMatch, require_match
 from regime_trading.api.idempotency import OnceDep
-from regime_trading.api.shapes import ApprovalOut, DoneOut, Shape, approval_out
+from regime_trading.api.shapes import (
+    ApprovalNowOut,
+    ApprovalOut,
+    DoneOut,
+    Shape,
+    approval_now_out,
+    approval_out,
+)
 from regime_trading.core.access import Permission
 from regime_trading.core.approvals import Approval, ApprovalStatus
-from regime_trading.services.approvals import approve, find, reject
+from regime_trading.core.errors import BadInput
+from regime_trading.services.approvals import approve, find, now_of, reject, why_not
 from regime_trading.services.desk import Desk
 
 Reader = Annotated[Allowed, require(Permission.READ, some=True)]
@@ -24,6 +32,12 @@ class ReasonIn(Shape):
     """Why; a rejection needs ten characters."""
 
     reason: str = Field(default="", max_length=500)
+
+
+class AgreeIn(ReasonIn):
+    """Agreement."""
+
+    phrase: str = Field(description="what must be typed: `phrase` of the request", max_length=200)
 
 
 class DecidedOut(Shape):
@@ -52,19 +66,22 @@ def approvals_router(desk: Desk) -> APIRouter:
         return [approval_out(one) for one in found]
 
     @router.get("/{request_id}")
-    def read_approval(request_id: str, allowed: Reader, response: Response) -> ApprovalOut:
-        """One request; the ETag names the step it is at, and an answer to it must name that too."""
+    def read_approval(request_id: str, allowed: Reader, response: Response) -> ApprovalNowOut:
+        """One request, and what it would do now, where it can still be answered; the ETag names the step it is at, and
+        an answer to it must name that too."""
         found = find(desk, allowed.principal, allowed.target.firm_id, request_id)
         response.headers["etag"] = approval_tag(found)
-        return approval_out(found)
+        now = now_of(desk, found) if found.status is ApprovalStatus.REQUESTED else None
+        return approval_now_out(found, now, why_not(desk, allowed.principal, found))
 
     @router.post("/{request_id}/approve")
     def approve_request(
-        request_id: str, body: ReasonIn, allowed: Reader, match: IfMatch, _once: OnceDep, response: Response
+        request_id: str, body: AgreeIn, allowed: Reader, match: IfMatch, _once: OnceDep, response: Response
     ) -> DecidedOut:
-        """Agree; the last one needed has it carried out. What has changed since it was asked for voids it."""
-        firm = allowed.target.firm_id
-        after, outcome = approve(desk, allowed.principal, firm, request_id, body.reason, _seen(match))
+        """Agree, having typed the phrase of the request; the last one needed has it carried out. What has changed since
+        it was asked for voids it."""
+        firm, look = allowed.target.firm_id, _seen(match, body.phrase)
+        after, outcome = approve(desk, allowed.principal, firm, request_id, body.reason, look)
         response.headers["etag"], done = approval_tag(after), None
         if outcome is not None:
             done = DoneOut(outcome="executed", said=outcome.said, data=dict(outcome.data))
@@ -88,6 +105,13 @@ def approval_tag(approval: Approval) -> str:
     return f'"{approval.version}"'
 
 
-def _seen(match: str) -> Callable[[Approval], None]:
-    """Refuses a request that is no longer at the step the caller has seen."""
-    return lambda approval: require_match(match, approval_tag(approval))
+def _seen(match: str, phrase: str | None = None) -> Callable[[Approval], None]:
+    """Refuses a request that is no longer at the step the caller has seen, or whose phrase was not typed."""
+
+    def look(asked: Approval) -> None:
+        require_match(match, approval_tag(asked))
+        if phrase is not None and phrase != asked.request.phrase:
+            expected = f"the phrase {asked.request.phrase}"
+            raise BadInput(expected=expected, found="another one", where="phrase")
+
+    return look
