@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,20 @@ def test_backup_and_restore_answer_machines_and_refuse_in_one_sentence(
     regime(*back, code=2)
     (saved / "config" / "traders.yaml").write_text("changed: true\n")
     regime("restore", "--from", str(saved), "--artifacts", str(tmp_path / "third"), code=3)
+
+
+def test_a_server_whose_address_is_taken_says_so_and_nothing_else(places: tuple[str, ...]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            command("serve", "--port", str(port), *places),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"expected an address of this machine that is free, found 127.0.0.1:{port}" in done.stderr
+    assert "Regime Trading at" not in done.stderr

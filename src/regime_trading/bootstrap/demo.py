@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import secrets
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.bootstrap import SETTINGS, TRADERS, config_folder
 from regime_trading.bootstrap.paced import FOLDER, Pacing, keep_running, open_paced
 from regime_trading.bootstrap.server import Server
@@ -43,15 +43,23 @@ class Player:
 
 
 def demo_folders(artifacts: Path | None, config: Path | None) -> tuple[Path, Path]:
-    """Folders of the demo's own: what is changed in it changes nothing else. The configuration is copied once."""
+    """Folders of the demo's own: what is changed in it changes nothing else. The configuration is copied once.
+
+    Raises
+    ------
+    BadInput
+        No configuration to copy.
+    NotDurable
+        A folder that cannot be written.
+    """
     root = artifacts or FOLDER
-    own = root / "config"
-    if not own.is_dir():
-        own.mkdir(parents=True)
-        for name in (SETTINGS, TRADERS, PRESETS):
-            if (source := config_folder(config) / name).exists():
-                shutil.copyfile(source, own / name)
-    return root, own
+    kept = LocalArtifacts(root)
+    if not kept.exists(f"config/{SETTINGS}"):
+        given = LocalArtifacts(config_folder(config))
+        names = [PRESETS] if given.exists(PRESETS) else []
+        for name, data in [(name, given.read_bytes(name)) for name in (*names, TRADERS, SETTINGS)]:
+            kept.write_bytes(f"config/{name}", data)  # the settings last: where they are, the rest is
+    return root, root / "config"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 from regime_trading.adapters.artifacts import LocalArtifacts
@@ -31,6 +32,7 @@ from regime_trading.bootstrap.server import LOG, ServeOptions, Server
 from regime_trading.bootstrap.users import make_people
 from regime_trading.bootstrap.version import code_version
 from regime_trading.bootstrap.worker import Worker, WorkerSettings
+from regime_trading.core.errors import BadInput
 from regime_trading.core.ports import Passwords
 from regime_trading.services.acts import Acts
 from regime_trading.services.controls import Halts
@@ -147,8 +149,9 @@ def run_server(
     cert: Path | None = None,
     key: Path | None = None,
     play: Callable[[Server], AbstractContextManager[None]] | None = None,
+    told: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; raises as :func:`open_server`.
+    """Serve until SIGINT or SIGTERM; ``told`` is called once it answers. Raises as :func:`open_server`.
 
     Then no more is taken in, answers on their way are finished for up to :data:`GRACE_S` seconds, sockets are closed
     with 1012, and jobs at work are given back to the queue. A second signal ends it at once.
@@ -157,10 +160,15 @@ def run_server(
 
     from regime_trading.bootstrap.logs import configure_logs
 
+    class Telling(uvicorn.Server):
+        async def startup(self, sockets: list[socket] | None = None) -> None:
+            await super().startup(sockets)
+            told()
+
     configure_logs()
     signal.signal(signal.SIGTERM, _leave)
     with open_server(options, artifacts, config, play=play) as app:
-        uvicorn.run(
+        settings = uvicorn.Config(
             app,
             host=options.host,
             port=options.port,
@@ -173,6 +181,18 @@ def run_server(
             ws_max_size=65_536,
             timeout_graceful_shutdown=GRACE_S,
         )
+        server = Telling(settings)
+        try:
+            server.run()
+        except KeyboardInterrupt:
+            return
+        except SystemExit:
+            if server.started:
+                raise
+            where = f"{options.host}:{options.port}"
+            raise BadInput(
+                expected="an address of this machine that is free", found=where, where="serve"
+            ) from None
 
 
 def _leave(*_: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,14 +55,23 @@ def serve(
             jobs=jobs,
             demo=demo,
         )
-        err.print(f"Regime Trading at {options.public_url} (stop with Ctrl-C)")
+
+        def told() -> None:
+            err.print(f"Regime Trading at {options.public_url} (stop with Ctrl-C)", soft_wrap=True)
+
         if demo:
-            _demo(options, speed, artifacts, config)
+            _demo(options, speed, artifacts, config, told)
         else:
-            run_server(options, artifacts, config, cert=tls_cert, key=tls_key)
+            run_server(options, artifacts, config, cert=tls_cert, key=tls_key, told=told)
 
 
-def _demo(options: ServeOptions, speed: float, artifacts: Path | None, config: Path | None) -> None:
+def _demo(
+    options: ServeOptions,
+    speed: float,
+    artifacts: Path | None,
+    config: Path | None,
+    told: Callable[[], None],
+) -> None:
     from regime_trading.bootstrap.demo import demo_folders, players, playing
     from regime_trading.bootstrap.serve import run_server
     from regime_trading.bootstrap.server import Server
@@ -80,7 +89,7 @@ def _demo(options: ServeOptions, speed: float, artifacts: Path | None, config: P
         with playing(server, root, own, speed):
             yield
 
-    run_server(options, root, own, play=play)
+    run_server(options, root, own, play=play, told=told)
 
 
 def _url(host: str, port: int, tls: bool) -> str:

@@ -16,6 +16,7 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, open_database
 from regime_trading.bootstrap import database_url
 from regime_trading.bootstrap.acts import make_acts
+from regime_trading.bootstrap.demo import demo_folders
 from regime_trading.bootstrap.desk import make_desk
 from regime_trading.bootstrap.halts import make_halts
 from regime_trading.bootstrap.paced import Configured
@@ -23,7 +24,7 @@ from regime_trading.bootstrap.proof import verify_record
 from regime_trading.bootstrap.secrets import server_secret
 from regime_trading.bootstrap.server import ServeOptions, Server
 from regime_trading.bootstrap.users import make_people
-from regime_trading.core.errors import NotDurable
+from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.schemas import Mode
 from regime_trading.services.sealing import MINUTE_NS
 
@@ -118,3 +119,22 @@ def test_the_market_is_as_late_as_the_wall_but_in_a_demo(
             "detail": "it has not begun",
             "needed": True,
         }
+
+
+def test_a_demo_copies_the_configuration_once_and_whole(tmp_path: Path) -> None:
+    given, root = tmp_path / "given", tmp_path / "demo"
+    with pytest.raises(BadInput, match=r"expected a folder with settings\.yaml"):
+        demo_folders(root, given)
+    shutil.copytree(CONFIG, given)
+    (given / "traders.yaml").rename(tmp_path / "traders.yaml")
+    with pytest.raises(BadInput, match=r"traders\.yaml"):
+        demo_folders(root, given)
+    (tmp_path / "traders.yaml").rename(given / "traders.yaml")
+    assert demo_folders(root, given) == (root, root / "config")
+    names = sorted(path.name for path in (root / "config").iterdir())
+    assert names == sorted(
+        {path.name for path in given.iterdir()} & {"settings.yaml", "traders.yaml", "presets.yaml"}
+    )
+    (root / "config" / "traders.yaml").write_text("changed in the demo")
+    demo_folders(root, given)
+    assert (root / "config" / "traders.yaml").read_text() == "changed in the demo"
