@@ -19,6 +19,7 @@ from sqlalchemy import select
 from tests.api import killed_story as story
 from tests.api.killed_story import CORE, KESTREL, NORTH, SHADOW, Killer, Listener, Tale
 from tests.api.process import Nursery, Served, nursery, running
+from tests.databases import ONE, named
 from tests.whole_chain import whole_chain
 
 from regime_trading.adapters.artifacts import LocalArtifacts
@@ -49,6 +50,13 @@ from regime_trading.core.messages import Message, RunLogData
 RESTARTS = int(os.environ.get("REGIME_RESTARTS", "100"))
 SEED = int(os.environ.get("REGIME_KILL_SEED", "1"))
 ROUNDS = int(os.environ.get("REGIME_KILL_ROUNDS", "22"))  #: of the long form; about 24 requests each
+
+
+@pytest.fixture(params=ONE)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Empty for each test: each has the first person of its firms."""
+    with named(request) as kind:
+        yield kind
 
 
 @pytest.fixture(scope="module")
