@@ -14,12 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from regime_trading.cli.common import Artifacts, Config, Debug, Json, err, out, print_json, reporting
+from regime_trading.cli.shown import show
 from regime_trading.core.errors import BadInput
 
 if TYPE_CHECKING:
     from regime_trading.adapters.api_client import ApiClient
-
-_SHOWN = 200  #: rows of a list that are printed; ``--json`` has them all
 
 
 def do(
@@ -152,9 +151,9 @@ def _give(client: ApiClient, text: str, firm: str, said: _Said, as_json: bool) -
         print_json(done if shown is None else done | {"path": path, "shown": shown})
     elif shown is None:
         out.print(escape(done["said"]), soft_wrap=True)
-        _show(done["data"])
+        show(done["data"])
     else:
-        _show(shown)
+        show(shown)
 
 
 def _path(client: ApiClient, text: str, firm: str, data: Mapping[str, Any]) -> str:
@@ -294,41 +293,3 @@ def _complete(client: ApiClient, text: str, as_json: bool) -> None:
     for row in rows:
         note = f"  (needs {row['needs']})" if row["needs"] else ""
         out.print(escape(f"{row['text']:28} {row['help']}{note}"), soft_wrap=True)
-
-
-def _show(found: Any) -> None:
-    """An answer as text: plain values by name, lists of things as tables."""
-    if isinstance(found, list):
-        found = {"": found}
-    plain = {key: value for key, value in found.items() if not isinstance(value, list | dict)}
-    for key, value in plain.items():
-        out.print(escape(f"{key}: {_cell(value)}"), soft_wrap=True)
-    for key, value in found.items():
-        if isinstance(value, dict) and value:
-            out.print(
-                escape(f"{key}: {', '.join(f'{name} {_cell(one)}' for name, one in value.items())}"),
-                soft_wrap=True,
-            )
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            _table(key, value)
-        elif isinstance(value, list) and value:
-            out.print(escape(f"{key}: {', '.join(map(_cell, value))}"), soft_wrap=True)
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> None:
-    names = [name for name, one in rows[0].items() if not isinstance(one, list | dict)]
-    if title:
-        out.print(escape(f"\n{title} ({len(rows)})"))
-    table = Table(*names[:8], box=None, pad_edge=False)
-    for row in rows[:_SHOWN]:
-        table.add_row(*(escape(_cell(row.get(name))) for name in names[:8]))
-    out.print(table)
-
-
-def _cell(value: Any) -> str:
-    """A value as text; what is not known says so."""
-    if value is None:
-        return "unknown"
-    if isinstance(value, list | dict):
-        return f"{len(value)} more"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
