@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import traceback
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -188,7 +188,7 @@ def test_over_restarts_desks_miss_nothing_and_hear_nothing_twice(
 
 def check(engine: Engine, served: Served, tale: Tale, listener: Listener) -> None:
     record = {firm: entries(engine, served, firm) for firm in (NORTH, KESTREL)}
-    marks = {kind: Counter(found) for kind, found in tale.marks.items()}
+    marks = defaultdict(Counter, {kind: Counter(found) for kind, found in tale.marks.items()})
     assert all(set(found.values()) == {1} for found in marks.values()), marks
     check_people(engine, record[NORTH], marks)
     check_halts(engine, record[NORTH], marks)

@@ -97,7 +97,11 @@ def tell(folder: Path, config: GateConfig, ack: Ack) -> None:
     """The story; everything that was promised is acknowledged at once. A step that is refused was not promised."""
     compaction.FAN_IN = FAN_IN
     with ExitStack() as stack:
-        place = Place(folder, config, stack)
+        try:
+            place = Place(folder, config, stack)
+        except RegimeError as error:  # a disk that was read-only from the start: there is nobody to promise anything
+            ack(refused=type(error).__name__)
+            return
 
         def act(step: Callable[..., object], *more: Any, **named: Any) -> None:
             try:
