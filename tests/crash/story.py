@@ -99,7 +99,9 @@ def tell(folder: Path, config: GateConfig, ack: Ack) -> None:
     with ExitStack() as stack:
         try:
             place = Place(folder, config, stack)
-        except RegimeError as error:  # a disk that was read-only from the start: there is nobody to promise anything
+        except (
+            RegimeError
+        ) as error:  # a disk that was read-only from the start: there is nobody to promise anything
             ack(refused=type(error).__name__)
             return
 

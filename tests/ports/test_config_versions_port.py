@@ -41,6 +41,12 @@ def applied(store: ConfigVersions, number: int, document: str = "id: north-pier\
     return store.take_in(version, ())
 
 
+@pytest.mark.parametrize("number", [0, 2**31 - 1, 2**31, 2**63])
+def test_a_number_that_no_version_has_is_told_of_as_none(opened: Open, number: int) -> None:
+    with pytest.raises(BadInput, match=f"no version {number}"):
+        opened().get(number)
+
+
 def test_versions_are_numbered_per_firm_and_come_newest_first(opened: Open) -> None:
     store = opened()
     assert store.in_force() is None and store.all() == ()

@@ -21,6 +21,7 @@ from regime_trading.core.canonical import canonical_json, sha256_hex
 from regime_trading.core.errors import BadInput
 from regime_trading.core.events import refusal
 from regime_trading.core.messages import Message, RunStatusData
+from regime_trading.core.numbers import LARGEST_NUMBER
 from regime_trading.core.proposals import OwnWeights
 from regime_trading.core.schemas import Ident, Symbol
 from regime_trading.core.settings import AccountName, SourceName
@@ -228,7 +229,7 @@ class WhatIfJob(JobRequest):
     """Decision days replayed under what is in force and under a stored version: the last ``days`` up to ``last``, or
     those from ``first`` on; days are UTC dates, both included."""
 
-    version: Annotated[int, Field(ge=1, le=1 << 31)]
+    version: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
     source: SourceName = "bundled"
     accounts: Annotated[tuple[AccountName, ...], Field(max_length=1_000)] = ()
     days: Annotated[int, Field(ge=1, le=MOST_REPLAYED)] | None = None

@@ -18,6 +18,7 @@ B1 = npt.NDArray[np.bool_]
 
 NANO = 1_000_000_000.0
 MONEY_QUANTUM = Decimal("0.000001")
+LARGEST_NUMBER = (1 << 31) - 1  #: that a database counts up to in an ordinary column
 
 
 def to_nano(weight: npt.ArrayLike) -> F8:

@@ -26,6 +26,7 @@ from regime_trading.core.config_versions import (
 )
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.messages import Message
+from regime_trading.core.numbers import LARGEST_NUMBER
 from regime_trading.core.overrides import SessionOverride
 from regime_trading.core.schemas import AuditEvent
 from regime_trading.core.trader_profile import TraderProfile
@@ -197,8 +198,9 @@ class SqlConfigVersions:
         return select(_T).where(_T.c.firm_id == self._firm_id)
 
     def _get(self, connection: Connection, version: int) -> ConfigVersion:
-        row = connection.execute(self._mine().where(_T.c.version == version)).mappings().one_or_none()
-        if row is None:
+        query = self._mine().where(_T.c.version == min(version, LARGEST_NUMBER))
+        row = connection.execute(query).mappings().one_or_none()
+        if row is None or version > LARGEST_NUMBER:
             raise BadInput(
                 expected=f"a version of {self._firm_id}", found=f"no version {version}", where="version"
             )

@@ -36,6 +36,7 @@ from regime_trading.core.config_schema import document_schema
 from regime_trading.core.config_versions import ConfigVersion, document_hash
 from regime_trading.core.errors import BadInput
 from regime_trading.core.jobs import MOST_REPLAYED, JobKind
+from regime_trading.core.numbers import LARGEST_NUMBER
 from regime_trading.services.commands import Asker
 from regime_trading.services.config_apply import Current
 from regime_trading.services.config_changes import DEFAULT_DAYS, WhatIf
@@ -48,7 +49,7 @@ ServiceOf = Callable[[Principal, str], ConfigService]
 Reader = Annotated[Allowed, require(Permission.READ_CONFIG, some=True)]
 Drafter = Annotated[Allowed, require(Permission.DRAFT_CONFIG, some=True)]
 Tightener = Annotated[Allowed, require(Permission.TIGHTEN, some=True)]
-Number = Annotated[int, Path(ge=1, le=1 << 31)]
+Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
 MOST_DAYS = 120  #: of a replay within a request; more is a job
 MOST_TEXT = 500_000  #: characters of a document
 Text = Annotated[
@@ -73,7 +74,7 @@ class DraftIn(Shape):
     """A document to be kept, and the version it was written on."""
 
     document: Text
-    base_version: int = Field(ge=0, le=1 << 31, description="in force when it was read", examples=[6])
+    base_version: int = Field(ge=0, le=LARGEST_NUMBER, description="in force when it was read", examples=[6])
     reason: Reason = ""
 
 
@@ -94,7 +95,7 @@ class ProposeIn(Shape):
 class RollbackIn(Shape):
     """Which version shall be in force again."""
 
-    to: int = Field(ge=1, le=1 << 31, examples=[5])
+    to: int = Field(ge=1, le=LARGEST_NUMBER, examples=[5])
     reason: Reason = ""
 
 
@@ -175,7 +176,9 @@ def _add_reading(router: APIRouter, service_of: ServiceOf) -> None:
         firm: str,
         allowed: Reader,
         base: BaseDep,
-        before: Annotated[int | None, Query(ge=1, le=1 << 31, description="next_before of the last")] = None,
+        before: Annotated[
+            int | None, Query(ge=1, le=LARGEST_NUMBER, description="next_before of the last")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> VersionsOut:
         """Versions, the newest first."""
@@ -202,8 +205,8 @@ def _add_reading(router: APIRouter, service_of: ServiceOf) -> None:
         firm: str,
         allowed: Reader,
         base: BaseDep,
-        old: Annotated[int, Query(alias="from", ge=1, le=1 << 31)],
-        new: Annotated[int, Query(alias="to", ge=1, le=1 << 31)],
+        old: Annotated[int, Query(alias="from", ge=1, le=LARGEST_NUMBER)],
+        new: Annotated[int, Query(alias="to", ge=1, le=LARGEST_NUMBER)],
     ) -> DiffOut:
         """What lies between two versions, key by key, under settings and presets as they are now."""
         service = service_of(allowed.principal, firm)

@@ -10,6 +10,7 @@ from pydantic import Field
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.core.controls import Control, Effect, Flag, HaltStatus
 from regime_trading.core.instants import instant_text
+from regime_trading.core.numbers import LARGEST_NUMBER
 from regime_trading.core.schemas import Mode
 from regime_trading.services.views.accounts import AccountSummary, Latch
 from regime_trading.services.views.ladder import GateShown
@@ -31,7 +32,7 @@ class HaltIn(Shape):
 class ResumeIn(Shape):
     """Which halt shall end, and why."""
 
-    control_no: int = Field(ge=1, le=1 << 31, examples=[3])
+    control_no: int = Field(ge=1, le=LARGEST_NUMBER, examples=[3])
     reason: Reason
 
 
