@@ -35,6 +35,7 @@ PROBLEMS: Mapping[int, Mapping[str, str]] = MappingProxyType(
             "conflict_pending": "another request with this Idempotency-Key is at work, or was",
             "done": "it was carried out; its answer held a secret, which is told once",
         },
+        410: {"expired": "it is no longer kept: ask for it again"},
         412: {"changed_meanwhile": "it has changed since you read it: read it again"},
         413: {"too_large": "a body of at most 1048576 bytes"},
         422: {

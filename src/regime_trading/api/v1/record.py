@@ -158,7 +158,11 @@ def _add_exports(router: APIRouter, deps: RecordDeps) -> None:
     @router.get(
         "/exports/{job_id}/download",
         response_class=FileResponse,
-        responses={200: {"content": {"application/zip": {}}, "description": "The bundle"}},
+        responses={
+            200: {"content": {"application/zip": {}}, "description": "The bundle"},
+            409: {"description": "It is not done."},
+            410: {"description": "Its time is over."},
+        },
     )
     def download_export(
         firm: str, job_id: Id, allowed: Exporter, base: BaseDep, request: Request
