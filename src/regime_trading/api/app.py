@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +23,7 @@ from regime_trading.api.document import documented, http_routes
 from regime_trading.api.errors import Problem
 from regime_trading.api.etags import EntityTags
 from regime_trading.api.idempotency import Again, Answers
+from regime_trading.api.pages import Pages
 from regime_trading.api.security import KnownHosts, PrintablePaths, SecureHeaders, SmallBodies
 
 LOG = logging.getLogger("regime_trading.api")
@@ -56,6 +57,8 @@ class Options:
     schemas : callable, optional
         More schemas for the OpenAPI document (the messages of the live channel).
     lifespan : callable, optional
+    pages : mapping
+        Files of the command center by path; none where it was not built.
     """
 
     base: Base
@@ -68,6 +71,7 @@ class Options:
     observe: Observe | None = None
     schemas: Callable[[], dict[str, Any]] | None = None
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
+    pages: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def create_app(options: Options) -> FastAPI:
@@ -99,6 +103,8 @@ def create_app(options: Options) -> FastAPI:
         app.include_router(router)
     _require_permissions(app, options)
     app.openapi = documented(app, options.base, options.schemas)  # type: ignore[method-assign]
+    if options.pages:
+        app.add_middleware(Pages, files=options.pages)
     app.add_middleware(errors.NoTrace)
     app.add_middleware(Answers, base=options.base)
     app.add_middleware(SmallBodies, most=MAX_BODY)

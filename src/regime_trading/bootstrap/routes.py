@@ -27,6 +27,7 @@ from regime_trading.bootstrap import (
     metrics_token,
 )
 from regime_trading.bootstrap.config_versions import config_replay
+from regime_trading.bootstrap.pages import built_pages
 from regime_trading.bootstrap.prechecks import prechecker
 from regime_trading.bootstrap.server import Server
 from regime_trading.bootstrap.users import link_url
@@ -152,5 +153,6 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
             request_id=lambda: secrets.token_hex(8),
             observe=server.metrics.answered,
             schemas=wire_schema,
+            pages=built_pages(),
         )
     )

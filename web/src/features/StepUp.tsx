@@ -1,0 +1,41 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { answered, api } from "@/shared/api/client";
+import { meQuery, sessionQuery } from "@/shared/api/queries";
+import { Button } from "@/shared/ui/Button";
+
+/** Proving again who one is, with the second factor where there is one. */
+export function StepUp({ onDone }: { onDone: () => void }) {
+  const queries = useQueryClient();
+  const { data: session } = useQuery(sessionQuery);
+  const kind = session?.factors.includes("totp") ? "totp" : "password";
+  const [value, setValue] = useState("");
+  const prove = useMutation({
+    mutationFn: () => answered(api.POST("/api/v1/session/step-up", { body: { kind, value } })),
+    onSuccess: () => {
+      void queries.invalidateQueries({ queryKey: meQuery.queryKey });
+      onDone();
+    },
+  });
+  return (
+    <div className="grid gap-2 rounded-control border border-line p-3">
+      <label className="grid gap-1">
+        <span className="text-meta text-muted">
+          Prove who you are: {kind === "totp" ? "six digits of your authenticator" : "your password"}
+        </span>
+        <input
+          type={kind === "totp" ? "text" : "password"}
+          inputMode={kind === "totp" ? "numeric" : "text"}
+          autoComplete={kind === "totp" ? "one-time-code" : "current-password"}
+          value={value}
+          onChange={(event) => setValue(event.target.value)}
+          className="h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11"
+        />
+      </label>
+      {prove.isError ? <p role="alert">{prove.error.message}</p> : null}
+      <Button disabled={value === "" || prove.isPending} onClick={() => prove.mutate()}>
+        Prove it
+      </Button>
+    </div>
+  );
+}

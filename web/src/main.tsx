@@ -1,0 +1,60 @@
+import "./styles.css";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { createRouter, RouterProvider } from "@tanstack/react-router";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { routeTree } from "./routeTree.gen";
+import { ApiProblem } from "./shared/api/client";
+import { LiveStore } from "./shared/live/store";
+import { showTheme } from "./shared/prefs";
+import { startWorker } from "./shell/update";
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 15_000,
+      refetchInterval: 60_000,
+      refetchOnWindowFocus: true,
+      networkMode: "always",
+      retry: (failures, error) => !(error instanceof ApiProblem && error.status < 500) && failures < 2,
+    },
+    mutations: { retry: false, networkMode: "always" },
+  },
+});
+const live = new LiveStore(queries);
+
+const router = createRouter({
+  routeTree,
+  context: { queries, live },
+  search: { strict: true }, // what no page declares is dropped, never passed on
+  defaultPreload: "intent",
+  defaultPreloadStaleTime: 0,
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}
+
+// A file of an older build that is gone: load the new one, once.
+window.addEventListener("vite:preloadError", (event) => {
+  const at = Number(sessionStorage.getItem("regime.reloaded") ?? 0);
+  if (Date.now() - at < 60_000) return;
+  event.preventDefault();
+  sessionStorage.setItem("regime.reloaded", String(Date.now()));
+  location.reload();
+});
+
+showTheme();
+startWorker();
+const root = document.getElementById("root");
+if (root === null) throw new Error("no #root");
+createRoot(root).render(
+  <StrictMode>
+    <QueryClientProvider client={queries}>
+      <RouterProvider router={router} />
+    </QueryClientProvider>
+  </StrictMode>,
+);

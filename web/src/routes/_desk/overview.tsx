@@ -1,0 +1,253 @@
+import { useQuery } from "@tanstack/react-query";
+import { createFileRoute, Link } from "@tanstack/react-router";
+import { DecisionsTable } from "@/features/decisions";
+import { EquityPanel } from "@/features/EquityPanel";
+import { OfLimit } from "@/features/OfLimit";
+import { RegimeMark } from "@/features/regime";
+import { approvalsQuery, boardQuery, decisionsQuery, jobsQuery, regimesQuery } from "@/shared/api/queries";
+import { percent } from "@/shared/format/numbers";
+import { useLive } from "@/shared/live/store";
+import { ModeChip, StateChip } from "@/shared/ui/Chip";
+import { cx } from "@/shared/ui/cx";
+import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
+import { LimitBar } from "@/shared/ui/LimitBar";
+import { Page } from "@/shared/ui/Page";
+import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
+import { useScope } from "@/shell/scope";
+
+export const Route = createFileRoute("/_desk/overview")({ component: Overview });
+
+function Overview() {
+  const { accounts, me } = useScope();
+  if (me.firms.length === 0 || accounts?.length === 0) {
+    return (
+      <Page title="Overview">
+        <Empty>No accounts assigned to you. An Admin can add you to a firm.</Empty>
+      </Page>
+    );
+  }
+  return (
+    <Page title="Overview">
+      <div className="grid gap-4">
+        <Accounts />
+        <div className="grid gap-4 desk:grid-cols-[minmax(0,2fr)_minmax(0,1fr)]">
+          <EquityPanel />
+          <NeedsYou />
+          <Closest />
+          <RegimeNow />
+        </div>
+        <LastDecisions />
+      </div>
+    </Page>
+  );
+}
+
+/** One line for each account: mode, state, money, and what it is closest to. */
+function Accounts() {
+  const { accounts, account } = useScope();
+  return (
+    <section aria-label="Accounts" className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
+      {(accounts ?? [undefined, undefined]).map((one, n) => {
+        if (one === undefined) return <div key={String(n)} className="h-[92px] rounded-panel border border-line" />;
+        const worst = [...one.loss_limits].sort((a, b) => (b.used ?? -1) - (a.used ?? -1))[0];
+        return (
+          <Link
+            key={one.account}
+            to="/overview"
+            search={(before) => ({ ...before, account: one.account_id })}
+            className={cx(
+              "block rounded-panel border bg-surface px-4 py-3 hover:border-muted",
+              one.account_id === account ? "border-accent" : "border-line",
+            )}
+          >
+            <span className="flex flex-wrap items-center gap-2">
+              <span className="mr-auto font-semibold">{one.account_id}</span>
+              <ModeChip mode={one.mode} />
+              <StateChip state={one.trading_state} />
+            </span>
+            <span className="mt-2 flex flex-wrap items-baseline gap-x-4">
+              <span className="text-section font-semibold">
+                <Money value={one.equity} currency={one.currency} />
+              </span>
+              <Percent value={one.day_return} sign />
+              <span className="text-muted">
+                drawdown <Percent value={one.drawdown} />
+              </span>
+            </span>
+            <span className="mt-1 block text-meta text-muted">
+              {worst?.used != null
+                ? `${worst.title}: ${percent(worst.used, 0)} of its limit`
+                : one.last_decision === null
+                  ? "No decision yet"
+                  : "No loss limit can be measured"}
+              {one.last_decision ? (
+                <>
+                  {" "}
+                  · decided <Age at={one.last_decision.as_of} seconds={one.last_decision.age_s} />
+                </>
+              ) : null}
+            </span>
+          </Link>
+        );
+      })}
+    </section>
+  );
+}
+
+function Closest() {
+  const { firm, account } = useScope();
+  const query = useQuery({ ...boardQuery(firm, account ?? ""), enabled: account !== undefined });
+  return (
+    <Panel title="Closest to a limit" aside={<All to="/constraints" />}>
+      <Loaded
+        query={query}
+        height={200}
+        empty={{
+          when: (data) => data.rows.length === 0,
+          why: "No snapshot yet. Guards fail closed: new risk is blocked.",
+        }}
+      >
+        {(board) => (
+          <ul className="grid gap-2">
+            {[...board.rows]
+              .filter((row) => row.used !== null && row.guard > 1 && !row.at_least)
+              .sort((a, b) => (b.used ?? 0) - (a.used ?? 0))
+              .slice(0, 5)
+              .map((row) => (
+                <li key={row.rule_id}>
+                  <Link
+                    to="/constraints/$rule"
+                    params={{ rule: row.rule_id }}
+                    className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-3 rounded-control hover:bg-raised/50 tablet:grid-cols-[minmax(0,1.2fr)_minmax(80px,1fr)_150px]"
+                  >
+                    <span className="truncate">
+                      <span className="text-muted">{row.rule_id}</span> {row.title}
+                    </span>
+                    <span className="max-tablet:order-last max-tablet:col-span-2">
+                      <LimitBar used={row.used} state={row.state} label={row.title} />
+                    </span>
+                    <span className="text-right">
+                      <OfLimit row={row} />
+                    </span>
+                  </Link>
+                </li>
+              ))}
+          </ul>
+        )}
+      </Loaded>
+    </Panel>
+  );
+}
+
+function NeedsYou() {
+  const { firm, live } = useScope();
+  const { alarms } = useLive(live);
+  const approvals = useQuery({ ...approvalsQuery(firm), enabled: firm !== "" });
+  const jobs = useQuery({ ...jobsQuery(firm), enabled: firm !== "" });
+  const waiting = approvals.data?.filter((one) => one.status === "requested") ?? [];
+  const failed = jobs.data?.items.filter((one) => one.status === "failed").slice(0, 3) ?? [];
+  const nothing = waiting.length + failed.length + alarms.length === 0;
+  return (
+    <Panel title="Needs you" aside={<All to="/approvals" />}>
+      <Loaded query={approvals} height={120}>
+        {() =>
+          nothing ? (
+            <Empty>Nothing waits for you.</Empty>
+          ) : (
+            <ul className="grid gap-2">
+              {waiting.slice(0, 4).map((one) => (
+                <li key={one.request_id}>
+                  <Link
+                    to="/approvals/$id"
+                    params={{ id: one.request_id }}
+                    className="block rounded-control hover:bg-raised/50"
+                  >
+                    <span className="text-warn">{one.kind} waits</span> · {one.account || firm}
+                    <br />
+                    <span className="text-meta text-muted">
+                      until <Time at={one.expires_at} />
+                    </span>
+                  </Link>
+                </li>
+              ))}
+              {alarms.slice(0, 4).map((one) => (
+                <li key={one.seq}>
+                  <span className="text-safety">Breach</span> · {one.account}
+                  <br />
+                  <span className="text-meta text-muted">{(one.data as { rationale: string }).rationale}</span>
+                </li>
+              ))}
+              {failed.map((one) => (
+                <li key={one.job_id}>
+                  <span className="text-warn">{one.kind} failed</span>
+                  <br />
+                  <span className="text-meta text-muted">{one.error}</span>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
+    </Panel>
+  );
+}
+
+function RegimeNow() {
+  const { firm } = useScope();
+  const query = useQuery({ ...regimesQuery(firm), enabled: firm !== "" });
+  return (
+    <Panel title="Regime now" aside={<All to="/regimes" />}>
+      <Loaded
+        query={query}
+        height={160}
+        empty={{ when: (data) => data.regimes.length === 0, why: "No run has read a regime yet." }}
+      >
+        {(data) => {
+          const market = data.regimes.find((one) => one.is_market) ?? data.regimes[0];
+          if (market === undefined) return null;
+          return (
+            <div className="grid gap-2">
+              <p className="text-section font-semibold">
+                <RegimeMark label={market.label} confidence={market.confidence} />
+              </p>
+              <p className="text-muted">
+                {market.symbol} · confidence {percent(market.confidence, 0)} · since <Time at={market.since} />
+                {market.bars_since !== null ? ` (${market.bars_since} bars)` : ""}
+              </p>
+              <ol className="grid gap-0.5 text-meta">
+                {market.transitions.slice(0, 5).map((one) => (
+                  <li key={one.at} className="flex gap-2">
+                    <span className="w-36 text-muted">
+                      <Time at={one.at} />
+                    </span>
+                    {one.before ?? "unknown"} → {one.after ?? "unknown"}
+                  </li>
+                ))}
+              </ol>
+            </div>
+          );
+        }}
+      </Loaded>
+    </Panel>
+  );
+}
+
+function LastDecisions() {
+  const { firm } = useScope();
+  const query = useQuery({ ...decisionsQuery(firm, undefined, 20), enabled: firm !== "" });
+  return (
+    <Panel title="Last decisions" aside={<All to="/actions" />}>
+      <Loaded query={query} height={320} empty={{ when: (data) => data.items.length === 0, why: "No decisions yet." }}>
+        {(data) => <DecisionsTable rows={data.items} label="The last twenty decisions" />}
+      </Loaded>
+    </Panel>
+  );
+}
+
+function All({ to }: { to: "/constraints" | "/approvals" | "/regimes" | "/actions" }) {
+  return (
+    <Link to={to} className="text-meta text-muted hover:text-fg">
+      All
+    </Link>
+  );
+}

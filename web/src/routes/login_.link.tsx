@@ -1,0 +1,91 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { createFileRoute, useNavigate } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+import { answered, api } from "@/shared/api/client";
+import { Button } from "@/shared/ui/Button";
+import { Failed } from "@/shared/ui/Panel";
+import { Door, Field, INPUT } from "./login";
+
+export const Route = createFileRoute("/login_/link")({ component: OneTimeLink });
+
+/** A one-time link: the secret is the fragment, which no server sees, and leaves the address at once. */
+function OneTimeLink() {
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const [secret] = useState(() => location.hash.slice(1));
+  const [password, setPassword] = useState("");
+  const [again, setAgain] = useState("");
+  useEffect(() => history.replaceState(history.state, "", location.pathname), []);
+  const holder = useQuery({
+    queryKey: ["link"],
+    queryFn: () => answered(api.POST("/api/v1/session/link", { body: { secret } })),
+    retry: false,
+    refetchInterval: false,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const set = useMutation({
+    mutationFn: () => answered(api.POST("/api/v1/session/link/password", { body: { secret, password } })),
+    onSuccess: () => {
+      queries.clear();
+      void navigate({ to: "/login" });
+    },
+  });
+  if (holder.isError) {
+    return (
+      <Door title="This link">
+        <Failed error={holder.error} />
+      </Door>
+    );
+  }
+  return (
+    <Door title="Choose a password">
+      <form
+        className="grid gap-4"
+        onSubmit={(event) => {
+          event.preventDefault();
+          set.mutate();
+        }}
+      >
+        <p>
+          {holder.data ? (
+            <>
+              For <strong>{holder.data.login}</strong>. Then sign in with it.
+            </>
+          ) : (
+            "…"
+          )}
+        </p>
+        <Field label="Password">
+          <input
+            type="password"
+            value={password}
+            onChange={(e) => setPassword(e.target.value)}
+            autoComplete="new-password"
+            required
+            className={INPUT}
+          />
+        </Field>
+        <Field label="Once more">
+          <input
+            type="password"
+            value={again}
+            onChange={(e) => setAgain(e.target.value)}
+            autoComplete="new-password"
+            required
+            className={INPUT}
+          />
+        </Field>
+        {again && again !== password ? <p role="alert">The two are not the same.</p> : null}
+        {set.isError ? <p role="alert">{set.error.message}</p> : null}
+        <Button
+          type="submit"
+          kind="primary"
+          disabled={!password || again !== password || set.isPending}
+          className="h-10"
+        >
+          Keep this password
+        </Button>
+      </form>
+    </Door>
+  );
+}

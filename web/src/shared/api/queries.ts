@@ -1,0 +1,138 @@
+import { queryOptions } from "@tanstack/react-query";
+import { answered, api, tagged } from "./client";
+
+/** Everything the screens ask for: the first part of a key is what a message of the live channel makes old. */
+
+const path = <T extends Record<string, string | number>>(more: T) => ({ params: { path: more } });
+
+export const meQuery = queryOptions({
+  queryKey: ["me"],
+  queryFn: () => answered(api.GET("/api/v1/me")),
+  staleTime: 60_000,
+});
+
+export const sessionQuery = queryOptions({
+  queryKey: ["session"],
+  queryFn: () => answered(api.GET("/api/v1/session")),
+});
+
+export const accountsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["accounts", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/accounts", path({ firm }))),
+  });
+
+export const boardQuery = (firm: string, account: string) =>
+  queryOptions({
+    queryKey: ["constraints", firm, account],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/accounts/{account}/constraints", path({ firm, account }))),
+  });
+
+export const constraintQuery = (firm: string, account: string, rule_id: string) =>
+  queryOptions({
+    queryKey: ["constraints", firm, account, rule_id],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/accounts/{account}/constraints/{rule_id}", path({ firm, account, rule_id })),
+      ),
+  });
+
+export const constraintHistoryQuery = (firm: string, account: string, rule_id: string) =>
+  queryOptions({
+    queryKey: ["constraints", firm, account, rule_id, "history"],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/accounts/{account}/constraints/{rule_id}/history", {
+          params: { path: { firm, account, rule_id }, query: { limit: 200 } },
+        }),
+      ),
+  });
+
+export const portfolioQuery = (firm: string, account: string) =>
+  queryOptions({
+    queryKey: ["portfolio", firm, account],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/accounts/{account}/portfolio", path({ firm, account }))),
+  });
+
+export const decisionsQuery = (firm: string, account: string | undefined, limit: number) =>
+  queryOptions({
+    queryKey: ["decisions", firm, account ?? "", limit],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/decisions", {
+          params: { path: { firm }, query: { limit, ...(account ? { account: `${firm}/${account}` } : {}) } },
+        }),
+      ),
+  });
+
+export const decisionQuery = (firm: string, account: string, decision_id: string) =>
+  queryOptions({
+    queryKey: ["decision", firm, account, decision_id],
+    queryFn: () =>
+      answered(
+        api.GET(
+          "/api/v1/firms/{firm}/accounts/{account}/decisions/{decision_id}",
+          path({ firm, account, decision_id }),
+        ),
+      ),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export const regimesQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["regimes", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/regimes", path({ firm }))),
+  });
+
+export const regimeQuery = (firm: string, symbol: string) =>
+  queryOptions({
+    queryKey: ["regimes", firm, symbol],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/regimes/{symbol}", path({ firm, symbol }))),
+  });
+
+export const approvalsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["approvals", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/approvals", path({ firm }))),
+  });
+
+export const approvalQuery = (firm: string, request_id: string) =>
+  queryOptions({
+    queryKey: ["approvals", firm, request_id],
+    queryFn: () => tagged(api.GET("/api/v1/firms/{firm}/approvals/{request_id}", path({ firm, request_id }))),
+  });
+
+export const liveQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["live", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/live", path({ firm }))),
+  });
+
+export const controlsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["controls", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/controls", path({ firm }))),
+  });
+
+export const jobsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["jobs", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/jobs", path({ firm }))),
+  });
+
+export const auditQuery = (firm: string, account: string | undefined, limit: number) =>
+  queryOptions({
+    queryKey: ["audit", firm, account ?? "", limit],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/audit/entries", {
+          params: { path: { firm }, query: { limit, ...(account ? { account: `${firm}/${account}` } : {}) } },
+        }),
+      ),
+  });
+
+export const catalogueQuery = queryOptions({
+  queryKey: ["commands"],
+  queryFn: () => answered(api.GET("/api/v1/commands")),
+  staleTime: Number.POSITIVE_INFINITY,
+});

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { money, percent, plainNumber, ruleValue, ruleValues, signed } from "./numbers";
+import { day, instant, nsToIso, span } from "./time";
+
+describe("figures", () => {
+  it.each([
+    ["1253207.800606", "1,253,208"],
+    [-122.8, "\u2212123"],
+    [-0.2, "0"],
+    [null, "unknown"],
+    ["", "unknown"],
+    ["not a number", "unknown"],
+    [Number.POSITIVE_INFINITY, "unlimited"],
+  ])("money %s", (value, said) => expect(money(value)).toBe(said));
+
+  it.each([
+    [0.10897, "10.90 %"],
+    [-0.0032, "\u22120.32 %"],
+    [0, "0.00 %"],
+    [null, "unknown"],
+    [undefined, "unknown"],
+  ])("percent %s", (value, said) => expect(percent(value)).toBe(said));
+
+  it("signs what is more than nothing, and nothing else", () => {
+    expect([percent(0.1), percent(-0.1), percent(0), percent(null)].map(signed)).toEqual([
+      "+10.00 %",
+      "\u221210.00 %",
+      "0.00 %",
+      "unknown",
+    ]);
+  });
+
+  it("says a value of a rule in its unit", () => {
+    expect(ruleValue("0.131876857546539", "confidence")).toBe("13.19 %");
+    expect(ruleValue("20", "bp")).toBe("20 bp");
+    expect(ruleValue("unlimited", "money")).toBe("unlimited");
+    expect(ruleValue(null, "share")).toBe("unknown");
+    expect(ruleValues("20", "20", "positions")).toEqual(["20", "20 positions"]);
+    expect(ruleValues(null, "60", "seconds")).toEqual(["unknown", "60 seconds"]);
+    expect(plainNumber(123_456_789, 4)).toBe("123,500,000");
+  });
+});
+
+describe("instants", () => {
+  it("are in UTC, and say so", () => {
+    expect(instant("2022-12-28T21:00:00Z")).toBe("2022-12-28 21:00 UTC");
+    expect(instant("2022-12-28T21:00:05.5Z", "utc", true)).toBe("2022-12-28 21:00:05 UTC");
+    expect(day("2022-12-28T21:00:00Z")).toBe("2022-12-28");
+    expect(instant(null)).toBe("unknown");
+    expect(instant("never")).toBe("never");
+  });
+
+  it("come from nanoseconds without losing the second", () => {
+    expect(nsToIso("1795188600999999999")).toBe("2026-11-20T15:30:00.999Z");
+  });
+
+  it.each([
+    [0, "0 s"],
+    [119, "119 s"],
+    [120, "2.0 min"],
+    [7_200, "2.0 h"],
+    [172_800, "2.0 days"],
+    [123_477_743, "3.9 years"],
+    [null, "unknown"],
+    [Number.NaN, "unknown"],
+  ])("span %s", (seconds, said) => expect(span(seconds)).toBe(said));
+});

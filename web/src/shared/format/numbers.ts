@@ -1,0 +1,63 @@
+/** Figures as people read them: a real minus sign, fixed decimals per kind, what is not known said so. */
+
+export const UNKNOWN = "unknown";
+const MINUS = "\u2212";
+
+export type Figure = number | string | null | undefined;
+
+export function numberOf(value: Figure): number | null {
+  if (value === null || value === undefined || value === "") return null;
+  const found = typeof value === "number" ? value : Number(value);
+  return Number.isNaN(found) ? null : found;
+}
+
+function plain(value: number, decimals: number): string {
+  const text = Math.abs(value).toLocaleString("en-US", {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+  });
+  const zero = Number(text.replaceAll(",", "")) === 0;
+  return value < 0 && !zero ? MINUS + text : text;
+}
+
+export function money(value: Figure, decimals = 0): string {
+  const found = numberOf(value);
+  return found === null ? UNKNOWN : Number.isFinite(found) ? plain(found, decimals) : "unlimited";
+}
+
+/** A fraction as percent. */
+export function percent(value: Figure, decimals = 2): string {
+  const found = numberOf(value);
+  return found === null ? UNKNOWN : Number.isFinite(found) ? `${plain(found * 100, decimals)} %` : "unlimited";
+}
+
+export function signed(text: string): string {
+  return text.startsWith(MINUS) || text === UNKNOWN || /^0([.,]0*)?( %)?$/.test(text) ? text : `+${text}`;
+}
+
+export function plainNumber(value: Figure, digits = 4): string {
+  const found = numberOf(value);
+  if (found === null) return typeof value === "string" && value ? value : UNKNOWN;
+  if (!Number.isFinite(found)) return "unlimited";
+  const text = Math.abs(found).toLocaleString("en-US", { maximumSignificantDigits: digits });
+  return found < 0 && text !== "0" ? MINUS + text : text;
+}
+
+const SHARES = new Set(["share", "equity", "annual", "confidence", "move", "fraction"]);
+
+/** A value of a rule in the unit of the rule. */
+export function ruleValue(value: Figure, unit: string): string {
+  if (value === "unlimited") return "unlimited";
+  if (SHARES.has(unit)) return percent(value);
+  if (unit === "money") return money(value);
+  if (unit === "bp") return `${plainNumber(value)} bp`;
+  const text = plainNumber(value);
+  return text === UNKNOWN || unit === "condition" || unit === "ratio" ? text : `${text} ${unit}`;
+}
+
+/** A value beside its limit; a unit that both have is said once. */
+export function ruleValues(value: Figure, limit: Figure, unit: string): [string, string] {
+  const [left, right] = [ruleValue(value, unit), ruleValue(limit, unit)];
+  const ending = ` ${unit}`;
+  return left.endsWith(ending) && right.endsWith(ending) ? [left.slice(0, -ending.length), right] : [left, right];
+}

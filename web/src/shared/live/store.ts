@@ -1,0 +1,135 @@
+import type { QueryClient } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
+import { type Frame, type LinkState, LiveSocket } from "./socket";
+
+export type Row = { key: string; frame: Frame } | { key: string; gap: string; ts: number };
+export type Live = {
+  state: LinkState;
+  reason: string;
+  heardAt: number;
+  rows: readonly Row[];
+  count: number;
+  alarms: readonly Frame[];
+};
+
+const KEPT = 500;
+const BATCH_MS = 100;
+const URGENT = new Set(["constraint.breach", "mode.update", "resync"]);
+/** What to ask for again when a message of a type says that it has changed; by the first part of the query's key. */
+const ABOUT: Record<string, readonly string[]> = {
+  "pm.action": ["accounts", "portfolio", "constraints", "decisions", "live", "regimes", "equity"],
+  "constraint.breach": ["constraints", "accounts", "live"],
+  "mode.update": ["accounts", "live", "controls", "constraints"],
+  "proposal.update": ["approvals", "proposals"],
+  "config.loaded": ["configs", "accounts", "constraints"],
+  "run.status": ["runs", "jobs", "job"],
+  "audit.append": ["audit", "controls", "live", "verification"],
+  resync: [],
+};
+const AGAIN_MS = 1_000;
+
+const NOTHING: Live = { state: "connecting", reason: "", heardAt: 0, rows: [], count: 0, alarms: [] };
+
+/** What a firm's channel has told, newest first; ordinary rows come at most ten times a second, urgent ones at once. */
+export class LiveStore {
+  private now: Live = NOTHING;
+  private waiting: Row[] = [];
+  private readonly listeners = new Set<() => void>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly due = new Map<string, ReturnType<typeof setTimeout>>();
+  private socket: LiveSocket | null = null;
+  private gaps = 0;
+
+  constructor(private readonly queries: QueryClient) {}
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  readonly snapshot = (): Live => this.now;
+
+  follow(firm: string): () => void {
+    this.now = NOTHING;
+    this.waiting = [];
+    const socket = new LiveSocket(firm, {
+      onFrame: (frame) => this.take(frame),
+      onState: (state, reason) => this.became(state, reason),
+      onGap: () => this.gap("A message got lost on the way; everything shown is read again."),
+    });
+    this.socket = socket;
+    socket.open();
+    const back = () => socket.hurry();
+    window.addEventListener("online", back);
+    return () => {
+      window.removeEventListener("online", back);
+      socket.close();
+      this.socket = null;
+    };
+  }
+
+  hurry(): void {
+    this.socket?.hurry();
+  }
+
+  /** Taken in as from the socket; also what tests feed. */
+  take(frame: Frame): void {
+    this.now = { ...this.now, heardAt: Date.now() };
+    if (frame.type === "hb") return;
+    if (frame.type === "resync") this.gap("Messages are missing here; everything shown is read again.");
+    else this.waiting.push({ key: `${frame.firm}-${frame.seq}`, frame });
+    for (const about of ABOUT[frame.type] ?? []) this.again(about);
+    if (frame.type === "constraint.breach") this.alarm(frame);
+    if (URGENT.has(frame.type)) this.flush();
+    else this.timer ??= setTimeout(() => this.flush(), BATCH_MS);
+  }
+
+  private alarm(frame: Frame): void {
+    const id = (one: Frame) => (one.data as { breach_id?: string }).breach_id;
+    if (this.now.alarms.some((one) => id(one) === id(frame))) return;
+    this.now = { ...this.now, alarms: [frame, ...this.now.alarms].slice(0, 50) };
+  }
+
+  private gap(text: string): void {
+    this.gaps += 1;
+    this.waiting.push({ key: `gap-${this.gaps}`, gap: text, ts: Date.now() });
+    void this.queries.invalidateQueries();
+    this.flush();
+  }
+
+  private became(state: LinkState, reason: string): void {
+    if (state === this.now.state && reason === this.now.reason) return;
+    this.now = { ...this.now, state, reason };
+    this.tell();
+  }
+
+  private again(about: string): void {
+    if (this.due.has(about)) return;
+    this.due.set(
+      about,
+      setTimeout(() => {
+        this.due.delete(about);
+        void this.queries.invalidateQueries({ queryKey: [about] });
+      }, AGAIN_MS),
+    );
+  }
+
+  private flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    if (this.waiting.length > 0) {
+      const rows = [...this.waiting.reverse(), ...this.now.rows].slice(0, KEPT);
+      this.now = { ...this.now, rows, count: this.now.count + this.waiting.length };
+      this.waiting = [];
+    }
+    this.tell();
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+export function useLive(store: LiveStore): Live {
+  return useSyncExternalStore(store.subscribe, store.snapshot);
+}

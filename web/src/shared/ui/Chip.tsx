@@ -1,0 +1,55 @@
+import type { ReactNode } from "react";
+import { cx } from "./cx";
+
+export type Tone = "plain" | "accent" | "safety" | "warn" | "shadow" | "unknown";
+const TONES: Record<Tone, string> = {
+  plain: "border-line text-muted",
+  accent: "border-accent text-accent",
+  safety: "border-safety text-safety",
+  warn: "border-warn text-warn",
+  shadow: "border-shadow text-shadow",
+  unknown: "border-line text-muted hatch",
+};
+
+export function Chip({ tone = "plain", children, title }: { tone?: Tone; children: ReactNode; title?: string }) {
+  return (
+    <span
+      title={title}
+      className={cx(
+        "inline-flex h-5 items-center whitespace-nowrap gap-1 rounded-mark border px-1.5 text-label font-medium",
+        TONES[tone],
+      )}
+    >
+      {children}
+    </span>
+  );
+}
+
+const MODES: Record<string, [string, Tone]> = {
+  dry_run: ["DRY", "plain"],
+  shadow: ["SHADOW", "shadow"],
+  gated: ["GATED", "warn"],
+  live: ["LIVE", "safety"],
+};
+
+export function modeOf(mode: string | null | undefined): [string, Tone] {
+  return MODES[mode ?? ""] ?? ["MODE UNKNOWN", "unknown"];
+}
+
+export function ModeChip({ mode }: { mode: string | null | undefined }) {
+  const [text, tone] = modeOf(mode);
+  return <Chip tone={tone}>{text}</Chip>;
+}
+
+const STATES: Record<string, Tone> = {
+  NORMAL: "plain",
+  CANCEL_ONLY: "warn",
+  REDUCE_ONLY: "warn",
+  FLATTEN: "safety",
+  LOCKED: "safety",
+};
+
+export function StateChip({ state }: { state: string | null | undefined }) {
+  if (!state) return <Chip tone="unknown">STATE UNKNOWN</Chip>;
+  return <Chip tone={STATES[state] ?? "warn"}>{state.replace("_", " ")}</Chip>;
+}

@@ -1,0 +1,58 @@
+import { money, numberOf, percent, signed, UNKNOWN, type Figure as Value } from "../format/numbers";
+import { instant, span, type Zone } from "../format/time";
+import { usePrefs } from "../prefs";
+import { cx } from "./cx";
+
+/** An amount of money; hidden where somebody looks over a shoulder, percentages stay. */
+export function Money({ value, currency, sign }: { value: Value; currency?: string | null; sign?: boolean }) {
+  const hidden = usePrefs().amounts === "hidden";
+  const text = hidden ? "•••" : money(value);
+  return (
+    <span className={cx("whitespace-nowrap", sign && !hidden && toneOf(value))}>
+      {sign && !hidden ? `${glyph(value)}${signed(text)}` : text}
+      {currency && text !== UNKNOWN ? <span className="text-muted"> {currency}</span> : null}
+    </span>
+  );
+}
+
+export function Percent({ value, decimals = 2, sign }: { value: Value; decimals?: number; sign?: boolean }) {
+  const text = percent(value, decimals);
+  return (
+    <span className={cx("whitespace-nowrap", sign && toneOf(value))}>
+      {sign ? `${glyph(value)}${signed(text)}` : text}
+    </span>
+  );
+}
+
+function glyph(value: Value): string {
+  const found = numberOf(value);
+  return !found ? "" : found > 0 ? "▲ " : "▼ ";
+}
+
+function toneOf(value: Value): string {
+  const found = numberOf(value);
+  return !found ? "" : found > 0 ? "text-gain" : "text-loss";
+}
+
+/** An instant in the zone that is chosen; the other one on hover. */
+export function Time({ at, seconds }: { at: string | null | undefined; seconds?: boolean }) {
+  const { zone } = usePrefs();
+  const other: Zone = zone === "utc" ? "local" : "utc";
+  return (
+    <time dateTime={at ?? undefined} title={instant(at, other, true)} className="whitespace-nowrap">
+      {instant(at, zone, seconds)}
+    </time>
+  );
+}
+
+/** How long ago; beyond two days, when. */
+export function Age({ at, seconds }: { at: string | null | undefined; seconds: number | null | undefined }) {
+  if (seconds === null || seconds === undefined) return <>at an unknown time</>;
+  return seconds > 2 * 86_400 ? (
+    <>
+      at <Time at={at} />
+    </>
+  ) : (
+    <>{span(seconds)} ago</>
+  );
+}

@@ -1,0 +1,93 @@
+import type { UseQueryResult } from "@tanstack/react-query";
+import { type ReactNode, useEffect, useState } from "react";
+import { ApiProblem, Unreachable } from "../api/client";
+import { span } from "../format/time";
+import { Button } from "./Button";
+import { cx } from "./cx";
+
+type PanelProps = { title: string; children: ReactNode; aside?: ReactNode; className?: string };
+
+export function Panel({ title, children, aside, className }: PanelProps) {
+  return (
+    <section aria-label={title} className={cx("min-w-0 rounded-panel border border-line bg-surface", className)}>
+      <header className="flex min-h-10 flex-wrap items-center gap-x-3 gap-y-1 px-4 pt-2">
+        <h2 className="mr-auto text-section font-semibold">{title}</h2>
+        {aside}
+      </header>
+      <div className="px-4 pt-1 pb-4">{children}</div>
+    </section>
+  );
+}
+
+type LoadedProps<T> = {
+  query: UseQueryResult<T>;
+  children: (data: T) => ReactNode;
+  /** Height of what will be there, so that nothing moves when it comes. */
+  height?: number;
+  empty?: { when: (data: T) => boolean; why: ReactNode };
+};
+
+/** The four states of a widget: loading, failed, empty, there. Data that could not be read anew stays, and says so. */
+export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T>) {
+  if (query.data !== undefined) {
+    const old = query.isError ? <Old at={query.dataUpdatedAt} error={query.error} retry={query.refetch} /> : null;
+    return (
+      <>
+        {old}
+        <div className={cx(old && "opacity-60 grayscale")}>
+          {empty?.when(query.data) ? <Empty>{empty.why}</Empty> : children(query.data)}
+        </div>
+      </>
+    );
+  }
+  if (query.isError) return <Failed error={query.error} retry={query.refetch} />;
+  return <Waiting height={height} />;
+}
+
+function Waiting({ height }: { height: number }) {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), 150);
+    return () => clearTimeout(timer);
+  }, []);
+  return (
+    <div role="status" aria-label="Loading" style={{ height }} className={cx("rounded-control", late && "bg-raised")} />
+  );
+}
+
+export function Empty({ children }: { children: ReactNode }) {
+  return <p className="py-4 text-muted">{children}</p>;
+}
+
+export function Failed({ error, retry }: { error: Error; retry?: () => unknown }) {
+  const problem = error instanceof ApiProblem ? error : null;
+  return (
+    <div role="alert" className="flex flex-wrap items-center gap-3 py-2">
+      <p className="mr-auto">
+        {error.message}{" "}
+        <span className="text-muted">
+          {error instanceof Unreachable
+            ? "The engine and its guards go on without this screen."
+            : problem?.status === 404
+              ? "It does not exist, or not for you."
+              : "Nothing was changed."}
+          {problem?.requestId ? ` Request ${problem.requestId}.` : ""}
+        </span>
+      </p>
+      {retry ? <Button onClick={() => void retry()}>Try again</Button> : null}
+    </div>
+  );
+}
+
+function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
+  return (
+    <div role="alert" className="mb-2 flex items-center gap-2 rounded-control border border-warn px-2 py-1 text-meta">
+      <span className="mr-auto">
+        As of {span((Date.now() - at) / 1_000)} ago: {error.message}
+      </span>
+      <Button kind="quiet" className="h-6 max-desk:h-9" onClick={() => void retry()}>
+        Try again
+      </Button>
+    </div>
+  );
+}

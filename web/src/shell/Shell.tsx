@@ -1,0 +1,361 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useRouterState } from "@tanstack/react-router";
+import {
+  Activity,
+  CandlestickChart,
+  CheckCheck,
+  Ellipsis,
+  Gauge,
+  LayoutDashboard,
+  type LucideIcon,
+  PieChart,
+  Radio,
+  ScrollText,
+  Search,
+  Settings,
+} from "lucide-react";
+import { lazy, type ReactNode, Suspense, useContext, useEffect, useState, useSyncExternalStore } from "react";
+import { approvalsQuery, liveQuery } from "@/shared/api/queries";
+import { clock, span } from "@/shared/format/time";
+import { useLive } from "@/shared/live/store";
+import { usePrefs } from "@/shared/prefs";
+import { Button } from "@/shared/ui/Button";
+import { ModeChip, modeOf, StateChip } from "@/shared/ui/Chip";
+import { cx } from "@/shared/ui/cx";
+import { Dialog } from "@/shared/ui/Dialog";
+import { HaltButton, HaltProvider } from "./Halt";
+import { HaltContext } from "./halt-inside";
+import { GO, useKeys } from "./keys";
+import { useScope } from "./scope";
+import { update } from "./update";
+
+const Palette = lazy(() => import("./Palette"));
+
+type Place = { to: string; name: string; icon: LucideIcon; key?: string };
+export const PLACES: readonly Place[] = [
+  { to: "/overview", name: "Overview", icon: LayoutDashboard, key: "o" },
+  { to: "/portfolio", name: "Portfolio", icon: PieChart, key: "p" },
+  { to: "/constraints", name: "Constraints", icon: Gauge, key: "c" },
+  { to: "/actions", name: "Actions", icon: Activity, key: "s" },
+  { to: "/regimes", name: "Regimes", icon: CandlestickChart, key: "r" },
+  { to: "/approvals", name: "Approvals", icon: CheckCheck, key: "a" },
+  { to: "/live", name: "Live", icon: Radio, key: "l" },
+  { to: "/audit", name: "Audit", icon: ScrollText, key: "u" },
+  { to: "/settings", name: "Settings", icon: Settings },
+];
+const ON_PHONE = ["/overview", "/portfolio", "/approvals", "/actions"];
+
+export function Shell({ children }: { children: ReactNode }) {
+  return (
+    <HaltProvider>
+      <Frame>{children}</Frame>
+    </HaltProvider>
+  );
+}
+
+function Frame({ children }: { children: ReactNode }) {
+  const scope = useScope();
+  const halt = useContext(HaltContext);
+  const [palette, setPalette] = useState<string | null>(null);
+  useEffect(() => (scope.firm ? scope.live.follow(scope.firm) : undefined), [scope.firm, scope.live]);
+  useKeys(
+    () => setPalette(""),
+    (text) => setPalette(text),
+  );
+  const shown = scope.accounts?.find((one) => one.account_id === scope.account);
+  return (
+    <div className="flex h-full flex-col" data-ready="true">
+      <a
+        href="#main"
+        className="sr-only focus:not-sr-only focus:absolute focus:top-2 focus:left-2 focus:z-(--z-halt) focus:bg-bg focus:p-2"
+      >
+        Skip to content
+      </a>
+      <ModeEdge mode={shown?.mode} />
+      <header
+        className="flex h-12 shrink-0 items-center gap-2 border-b border-line bg-bg px-4 max-desk:h-14 max-tablet:px-3"
+        style={{ zIndex: "var(--z-header)" }}
+      >
+        <Link
+          to="/overview"
+          aria-label="Regime Trading, overview"
+          className="mr-2 flex items-center gap-2 font-semibold"
+        >
+          <img src="/icon.svg" alt="" width={20} height={20} />
+          <span className="max-desk:hidden">Regime Trading</span>
+        </Link>
+        <Where />
+        <span className="flex items-center gap-1.5 max-tablet:hidden">
+          <ModeChip mode={shown?.mode} />
+          <StateChip state={shown?.trading_state} />
+        </span>
+        <span className="ml-auto" />
+        <Connection />
+        <button
+          type="button"
+          onClick={() => setPalette("")}
+          aria-label="Search or command"
+          className="inline-flex h-8 items-center gap-2 rounded-control border border-line px-2 text-muted hover:text-fg max-desk:h-11 max-desk:w-11 max-desk:justify-center"
+        >
+          <Search size={16} aria-hidden />
+          <kbd aria-hidden className="text-meta max-desk:hidden">
+            Ctrl K
+          </kbd>
+        </button>
+        <HaltButton onClick={() => halt?.()} />
+      </header>
+      <Banners />
+      <div className="flex min-h-0 flex-1">
+        <Rail />
+        <main id="main" tabIndex={-1} className="min-w-0 flex-1 overflow-y-auto p-6 outline-none max-tablet:p-4">
+          <div className="mx-auto max-w-[1480px]">{children}</div>
+        </main>
+      </div>
+      <BottomBar />
+      <Alarms />
+      {palette !== null ? (
+        <Suspense fallback={null}>
+          <Palette start={palette} onClose={() => setPalette(null)} />
+        </Suspense>
+      ) : null}
+    </div>
+  );
+}
+
+const EDGES: Record<string, string> = {
+  plain: "bg-line",
+  shadow: "bg-shadow",
+  warn: "bg-warn",
+  safety: "bg-safety",
+  unknown: "hatch",
+};
+
+function ModeEdge({ mode }: { mode: string | null | undefined }) {
+  return <div aria-hidden className={cx("h-0.5 shrink-0", EDGES[modeOf(mode)[1]])} />;
+}
+
+/** Which firm and which account is looked at; in the address, so that a link says it too. */
+function Where() {
+  const { firm, firms, ids, account } = useScope();
+  const navigate = useNavigate();
+  const go = (more: Record<string, string | undefined>) =>
+    void navigate({ to: ".", search: (before: Record<string, unknown>) => ({ ...before, ...more }) as never });
+  const look = "h-8 min-w-0 rounded-control border border-line bg-surface px-2 max-desk:h-11";
+  return (
+    <span className="flex min-w-0 items-center gap-1.5">
+      {firms.length > 1 ? (
+        <select
+          aria-label="Firm"
+          value={firm}
+          onChange={(event) => go({ firm: event.target.value, account: undefined })}
+          className={cx(look, "max-tablet:hidden")}
+        >
+          {firms.map((one) => (
+            <option key={one}>{one}</option>
+          ))}
+        </select>
+      ) : (
+        <span className="text-muted max-tablet:hidden">{firm}</span>
+      )}
+      <select
+        aria-label="Account"
+        value={account ?? ""}
+        onChange={(event) => go({ account: event.target.value })}
+        className={cx(look, "max-w-44")}
+      >
+        {ids.map((one) => (
+          <option key={one}>{one}</option>
+        ))}
+      </select>
+    </span>
+  );
+}
+
+const LINKS: Record<string, [string, string]> = {
+  live: ["Live", "bg-accent"],
+  connecting: ["Connecting", "bg-muted"],
+  stale: ["Stale", "bg-warn"],
+  offline: ["Offline", "bg-warn"],
+  refused: ["No channel", "bg-warn"],
+};
+
+function Connection() {
+  const { live } = useScope();
+  const { state } = useLive(live);
+  const { zone } = usePrefs();
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  const [name, dot] = LINKS[state] ?? ["Unknown", "bg-muted"];
+  return (
+    <span className="flex items-center gap-2 text-meta text-muted" data-link={state}>
+      <span className="whitespace-nowrap max-desk:hidden">
+        {clock(now, zone)} {zone === "utc" ? "UTC" : "local"}
+      </span>
+      <span aria-hidden className={cx("size-2 rounded-full", dot)} />
+      <span className={cx(state === "live" && "max-tablet:sr-only")}>{name}</span>
+    </span>
+  );
+}
+
+/** What is not as it should be, under the header, in words. */
+function Banners() {
+  const { live, me, firm } = useScope();
+  const { state, heardAt, reason } = useLive(live);
+  const [seen, setSeen] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => setSeen((n) => n + 1), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  const waits = useSyncExternalStore(update.subscribe, update.waits);
+  const { data: now } = useQuery({ ...liveQuery(firm), enabled: firm !== "" });
+  const halted = now?.accounts.filter((one) => (one.halt.level ?? 0) > 0) ?? [];
+  const quiet = state === "offline" || state === "stale" || state === "refused";
+  void seen;
+  return (
+    <section aria-label="Notices">
+      {me.demo ? (
+        <p className="border-b border-line bg-raised px-4 py-1 text-meta text-muted">
+          This is a demo: fictional firms, bundled prices, simulated orders.
+        </p>
+      ) : null}
+      {quiet && (heardAt > 0 || state !== "offline") ? (
+        <div role="status" className="flex items-center gap-3 border-b border-warn bg-surface px-4 py-1 text-warn">
+          <span className="mr-auto">
+            {state === "refused"
+              ? `The live channel is closed: ${reason || "rights changed"}. Figures are read once a minute.`
+              : `Last update ${clock(heardAt)} UTC, ${span((Date.now() - heardAt) / 1_000)} ago. What loosens anything is disabled until it is back.`}
+          </span>
+          <Button kind="quiet" className="h-6" onClick={() => live.hurry()}>
+            Connect now
+          </Button>
+        </div>
+      ) : null}
+      {halted.length > 0 ? (
+        <p role="status" className="border-b border-safety bg-surface px-4 py-1 font-medium text-safety">
+          {halted.map((one) => `${one.account.split("/")[1]}: ${one.halt.text}`).join(" · ")}
+        </p>
+      ) : null}
+      {waits ? (
+        <div role="status" className="flex items-center gap-3 border-b border-line bg-raised px-4 py-1">
+          <span className="mr-auto">A new version is ready.</span>
+          <Button kind="quiet" className="h-6" onClick={() => update.take()}>
+            Load it
+          </Button>
+        </div>
+      ) : null}
+    </section>
+  );
+}
+
+function useWaiting(): number {
+  const { firm } = useScope();
+  const { data } = useQuery({ ...approvalsQuery(firm), enabled: firm !== "" });
+  return data?.filter((one) => one.status === "requested").length ?? 0;
+}
+
+function Badge({ n }: { n: number }) {
+  return n === 0 ? null : (
+    <span className="ml-auto rounded-mark bg-warn px-1 text-label font-semibold text-bg">
+      {n}
+      <span className="sr-only"> waiting</span>
+    </span>
+  );
+}
+
+function Rail() {
+  const waiting = useWaiting();
+  return (
+    <nav
+      aria-label="Places"
+      style={{ zIndex: "var(--z-nav)" }}
+      className="w-[200px] shrink-0 overflow-y-auto border-r border-line py-3 max-desk:hidden"
+    >
+      {PLACES.map(({ to, name, icon: Icon, key }) => (
+        <Link
+          key={to}
+          to={to}
+          className="mx-2 flex h-8 items-center gap-2.5 rounded-control px-2 text-muted hover:bg-raised hover:text-fg"
+          activeProps={{ className: "bg-raised !text-fg font-medium", "aria-current": "page" }}
+        >
+          <Icon size={16} aria-hidden />
+          {name}
+          {to === "/approvals" ? <Badge n={waiting} /> : null}
+          {key ? (
+            <kbd aria-hidden className="ml-auto text-label text-muted">
+              g {key}
+            </kbd>
+          ) : null}
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
+function BottomBar() {
+  const waiting = useWaiting();
+  const [more, setMore] = useState(false);
+  const path = useRouterState({ select: (state) => state.location.pathname });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it closes when one has gone somewhere
+  useEffect(() => setMore(false), [path]);
+  const look = "flex h-14 min-w-0 flex-1 flex-col items-center justify-center gap-0.5 text-label text-muted";
+  return (
+    <nav
+      aria-label="Main places"
+      style={{ zIndex: "var(--z-nav)" }}
+      className="flex shrink-0 border-t border-line bg-bg pb-[env(safe-area-inset-bottom)] desk:hidden"
+    >
+      {PLACES.filter((one) => ON_PHONE.includes(one.to)).map(({ to, name, icon: Icon }) => (
+        <Link key={to} to={to} className={look} activeProps={{ className: "!text-fg", "aria-current": "page" }}>
+          <span className="relative">
+            <Icon size={20} aria-hidden />
+            {to === "/approvals" && waiting > 0 ? (
+              <span aria-hidden className="absolute -top-1 -right-2 rounded-mark bg-warn px-1 text-label text-bg">
+                {waiting}
+              </span>
+            ) : null}
+          </span>
+          {name}
+        </Link>
+      ))}
+      <button type="button" className={look} onClick={() => setMore(true)}>
+        <Ellipsis size={20} aria-hidden />
+        More
+      </button>
+      <Dialog open={more} onOpenChange={setMore} title="More">
+        <nav aria-label="Other places" className="grid gap-1">
+          {PLACES.filter((one) => !ON_PHONE.includes(one.to)).map(({ to, name, icon: Icon }) => (
+            <Link key={to} to={to} className="flex h-11 items-center gap-3 rounded-control px-2 hover:bg-raised">
+              <Icon size={18} aria-hidden /> {name}
+            </Link>
+          ))}
+        </nav>
+      </Dialog>
+    </nav>
+  );
+}
+
+/** Breaches and changes of mode for whoever cannot see the screen: at most one in five seconds. */
+function Alarms() {
+  const { live } = useScope();
+  const { alarms } = useLive(live);
+  const [said, setSaid] = useState("");
+  const newest = alarms[0];
+  useEffect(() => {
+    if (newest === undefined) return;
+    const timer = setTimeout(
+      () => setSaid(`${newest.account}: ${(newest.data as { rationale?: string }).rationale ?? newest.type}`),
+      said ? 5_000 : 0,
+    );
+    return () => clearTimeout(timer);
+  }, [newest, said]);
+  return (
+    <p aria-live="polite" className="sr-only">
+      {said}
+    </p>
+  );
+}
+
+export { GO };

@@ -1,0 +1,49 @@
+import { useNavigate } from "@tanstack/react-router";
+import { useEffect } from "react";
+
+/** Where `g` and a letter go. */
+export const GO: Record<string, string> = {
+  o: "/overview",
+  p: "/portfolio",
+  c: "/constraints",
+  s: "/actions",
+  r: "/regimes",
+  a: "/approvals",
+  l: "/live",
+  u: "/audit",
+};
+
+function isTyping(target: EventTarget | null): boolean {
+  const element = target as HTMLElement | null;
+  return element?.closest("input, textarea, select, [contenteditable='true'], .cm-editor") !== null;
+}
+
+/** Keys that work on every page, and never while somebody types. */
+export function useKeys(onPalette: () => void, onStart: (text: string) => void): void {
+  const navigate = useNavigate();
+  useEffect(() => {
+    let leader = 0;
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        onPalette();
+        return;
+      }
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      if (document.querySelector("[role='dialog']")) return;
+      if (event.key === "/" || event.key === "?") {
+        event.preventDefault();
+        onStart(event.key);
+        return;
+      }
+      const to = Date.now() - leader < 1_000 ? GO[event.key] : undefined;
+      leader = event.key === "g" ? Date.now() : 0;
+      if (to !== undefined) {
+        event.preventDefault();
+        void navigate({ to });
+      }
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [navigate, onPalette, onStart]);
+}
