@@ -19,8 +19,10 @@ override PYTHON := python3
 endif
 KEY := $(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
 READY := $(VENV)/.ready-$(KEY)
+NODE_READY := web/node_modules/.ready-$(shell cat web/package-lock.json | cksum | tr -d ' ')
+PAGES := src/regime_trading/web/index.html
 
-.PHONY: help run test test-full coverage mutants docs check format lock clean
+.PHONY: help run serve demo web web-types web-check test test-full coverage mutants docs check format lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +36,23 @@ run: $(READY)  ## the main job on real prices: last decision, then the history, 
 	@echo "  $(BIN)/regime run --symbols KO,PEP,XOM                      your own symbols, or --proposal with your own weights"
 	@echo "  $(BIN)/regime backtest --from 2007-01-01 --to 2009-12-31    one crisis only"
 	@echo "  $(BIN)/regime config explain north-pier/core risk.gross     where a limit comes from"
+
+serve: $(PAGES)  ## build the command center and serve it (ARGS="--port 8001 ...")
+	@$(BIN)/regime serve $(ARGS)
+
+demo: $(PAGES)  ## the same over bundled prices, with people made for it
+	@$(BIN)/regime serve --demo $(ARGS)
+
+web: $(PAGES)  ## build the command center into the package (needs Node 20.19 or newer)
+
+web-types: $(READY) $(NODE_READY)  ## write the types of the API for the command center again
+	@$(BIN)/regime api openapi --to web/openapi.json
+	@cd web && node scripts/types.mjs openapi.json
+
+web-check: $(READY)  ## lint, types, unit tests of the command center, and whether its types are the API's
+	@if ! command -v npm >/dev/null; then echo "npm is not here: the command center is NOT checked"; else \
+		$(MAKE) --no-print-directory $(NODE_READY) && $(BIN)/regime api openapi --to web/openapi.json >/dev/null && \
+		cd web && node scripts/types.mjs openapi.json --check && npm run --silent check && npm run --silent test; fi
 
 test: $(READY)  ## set up and run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not full" -rs
@@ -57,6 +76,7 @@ check: $(READY)  ## lint, format, types, import contracts
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory web-check
 
 format: $(READY)  ## rewrite the code in the house format
 	@$(BIN)/ruff check --fix
@@ -69,9 +89,18 @@ lock:  ## resolve pyproject.toml into requirements.lock again (needs uv)
 	@echo "requirements.lock: $$(grep -c '==' requirements.lock) packages pinned"
 
 clean:  ## remove the environment and the caches; results in artifacts/ stay
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist \
+		web/node_modules src/regime_trading/web
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "removed the environment and the caches"
+
+$(NODE_READY): web/package-lock.json
+	@cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PAGES): $(READY) $(NODE_READY) $(shell find web -name node_modules -prune -o -type f ! -name openapi.json -print)
+	@cd web && npm run --silent build > ../$(VENV)/web.log 2>&1 || { tail -30 ../$(VENV)/web.log; exit 1; }
+	@touch $@
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -13,6 +13,11 @@ import pytest
 from tests.databases import emptied
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker waits for it in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/web/"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _keys_and_witness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For everything that lives longer than a test."""

@@ -51,7 +51,9 @@ def pages_of(files: Mapping[str, bytes]) -> dict[str, Page]:
         if name.endswith(suffixes):
             continue
         twins = {encoding: files[name + suffix] for encoding, suffix in ENCODINGS if name + suffix in files}
-        found[name] = Page({"": data, **twins}, _type_of(name), sha256_hex(data)[:32], name.startswith(FOREVER))
+        found[name] = Page(
+            {"": data, **twins}, _type_of(name), sha256_hex(data)[:32], name.startswith(FOREVER)
+        )
     return found
 
 
