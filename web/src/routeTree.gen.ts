@@ -18,12 +18,18 @@ import { Route as DeskLiveRouteImport } from "./routes/_desk/live";
 import { Route as DeskOverviewRouteImport } from "./routes/_desk/overview";
 import { Route as DeskPortfolioRouteImport } from "./routes/_desk/portfolio";
 import { Route as DeskRegimesRouteImport } from "./routes/_desk/regimes";
+import { Route as DeskRlRouteImport } from "./routes/_desk/rl";
 import { Route as DeskSettingsRouteImport } from "./routes/_desk/settings";
 import { Route as LoginLinkRouteImport } from "./routes/login_.link";
 import { Route as DeskApprovalsIndexRouteImport } from "./routes/_desk/approvals.index";
 import { Route as DeskApprovalsIdRouteImport } from "./routes/_desk/approvals.$id";
+import { Route as DeskArtifactsIndexRouteImport } from "./routes/_desk/artifacts.index";
+import { Route as DeskArtifactsSplatRouteImport } from "./routes/_desk/artifacts.$";
 import { Route as DeskConstraintsIndexRouteImport } from "./routes/_desk/constraints.index";
 import { Route as DeskConstraintsRuleRouteImport } from "./routes/_desk/constraints.$rule";
+import { Route as DeskRunsIndexRouteImport } from "./routes/_desk/runs.index";
+import { Route as DeskRunsIdRouteImport } from "./routes/_desk/runs.$id";
+import { Route as DeskRunsJobsIdRouteImport } from "./routes/_desk/runs.jobs.$id";
 
 const IndexRoute = IndexRouteImport.update({
   id: "/",
@@ -69,6 +75,11 @@ const DeskRegimesRoute = DeskRegimesRouteImport.update({
   path: "/regimes",
   getParentRoute: () => DeskRoute,
 } as any);
+const DeskRlRoute = DeskRlRouteImport.update({
+  id: "/rl",
+  path: "/rl",
+  getParentRoute: () => DeskRoute,
+} as any);
 const DeskSettingsRoute = DeskSettingsRouteImport.update({
   id: "/settings",
   path: "/settings",
@@ -89,6 +100,16 @@ const DeskApprovalsIdRoute = DeskApprovalsIdRouteImport.update({
   path: "/approvals/$id",
   getParentRoute: () => DeskRoute,
 } as any);
+const DeskArtifactsIndexRoute = DeskArtifactsIndexRouteImport.update({
+  id: "/artifacts/",
+  path: "/artifacts/",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskArtifactsSplatRoute = DeskArtifactsSplatRouteImport.update({
+  id: "/artifacts/$",
+  path: "/artifacts/$",
+  getParentRoute: () => DeskRoute,
+} as any);
 const DeskConstraintsIndexRoute = DeskConstraintsIndexRouteImport.update({
   id: "/constraints/",
   path: "/constraints/",
@@ -97,6 +118,21 @@ const DeskConstraintsIndexRoute = DeskConstraintsIndexRouteImport.update({
 const DeskConstraintsRuleRoute = DeskConstraintsRuleRouteImport.update({
   id: "/constraints/$rule",
   path: "/constraints/$rule",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskRunsIndexRoute = DeskRunsIndexRouteImport.update({
+  id: "/runs/",
+  path: "/runs/",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskRunsIdRoute = DeskRunsIdRouteImport.update({
+  id: "/runs/$id",
+  path: "/runs/$id",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskRunsJobsIdRoute = DeskRunsJobsIdRouteImport.update({
+  id: "/runs/jobs/$id",
+  path: "/runs/jobs/$id",
   getParentRoute: () => DeskRoute,
 } as any);
 
@@ -109,12 +145,18 @@ export interface FileRoutesByFullPath {
   "/overview": typeof DeskOverviewRoute;
   "/portfolio": typeof DeskPortfolioRoute;
   "/regimes": typeof DeskRegimesRoute;
+  "/rl": typeof DeskRlRoute;
   "/settings": typeof DeskSettingsRoute;
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
+  "/artifacts/$": typeof DeskArtifactsSplatRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
+  "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals/": typeof DeskApprovalsIndexRoute;
+  "/artifacts/": typeof DeskArtifactsIndexRoute;
   "/constraints/": typeof DeskConstraintsIndexRoute;
+  "/runs/": typeof DeskRunsIndexRoute;
+  "/runs/jobs/$id": typeof DeskRunsJobsIdRoute;
 }
 export interface FileRoutesByTo {
   "/": typeof IndexRoute;
@@ -125,12 +167,18 @@ export interface FileRoutesByTo {
   "/overview": typeof DeskOverviewRoute;
   "/portfolio": typeof DeskPortfolioRoute;
   "/regimes": typeof DeskRegimesRoute;
+  "/rl": typeof DeskRlRoute;
   "/settings": typeof DeskSettingsRoute;
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
+  "/artifacts/$": typeof DeskArtifactsSplatRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
+  "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals": typeof DeskApprovalsIndexRoute;
+  "/artifacts": typeof DeskArtifactsIndexRoute;
   "/constraints": typeof DeskConstraintsIndexRoute;
+  "/runs": typeof DeskRunsIndexRoute;
+  "/runs/jobs/$id": typeof DeskRunsJobsIdRoute;
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport;
@@ -143,12 +191,18 @@ export interface FileRoutesById {
   "/_desk/overview": typeof DeskOverviewRoute;
   "/_desk/portfolio": typeof DeskPortfolioRoute;
   "/_desk/regimes": typeof DeskRegimesRoute;
+  "/_desk/rl": typeof DeskRlRoute;
   "/_desk/settings": typeof DeskSettingsRoute;
   "/login_/link": typeof LoginLinkRoute;
   "/_desk/approvals/$id": typeof DeskApprovalsIdRoute;
+  "/_desk/artifacts/$": typeof DeskArtifactsSplatRoute;
   "/_desk/constraints/$rule": typeof DeskConstraintsRuleRoute;
+  "/_desk/runs/$id": typeof DeskRunsIdRoute;
   "/_desk/approvals/": typeof DeskApprovalsIndexRoute;
+  "/_desk/artifacts/": typeof DeskArtifactsIndexRoute;
   "/_desk/constraints/": typeof DeskConstraintsIndexRoute;
+  "/_desk/runs/": typeof DeskRunsIndexRoute;
+  "/_desk/runs/jobs/$id": typeof DeskRunsJobsIdRoute;
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath;
@@ -161,12 +215,18 @@ export interface FileRouteTypes {
     | "/overview"
     | "/portfolio"
     | "/regimes"
+    | "/rl"
     | "/settings"
     | "/login/link"
     | "/approvals/$id"
+    | "/artifacts/$"
     | "/constraints/$rule"
+    | "/runs/$id"
     | "/approvals/"
-    | "/constraints/";
+    | "/artifacts/"
+    | "/constraints/"
+    | "/runs/"
+    | "/runs/jobs/$id";
   fileRoutesByTo: FileRoutesByTo;
   to:
     | "/"
@@ -177,12 +237,18 @@ export interface FileRouteTypes {
     | "/overview"
     | "/portfolio"
     | "/regimes"
+    | "/rl"
     | "/settings"
     | "/login/link"
     | "/approvals/$id"
+    | "/artifacts/$"
     | "/constraints/$rule"
+    | "/runs/$id"
     | "/approvals"
-    | "/constraints";
+    | "/artifacts"
+    | "/constraints"
+    | "/runs"
+    | "/runs/jobs/$id";
   id:
     | "__root__"
     | "/"
@@ -194,12 +260,18 @@ export interface FileRouteTypes {
     | "/_desk/overview"
     | "/_desk/portfolio"
     | "/_desk/regimes"
+    | "/_desk/rl"
     | "/_desk/settings"
     | "/login_/link"
     | "/_desk/approvals/$id"
+    | "/_desk/artifacts/$"
     | "/_desk/constraints/$rule"
+    | "/_desk/runs/$id"
     | "/_desk/approvals/"
-    | "/_desk/constraints/";
+    | "/_desk/artifacts/"
+    | "/_desk/constraints/"
+    | "/_desk/runs/"
+    | "/_desk/runs/jobs/$id";
   fileRoutesById: FileRoutesById;
 }
 export interface RootRouteChildren {
@@ -274,6 +346,13 @@ declare module "@tanstack/react-router" {
       preLoaderRoute: typeof DeskRegimesRouteImport;
       parentRoute: typeof DeskRoute;
     };
+    "/_desk/rl": {
+      id: "/_desk/rl";
+      path: "/rl";
+      fullPath: "/rl";
+      preLoaderRoute: typeof DeskRlRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
     "/_desk/settings": {
       id: "/_desk/settings";
       path: "/settings";
@@ -302,6 +381,20 @@ declare module "@tanstack/react-router" {
       preLoaderRoute: typeof DeskApprovalsIdRouteImport;
       parentRoute: typeof DeskRoute;
     };
+    "/_desk/artifacts/": {
+      id: "/_desk/artifacts/";
+      path: "/artifacts";
+      fullPath: "/artifacts/";
+      preLoaderRoute: typeof DeskArtifactsIndexRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
+    "/_desk/artifacts/$": {
+      id: "/_desk/artifacts/$";
+      path: "/artifacts/$";
+      fullPath: "/artifacts/$";
+      preLoaderRoute: typeof DeskArtifactsSplatRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
     "/_desk/constraints/": {
       id: "/_desk/constraints/";
       path: "/constraints";
@@ -316,6 +409,27 @@ declare module "@tanstack/react-router" {
       preLoaderRoute: typeof DeskConstraintsRuleRouteImport;
       parentRoute: typeof DeskRoute;
     };
+    "/_desk/runs/": {
+      id: "/_desk/runs/";
+      path: "/runs";
+      fullPath: "/runs/";
+      preLoaderRoute: typeof DeskRunsIndexRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
+    "/_desk/runs/$id": {
+      id: "/_desk/runs/$id";
+      path: "/runs/$id";
+      fullPath: "/runs/$id";
+      preLoaderRoute: typeof DeskRunsIdRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
+    "/_desk/runs/jobs/$id": {
+      id: "/_desk/runs/jobs/$id";
+      path: "/runs/jobs/$id";
+      fullPath: "/runs/jobs/$id";
+      preLoaderRoute: typeof DeskRunsJobsIdRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
   }
 }
 
@@ -326,11 +440,17 @@ interface DeskRouteChildren {
   DeskOverviewRoute: typeof DeskOverviewRoute;
   DeskPortfolioRoute: typeof DeskPortfolioRoute;
   DeskRegimesRoute: typeof DeskRegimesRoute;
+  DeskRlRoute: typeof DeskRlRoute;
   DeskSettingsRoute: typeof DeskSettingsRoute;
   DeskApprovalsIdRoute: typeof DeskApprovalsIdRoute;
+  DeskArtifactsSplatRoute: typeof DeskArtifactsSplatRoute;
   DeskConstraintsRuleRoute: typeof DeskConstraintsRuleRoute;
+  DeskRunsIdRoute: typeof DeskRunsIdRoute;
   DeskApprovalsIndexRoute: typeof DeskApprovalsIndexRoute;
+  DeskArtifactsIndexRoute: typeof DeskArtifactsIndexRoute;
   DeskConstraintsIndexRoute: typeof DeskConstraintsIndexRoute;
+  DeskRunsIndexRoute: typeof DeskRunsIndexRoute;
+  DeskRunsJobsIdRoute: typeof DeskRunsJobsIdRoute;
 }
 
 const DeskRouteChildren: DeskRouteChildren = {
@@ -340,11 +460,17 @@ const DeskRouteChildren: DeskRouteChildren = {
   DeskOverviewRoute: DeskOverviewRoute,
   DeskPortfolioRoute: DeskPortfolioRoute,
   DeskRegimesRoute: DeskRegimesRoute,
+  DeskRlRoute: DeskRlRoute,
   DeskSettingsRoute: DeskSettingsRoute,
   DeskApprovalsIdRoute: DeskApprovalsIdRoute,
+  DeskArtifactsSplatRoute: DeskArtifactsSplatRoute,
   DeskConstraintsRuleRoute: DeskConstraintsRuleRoute,
+  DeskRunsIdRoute: DeskRunsIdRoute,
   DeskApprovalsIndexRoute: DeskApprovalsIndexRoute,
+  DeskArtifactsIndexRoute: DeskArtifactsIndexRoute,
   DeskConstraintsIndexRoute: DeskConstraintsIndexRoute,
+  DeskRunsIndexRoute: DeskRunsIndexRoute,
+  DeskRunsJobsIdRoute: DeskRunsJobsIdRoute,
 };
 
 const DeskRouteWithChildren = DeskRoute._addFileChildren(DeskRouteChildren);

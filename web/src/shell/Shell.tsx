@@ -2,11 +2,14 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useRouterState } from "@tanstack/react-router";
 import {
   Activity,
+  BrainCircuit,
   CandlestickChart,
   CheckCheck,
   Ellipsis,
+  Files,
   Gauge,
   LayoutDashboard,
+  ListChecks,
   type LucideIcon,
   PieChart,
   Radio,
@@ -39,8 +42,11 @@ export const PLACES: readonly Place[] = [
   { to: "/actions", name: "Actions", icon: Activity, key: "s" },
   { to: "/regimes", name: "Regimes", icon: CandlestickChart, key: "r" },
   { to: "/approvals", name: "Approvals", icon: CheckCheck, key: "a" },
+  { to: "/runs", name: "Runs", icon: ListChecks, key: "n" },
   { to: "/live", name: "Live", icon: Radio, key: "l" },
   { to: "/audit", name: "Audit", icon: ScrollText, key: "u" },
+  { to: "/artifacts", name: "Artifacts", icon: Files },
+  { to: "/rl", name: "RL dataset", icon: BrainCircuit },
   { to: "/settings", name: "Settings", icon: Settings },
 ];
 const ON_PHONE = ["/overview", "/portfolio", "/approvals", "/actions"];

@@ -9,6 +9,7 @@ export const GO: Record<string, string> = {
   s: "/actions",
   r: "/regimes",
   a: "/approvals",
+  n: "/runs",
   l: "/live",
   u: "/audit",
 };

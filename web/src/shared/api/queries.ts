@@ -136,3 +136,49 @@ export const catalogueQuery = queryOptions({
   queryFn: () => answered(api.GET("/api/v1/commands")),
   staleTime: Number.POSITIVE_INFINITY,
 });
+
+export const runsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["runs", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/runs", path({ firm }))),
+  });
+
+export const runQuery = (firm: string, run_id: string) =>
+  queryOptions({
+    queryKey: ["runs", firm, run_id],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/runs/{run_id}", path({ firm, run_id }))),
+  });
+
+export const jobQuery = (firm: string, job_id: string) =>
+  queryOptions({
+    queryKey: ["job", firm, job_id],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/jobs/{job_id}", path({ firm, job_id }))),
+  });
+
+export const jobLogQuery = (firm: string, job_id: string) =>
+  queryOptions({
+    queryKey: ["job", firm, job_id, "log"],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/jobs/{job_id}/log", path({ firm, job_id }))),
+  });
+
+export const artifactQuery = (firm: string, file: string) =>
+  queryOptions({
+    queryKey: ["artifact", firm, file],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/artifacts/preview", { params: { path: { firm }, query: { path: file } } }),
+      ),
+    staleTime: 300_000,
+    refetchInterval: false,
+  });
+
+export const rlQuery = (firm: string, account: string | undefined) =>
+  queryOptions({
+    queryKey: ["rl", firm, account ?? ""],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/rl", {
+          params: { path: { firm }, query: account ? { account: `${firm}/${account}` } : {} },
+        }),
+      ),
+  });
