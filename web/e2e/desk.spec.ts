@@ -230,3 +230,40 @@ test.describe("what is shown", () => {
     await context.setOffline(false);
   });
 });
+
+test.describe("the configuration", () => {
+  test("a wrong document is shown at its line, a looser one says so, a tighter one is put in force and taken back", async ({
+    page,
+  }) => {
+    await signIn(page, "pm", FIRM, "/configs");
+    const editor = page.getByRole("textbox", { name: "Configuration as YAML" });
+    await expect(editor).toBeVisible();
+    const change = async (from: string, to: string) => {
+      const line = editor.locator(".cm-line").filter({ hasText: from }).first();
+      await line.click();
+      await page.keyboard.press("End");
+      await page.keyboard.press("Shift+Home");
+      await page.keyboard.type(to);
+    };
+    await change("single_name:", 'single_nam: "0.15"');
+    await expect(page.locator(".cm-lint-marker-error").first()).toBeVisible();
+    await expect(page.getByRole("button", { name: "Keep as a draft" })).toBeDisabled();
+    await change("single_nam:", 'single_name: "0.17"');
+    const row = page
+      .getByRole("row")
+      .filter({ hasText: "single_name" })
+      .filter({ hasText: `${ACCOUNT}` });
+    await expect(row.first()).toContainText("loosens");
+    await change("single_name:", 'single_name: "0.14"');
+    await expect(row.first()).toContainText("tightens");
+    await page.getByLabel("Why").fill("a calmer name limit");
+    await page.getByRole("button", { name: "Keep as a draft" }).click();
+    await expect(page).toHaveURL(/\/configs\/\d+/);
+    await page.getByRole("button", { name: "Put it in force" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Do it" }).click();
+    await expect(page.getByRole("dialog", { name: "Done" })).toBeVisible();
+    await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
+    await expect(page.getByText("applied").first()).toBeVisible();
+    expect(await faults(page)).toEqual([]);
+  });
+});

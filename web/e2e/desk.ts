@@ -17,6 +17,7 @@ export const ROUTES = [
   "approvals",
   "runs",
   "artifacts",
+  "configs",
   "rl",
   "live",
   "audit",

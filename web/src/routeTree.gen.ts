@@ -25,6 +25,8 @@ import { Route as DeskApprovalsIndexRouteImport } from "./routes/_desk/approvals
 import { Route as DeskApprovalsIdRouteImport } from "./routes/_desk/approvals.$id";
 import { Route as DeskArtifactsIndexRouteImport } from "./routes/_desk/artifacts.index";
 import { Route as DeskArtifactsSplatRouteImport } from "./routes/_desk/artifacts.$";
+import { Route as DeskConfigsIndexRouteImport } from "./routes/_desk/configs.index";
+import { Route as DeskConfigsVersionRouteImport } from "./routes/_desk/configs.$version";
 import { Route as DeskConstraintsIndexRouteImport } from "./routes/_desk/constraints.index";
 import { Route as DeskConstraintsRuleRouteImport } from "./routes/_desk/constraints.$rule";
 import { Route as DeskRunsIndexRouteImport } from "./routes/_desk/runs.index";
@@ -110,6 +112,16 @@ const DeskArtifactsSplatRoute = DeskArtifactsSplatRouteImport.update({
   path: "/artifacts/$",
   getParentRoute: () => DeskRoute,
 } as any);
+const DeskConfigsIndexRoute = DeskConfigsIndexRouteImport.update({
+  id: "/configs/",
+  path: "/configs/",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskConfigsVersionRoute = DeskConfigsVersionRouteImport.update({
+  id: "/configs/$version",
+  path: "/configs/$version",
+  getParentRoute: () => DeskRoute,
+} as any);
 const DeskConstraintsIndexRoute = DeskConstraintsIndexRouteImport.update({
   id: "/constraints/",
   path: "/constraints/",
@@ -150,10 +162,12 @@ export interface FileRoutesByFullPath {
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
   "/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/configs/$version": typeof DeskConfigsVersionRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals/": typeof DeskApprovalsIndexRoute;
   "/artifacts/": typeof DeskArtifactsIndexRoute;
+  "/configs/": typeof DeskConfigsIndexRoute;
   "/constraints/": typeof DeskConstraintsIndexRoute;
   "/runs/": typeof DeskRunsIndexRoute;
   "/runs/jobs/$id": typeof DeskRunsJobsIdRoute;
@@ -172,10 +186,12 @@ export interface FileRoutesByTo {
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
   "/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/configs/$version": typeof DeskConfigsVersionRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals": typeof DeskApprovalsIndexRoute;
   "/artifacts": typeof DeskArtifactsIndexRoute;
+  "/configs": typeof DeskConfigsIndexRoute;
   "/constraints": typeof DeskConstraintsIndexRoute;
   "/runs": typeof DeskRunsIndexRoute;
   "/runs/jobs/$id": typeof DeskRunsJobsIdRoute;
@@ -196,10 +212,12 @@ export interface FileRoutesById {
   "/login_/link": typeof LoginLinkRoute;
   "/_desk/approvals/$id": typeof DeskApprovalsIdRoute;
   "/_desk/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/_desk/configs/$version": typeof DeskConfigsVersionRoute;
   "/_desk/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/_desk/runs/$id": typeof DeskRunsIdRoute;
   "/_desk/approvals/": typeof DeskApprovalsIndexRoute;
   "/_desk/artifacts/": typeof DeskArtifactsIndexRoute;
+  "/_desk/configs/": typeof DeskConfigsIndexRoute;
   "/_desk/constraints/": typeof DeskConstraintsIndexRoute;
   "/_desk/runs/": typeof DeskRunsIndexRoute;
   "/_desk/runs/jobs/$id": typeof DeskRunsJobsIdRoute;
@@ -220,10 +238,12 @@ export interface FileRouteTypes {
     | "/login/link"
     | "/approvals/$id"
     | "/artifacts/$"
+    | "/configs/$version"
     | "/constraints/$rule"
     | "/runs/$id"
     | "/approvals/"
     | "/artifacts/"
+    | "/configs/"
     | "/constraints/"
     | "/runs/"
     | "/runs/jobs/$id";
@@ -242,10 +262,12 @@ export interface FileRouteTypes {
     | "/login/link"
     | "/approvals/$id"
     | "/artifacts/$"
+    | "/configs/$version"
     | "/constraints/$rule"
     | "/runs/$id"
     | "/approvals"
     | "/artifacts"
+    | "/configs"
     | "/constraints"
     | "/runs"
     | "/runs/jobs/$id";
@@ -265,10 +287,12 @@ export interface FileRouteTypes {
     | "/login_/link"
     | "/_desk/approvals/$id"
     | "/_desk/artifacts/$"
+    | "/_desk/configs/$version"
     | "/_desk/constraints/$rule"
     | "/_desk/runs/$id"
     | "/_desk/approvals/"
     | "/_desk/artifacts/"
+    | "/_desk/configs/"
     | "/_desk/constraints/"
     | "/_desk/runs/"
     | "/_desk/runs/jobs/$id";
@@ -395,6 +419,20 @@ declare module "@tanstack/react-router" {
       preLoaderRoute: typeof DeskArtifactsSplatRouteImport;
       parentRoute: typeof DeskRoute;
     };
+    "/_desk/configs/": {
+      id: "/_desk/configs/";
+      path: "/configs";
+      fullPath: "/configs/";
+      preLoaderRoute: typeof DeskConfigsIndexRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
+    "/_desk/configs/$version": {
+      id: "/_desk/configs/$version";
+      path: "/configs/$version";
+      fullPath: "/configs/$version";
+      preLoaderRoute: typeof DeskConfigsVersionRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
     "/_desk/constraints/": {
       id: "/_desk/constraints/";
       path: "/constraints";
@@ -444,10 +482,12 @@ interface DeskRouteChildren {
   DeskSettingsRoute: typeof DeskSettingsRoute;
   DeskApprovalsIdRoute: typeof DeskApprovalsIdRoute;
   DeskArtifactsSplatRoute: typeof DeskArtifactsSplatRoute;
+  DeskConfigsVersionRoute: typeof DeskConfigsVersionRoute;
   DeskConstraintsRuleRoute: typeof DeskConstraintsRuleRoute;
   DeskRunsIdRoute: typeof DeskRunsIdRoute;
   DeskApprovalsIndexRoute: typeof DeskApprovalsIndexRoute;
   DeskArtifactsIndexRoute: typeof DeskArtifactsIndexRoute;
+  DeskConfigsIndexRoute: typeof DeskConfigsIndexRoute;
   DeskConstraintsIndexRoute: typeof DeskConstraintsIndexRoute;
   DeskRunsIndexRoute: typeof DeskRunsIndexRoute;
   DeskRunsJobsIdRoute: typeof DeskRunsJobsIdRoute;
@@ -464,10 +504,12 @@ const DeskRouteChildren: DeskRouteChildren = {
   DeskSettingsRoute: DeskSettingsRoute,
   DeskApprovalsIdRoute: DeskApprovalsIdRoute,
   DeskArtifactsSplatRoute: DeskArtifactsSplatRoute,
+  DeskConfigsVersionRoute: DeskConfigsVersionRoute,
   DeskConstraintsRuleRoute: DeskConstraintsRuleRoute,
   DeskRunsIdRoute: DeskRunsIdRoute,
   DeskApprovalsIndexRoute: DeskApprovalsIndexRoute,
   DeskArtifactsIndexRoute: DeskArtifactsIndexRoute,
+  DeskConfigsIndexRoute: DeskConfigsIndexRoute,
   DeskConstraintsIndexRoute: DeskConstraintsIndexRoute,
   DeskRunsIndexRoute: DeskRunsIndexRoute,
   DeskRunsJobsIdRoute: DeskRunsJobsIdRoute,

@@ -10,6 +10,7 @@ export const GO: Record<string, string> = {
   r: "/regimes",
   a: "/approvals",
   n: "/runs",
+  f: "/configs",
   l: "/live",
   u: "/audit",
 };

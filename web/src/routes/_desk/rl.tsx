@@ -35,7 +35,7 @@ function Learning() {
               <One name="Last">
                 <Time at={found.last} />
               </One>
-              <One name="Behind the record">{span(found.lag_s)}</One>
+              <One name="Since the last row">{span(found.lag_s)}</One>
               <One name="Feature set">{found.feature_set_version}</One>
               <One name="Schema">{found.schema_version}</One>
             </section>
@@ -48,7 +48,7 @@ function Learning() {
               />
             </Panel>
             <div className="grid gap-4 desk:grid-cols-2">
-              <Panel title="Rewards: log return between decisions">
+              <Panel title="Rewards: net profit over equity, decision to decision">
                 <Histogram bins={found.rewards} />
               </Panel>
               <Panel title="What is least known">

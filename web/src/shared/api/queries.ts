@@ -182,3 +182,38 @@ export const rlQuery = (firm: string, account: string | undefined) =>
         }),
       ),
   });
+
+export const currentConfigQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["configs", firm, "current"],
+    queryFn: () => tagged(api.GET("/api/v1/firms/{firm}/configs/current", path({ firm }))),
+  });
+
+export const versionsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["configs", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/configs", path({ firm }))),
+  });
+
+export const versionQuery = (firm: string, version: number) =>
+  queryOptions({
+    queryKey: ["configs", firm, version],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/configs/{version}", path({ firm, version }))),
+  });
+
+export const configDiffQuery = (firm: string, from: number, to: number) =>
+  queryOptions({
+    queryKey: ["configs", firm, "diff", from, to],
+    queryFn: () =>
+      answered(api.GET("/api/v1/firms/{firm}/configs/diff", { params: { path: { firm }, query: { from, to } } })),
+    staleTime: 300_000,
+    refetchInterval: false,
+  });
+
+export const configSchemaQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["config-schema", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/configs/schema", path({ firm }))),
+    staleTime: Number.POSITIVE_INFINITY,
+    refetchInterval: false,
+  });
