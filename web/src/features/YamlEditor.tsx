@@ -77,6 +77,7 @@ export default function YamlEditor({ original, start, marks, names, readOnly, on
         ],
       }),
     });
+    made.scrollDOM.tabIndex = 0; // it scrolls, so the keyboard must reach it
     view.current = made;
     return () => made.destroy();
   }, [original, start, names, readOnly]);

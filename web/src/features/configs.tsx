@@ -1,12 +1,9 @@
-import { useMutation } from "@tanstack/react-query";
-import { useState } from "react";
-import { Confirm, Diff } from "@/features/Confirm";
-import { give, type Preview } from "@/features/command";
-import { newKey, type Schemas } from "@/shared/api/client";
+import { Diff } from "@/features/Confirm";
+import type { Schemas } from "@/shared/api/client";
 import { Button } from "@/shared/ui/Button";
 import { Chip, type Tone } from "@/shared/ui/Chip";
 import { Table } from "@/shared/ui/Table";
-import { useScope } from "@/shell/scope";
+import { useCommand } from "@/shell/confirming";
 
 export const DIRECTION_TONES: Record<string, Tone> = { loosens: "safety", tightens: "accent", neutral: "plain" };
 export const VERSION_TONES: Record<string, Tone> = {
@@ -82,8 +79,9 @@ function rank(direction: string): number {
 }
 
 export function Findings({ found }: { found: readonly Schemas["FindingOut"][] }) {
+  if (found.length === 0) return null;
   return (
-    <ul className="grid gap-1" role="alert">
+    <ul className="grid gap-1">
       {found.map((one) => (
         <li key={`${one.path} ${one.line} ${one.expected}`} className="text-safety">
           {one.line !== null ? `Line ${one.line}: ` : ""}
@@ -102,12 +100,7 @@ export function CommandButton(props: {
   why?: string | undefined;
   kind?: "primary" | "plain";
 }) {
-  const { firm } = useScope();
-  const [preview, setPreview] = useState<Preview | null>(null);
-  const ask = useMutation({
-    mutationFn: () => give(props.command, firm, newKey()),
-    onSuccess: (given) => given.kind === "preview" && setPreview(given.preview),
-  });
+  const ask = useCommand();
   return (
     <>
       <Button
@@ -115,12 +108,11 @@ export function CommandButton(props: {
         why={props.why}
         command={props.command}
         disabled={ask.isPending}
-        onClick={() => ask.mutate()}
+        onClick={() => ask.mutate(props.command)}
       >
         {props.name}
       </Button>
       {ask.isError ? <p role="alert">{ask.error.message}</p> : null}
-      {preview ? <Confirm preview={preview} onClose={() => setPreview(null)} /> : null}
     </>
   );
 }

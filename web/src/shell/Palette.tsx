@@ -2,12 +2,12 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
 import { useDeferredValue, useEffect, useRef, useState } from "react";
-import { Confirm } from "@/features/Confirm";
-import { give, type Preview } from "@/features/command";
+import { give } from "@/features/command";
 import { ApiProblem, answered, api, newKey, type Schemas } from "@/shared/api/client";
 import { catalogueQuery } from "@/shared/api/queries";
 import { setPrefs } from "@/shared/prefs";
 import { Dialog } from "@/shared/ui/Dialog";
+import { useConfirm } from "./confirming";
 import { PLACES } from "./Shell";
 import { useScope } from "./scope";
 
@@ -17,8 +17,8 @@ type Completion = Schemas["CompletionOut"];
 export default function Palette({ start, onClose }: { start: string; onClose: () => void }) {
   const scope = useScope();
   const navigate = useNavigate();
+  const show = useConfirm();
   const [text, setText] = useState(start === "?" ? "?" : start);
-  const [preview, setPreview] = useState<Preview | null>(null);
   const [back, setBack] = useState(-1);
   const key = useRef(newKey());
   const asked = useDeferredValue(text);
@@ -45,8 +45,9 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const act = useMutation({
     mutationFn: () => give(text.trim(), scope.firm, key.current),
     onSuccess: (given) => {
-      if (given.kind === "preview") setPreview(given.preview);
-      else after(given.done.data);
+      if (given.kind === "done") return after(given.done.data);
+      onClose();
+      show(given.preview);
     },
   });
   // biome-ignore lint/correctness/useExhaustiveDependencies: another text is another act
@@ -68,7 +69,6 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     onClose();
     void navigate({ to, ...(search ? { search: (before: object) => ({ ...before, ...search }) as never } : {}) });
   };
-  if (preview !== null) return <Confirm preview={preview} onClose={onClose} />;
 
   const problem = act.error instanceof ApiProblem ? act.error : null;
   const at = problem?.said.at ?? null;

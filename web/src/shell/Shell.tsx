@@ -27,6 +27,7 @@ import { Button } from "@/shared/ui/Button";
 import { ModeChip, modeOf, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Dialog } from "@/shared/ui/Dialog";
+import { ConfirmProvider } from "./confirming";
 import { HaltButton, HaltProvider } from "./Halt";
 import { HaltContext } from "./halt-inside";
 import { GO, useKeys } from "./keys";
@@ -56,7 +57,9 @@ const ON_PHONE = ["/overview", "/portfolio", "/approvals", "/actions"];
 export function Shell({ children }: { children: ReactNode }) {
   return (
     <HaltProvider>
-      <Frame>{children}</Frame>
+      <ConfirmProvider>
+        <Frame>{children}</Frame>
+      </ConfirmProvider>
     </HaltProvider>
   );
 }

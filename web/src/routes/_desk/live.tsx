@@ -1,9 +1,7 @@
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { createFileRoute } from "@tanstack/react-router";
-import { useContext, useState } from "react";
-import { Confirm } from "@/features/Confirm";
-import { give, type Preview } from "@/features/command";
-import { newKey, type Schemas } from "@/shared/api/client";
+import { useContext } from "react";
+import type { Schemas } from "@/shared/api/client";
 import { controlsQuery, liveQuery } from "@/shared/api/queries";
 import { span } from "@/shared/format/time";
 import { Button } from "@/shared/ui/Button";
@@ -12,6 +10,7 @@ import { cx } from "@/shared/ui/cx";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
+import { useCommand } from "@/shell/confirming";
 import { HaltContext } from "@/shell/halt-inside";
 import { useScope } from "@/shell/scope";
 
@@ -76,14 +75,10 @@ function LivePage() {
 }
 
 function AccountPanel({ row }: { row: Row }) {
-  const { firm, whyNot } = useScope();
+  const { whyNot } = useScope();
   const halt = useContext(HaltContext);
-  const [preview, setPreview] = useState<Preview | null>(null);
   const id = row.account.split("/")[1] ?? "";
-  const ask = useMutation({
-    mutationFn: (command: string) => give(command, firm, newKey()),
-    onSuccess: (given) => given.kind === "preview" && setPreview(given.preview),
-  });
+  const ask = useCommand();
   const halted = (row.halt.level ?? 0) > 0;
   const next = row.next_gate?.mode;
   return (
@@ -165,7 +160,6 @@ function AccountPanel({ row }: { row: Row }) {
         </div>
         {ask.isError ? <p role="alert">{ask.error.message}</p> : null}
       </div>
-      {preview ? <Confirm preview={preview} onClose={() => setPreview(null)} /> : null}
     </Panel>
   );
 }

@@ -1,9 +1,6 @@
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
-import { useState } from "react";
-import { Confirm } from "@/features/Confirm";
-import { give, type Preview } from "@/features/command";
-import { newKey, type Schemas } from "@/shared/api/client";
+import type { Schemas } from "@/shared/api/client";
 import { jobsQuery, runsQuery } from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
 import { Button } from "@/shared/ui/Button";
@@ -12,6 +9,7 @@ import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
+import { useCommand } from "@/shell/confirming";
 import { useScope } from "@/shell/scope";
 
 type Run = Schemas["RunRow"];
@@ -33,14 +31,7 @@ function Runs() {
   const { firm, account, whyNot } = useScope();
   const runs = useQuery({ ...runsQuery(firm), enabled: firm !== "" });
   const jobs = useQuery({ ...jobsQuery(firm), enabled: firm !== "" });
-  const [preview, setPreview] = useState<Preview | null>(null);
-  const ask = useMutation({
-    mutationFn: (command: string) => give(command, firm, newKey()),
-    onSuccess: (given) => {
-      if (given.kind === "preview") setPreview(given.preview);
-      void jobs.refetch();
-    },
-  });
+  const ask = useCommand(() => void jobs.refetch());
   const why = whyNot("run.start", account) || undefined;
   return (
     <Page
@@ -89,7 +80,6 @@ function Runs() {
           </Loaded>
         </Panel>
       </div>
-      {preview ? <Confirm preview={preview} onClose={() => setPreview(null)} /> : null}
     </Page>
   );
 }
