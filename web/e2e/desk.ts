@@ -18,6 +18,8 @@ export const ROUTES = [
   "runs",
   "artifacts",
   "configs",
+  "basket",
+  "admin",
   "rl",
   "live",
   "audit",

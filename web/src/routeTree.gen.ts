@@ -13,6 +13,7 @@ import { Route as IndexRouteImport } from "./routes/index";
 import { Route as DeskRouteImport } from "./routes/_desk";
 import { Route as LoginRouteImport } from "./routes/login";
 import { Route as DeskActionsRouteImport } from "./routes/_desk/actions";
+import { Route as DeskAdminRouteImport } from "./routes/_desk/admin";
 import { Route as DeskAuditRouteImport } from "./routes/_desk/audit";
 import { Route as DeskLiveRouteImport } from "./routes/_desk/live";
 import { Route as DeskOverviewRouteImport } from "./routes/_desk/overview";
@@ -25,6 +26,8 @@ import { Route as DeskApprovalsIndexRouteImport } from "./routes/_desk/approvals
 import { Route as DeskApprovalsIdRouteImport } from "./routes/_desk/approvals.$id";
 import { Route as DeskArtifactsIndexRouteImport } from "./routes/_desk/artifacts.index";
 import { Route as DeskArtifactsSplatRouteImport } from "./routes/_desk/artifacts.$";
+import { Route as DeskBasketIndexRouteImport } from "./routes/_desk/basket.index";
+import { Route as DeskBasketIdRouteImport } from "./routes/_desk/basket.$id";
 import { Route as DeskConfigsIndexRouteImport } from "./routes/_desk/configs.index";
 import { Route as DeskConfigsVersionRouteImport } from "./routes/_desk/configs.$version";
 import { Route as DeskConstraintsIndexRouteImport } from "./routes/_desk/constraints.index";
@@ -50,6 +53,11 @@ const LoginRoute = LoginRouteImport.update({
 const DeskActionsRoute = DeskActionsRouteImport.update({
   id: "/actions",
   path: "/actions",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskAdminRoute = DeskAdminRouteImport.update({
+  id: "/admin",
+  path: "/admin",
   getParentRoute: () => DeskRoute,
 } as any);
 const DeskAuditRoute = DeskAuditRouteImport.update({
@@ -112,6 +120,16 @@ const DeskArtifactsSplatRoute = DeskArtifactsSplatRouteImport.update({
   path: "/artifacts/$",
   getParentRoute: () => DeskRoute,
 } as any);
+const DeskBasketIndexRoute = DeskBasketIndexRouteImport.update({
+  id: "/basket/",
+  path: "/basket/",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskBasketIdRoute = DeskBasketIdRouteImport.update({
+  id: "/basket/$id",
+  path: "/basket/$id",
+  getParentRoute: () => DeskRoute,
+} as any);
 const DeskConfigsIndexRoute = DeskConfigsIndexRouteImport.update({
   id: "/configs/",
   path: "/configs/",
@@ -152,6 +170,7 @@ export interface FileRoutesByFullPath {
   "/": typeof IndexRoute;
   "/login": typeof LoginRoute;
   "/actions": typeof DeskActionsRoute;
+  "/admin": typeof DeskAdminRoute;
   "/audit": typeof DeskAuditRoute;
   "/live": typeof DeskLiveRoute;
   "/overview": typeof DeskOverviewRoute;
@@ -162,11 +181,13 @@ export interface FileRoutesByFullPath {
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
   "/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/basket/$id": typeof DeskBasketIdRoute;
   "/configs/$version": typeof DeskConfigsVersionRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals/": typeof DeskApprovalsIndexRoute;
   "/artifacts/": typeof DeskArtifactsIndexRoute;
+  "/basket/": typeof DeskBasketIndexRoute;
   "/configs/": typeof DeskConfigsIndexRoute;
   "/constraints/": typeof DeskConstraintsIndexRoute;
   "/runs/": typeof DeskRunsIndexRoute;
@@ -176,6 +197,7 @@ export interface FileRoutesByTo {
   "/": typeof IndexRoute;
   "/login": typeof LoginRoute;
   "/actions": typeof DeskActionsRoute;
+  "/admin": typeof DeskAdminRoute;
   "/audit": typeof DeskAuditRoute;
   "/live": typeof DeskLiveRoute;
   "/overview": typeof DeskOverviewRoute;
@@ -186,11 +208,13 @@ export interface FileRoutesByTo {
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
   "/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/basket/$id": typeof DeskBasketIdRoute;
   "/configs/$version": typeof DeskConfigsVersionRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals": typeof DeskApprovalsIndexRoute;
   "/artifacts": typeof DeskArtifactsIndexRoute;
+  "/basket": typeof DeskBasketIndexRoute;
   "/configs": typeof DeskConfigsIndexRoute;
   "/constraints": typeof DeskConstraintsIndexRoute;
   "/runs": typeof DeskRunsIndexRoute;
@@ -202,6 +226,7 @@ export interface FileRoutesById {
   "/_desk": typeof DeskRouteWithChildren;
   "/login": typeof LoginRoute;
   "/_desk/actions": typeof DeskActionsRoute;
+  "/_desk/admin": typeof DeskAdminRoute;
   "/_desk/audit": typeof DeskAuditRoute;
   "/_desk/live": typeof DeskLiveRoute;
   "/_desk/overview": typeof DeskOverviewRoute;
@@ -212,11 +237,13 @@ export interface FileRoutesById {
   "/login_/link": typeof LoginLinkRoute;
   "/_desk/approvals/$id": typeof DeskApprovalsIdRoute;
   "/_desk/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/_desk/basket/$id": typeof DeskBasketIdRoute;
   "/_desk/configs/$version": typeof DeskConfigsVersionRoute;
   "/_desk/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/_desk/runs/$id": typeof DeskRunsIdRoute;
   "/_desk/approvals/": typeof DeskApprovalsIndexRoute;
   "/_desk/artifacts/": typeof DeskArtifactsIndexRoute;
+  "/_desk/basket/": typeof DeskBasketIndexRoute;
   "/_desk/configs/": typeof DeskConfigsIndexRoute;
   "/_desk/constraints/": typeof DeskConstraintsIndexRoute;
   "/_desk/runs/": typeof DeskRunsIndexRoute;
@@ -228,6 +255,7 @@ export interface FileRouteTypes {
     | "/"
     | "/login"
     | "/actions"
+    | "/admin"
     | "/audit"
     | "/live"
     | "/overview"
@@ -238,11 +266,13 @@ export interface FileRouteTypes {
     | "/login/link"
     | "/approvals/$id"
     | "/artifacts/$"
+    | "/basket/$id"
     | "/configs/$version"
     | "/constraints/$rule"
     | "/runs/$id"
     | "/approvals/"
     | "/artifacts/"
+    | "/basket/"
     | "/configs/"
     | "/constraints/"
     | "/runs/"
@@ -252,6 +282,7 @@ export interface FileRouteTypes {
     | "/"
     | "/login"
     | "/actions"
+    | "/admin"
     | "/audit"
     | "/live"
     | "/overview"
@@ -262,11 +293,13 @@ export interface FileRouteTypes {
     | "/login/link"
     | "/approvals/$id"
     | "/artifacts/$"
+    | "/basket/$id"
     | "/configs/$version"
     | "/constraints/$rule"
     | "/runs/$id"
     | "/approvals"
     | "/artifacts"
+    | "/basket"
     | "/configs"
     | "/constraints"
     | "/runs"
@@ -277,6 +310,7 @@ export interface FileRouteTypes {
     | "/_desk"
     | "/login"
     | "/_desk/actions"
+    | "/_desk/admin"
     | "/_desk/audit"
     | "/_desk/live"
     | "/_desk/overview"
@@ -287,11 +321,13 @@ export interface FileRouteTypes {
     | "/login_/link"
     | "/_desk/approvals/$id"
     | "/_desk/artifacts/$"
+    | "/_desk/basket/$id"
     | "/_desk/configs/$version"
     | "/_desk/constraints/$rule"
     | "/_desk/runs/$id"
     | "/_desk/approvals/"
     | "/_desk/artifacts/"
+    | "/_desk/basket/"
     | "/_desk/configs/"
     | "/_desk/constraints/"
     | "/_desk/runs/"
@@ -333,6 +369,13 @@ declare module "@tanstack/react-router" {
       path: "/actions";
       fullPath: "/actions";
       preLoaderRoute: typeof DeskActionsRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
+    "/_desk/admin": {
+      id: "/_desk/admin";
+      path: "/admin";
+      fullPath: "/admin";
+      preLoaderRoute: typeof DeskAdminRouteImport;
       parentRoute: typeof DeskRoute;
     };
     "/_desk/audit": {
@@ -419,6 +462,20 @@ declare module "@tanstack/react-router" {
       preLoaderRoute: typeof DeskArtifactsSplatRouteImport;
       parentRoute: typeof DeskRoute;
     };
+    "/_desk/basket/": {
+      id: "/_desk/basket/";
+      path: "/basket";
+      fullPath: "/basket/";
+      preLoaderRoute: typeof DeskBasketIndexRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
+    "/_desk/basket/$id": {
+      id: "/_desk/basket/$id";
+      path: "/basket/$id";
+      fullPath: "/basket/$id";
+      preLoaderRoute: typeof DeskBasketIdRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
     "/_desk/configs/": {
       id: "/_desk/configs/";
       path: "/configs";
@@ -473,6 +530,7 @@ declare module "@tanstack/react-router" {
 
 interface DeskRouteChildren {
   DeskActionsRoute: typeof DeskActionsRoute;
+  DeskAdminRoute: typeof DeskAdminRoute;
   DeskAuditRoute: typeof DeskAuditRoute;
   DeskLiveRoute: typeof DeskLiveRoute;
   DeskOverviewRoute: typeof DeskOverviewRoute;
@@ -482,11 +540,13 @@ interface DeskRouteChildren {
   DeskSettingsRoute: typeof DeskSettingsRoute;
   DeskApprovalsIdRoute: typeof DeskApprovalsIdRoute;
   DeskArtifactsSplatRoute: typeof DeskArtifactsSplatRoute;
+  DeskBasketIdRoute: typeof DeskBasketIdRoute;
   DeskConfigsVersionRoute: typeof DeskConfigsVersionRoute;
   DeskConstraintsRuleRoute: typeof DeskConstraintsRuleRoute;
   DeskRunsIdRoute: typeof DeskRunsIdRoute;
   DeskApprovalsIndexRoute: typeof DeskApprovalsIndexRoute;
   DeskArtifactsIndexRoute: typeof DeskArtifactsIndexRoute;
+  DeskBasketIndexRoute: typeof DeskBasketIndexRoute;
   DeskConfigsIndexRoute: typeof DeskConfigsIndexRoute;
   DeskConstraintsIndexRoute: typeof DeskConstraintsIndexRoute;
   DeskRunsIndexRoute: typeof DeskRunsIndexRoute;
@@ -495,6 +555,7 @@ interface DeskRouteChildren {
 
 const DeskRouteChildren: DeskRouteChildren = {
   DeskActionsRoute: DeskActionsRoute,
+  DeskAdminRoute: DeskAdminRoute,
   DeskAuditRoute: DeskAuditRoute,
   DeskLiveRoute: DeskLiveRoute,
   DeskOverviewRoute: DeskOverviewRoute,
@@ -504,11 +565,13 @@ const DeskRouteChildren: DeskRouteChildren = {
   DeskSettingsRoute: DeskSettingsRoute,
   DeskApprovalsIdRoute: DeskApprovalsIdRoute,
   DeskArtifactsSplatRoute: DeskArtifactsSplatRoute,
+  DeskBasketIdRoute: DeskBasketIdRoute,
   DeskConfigsVersionRoute: DeskConfigsVersionRoute,
   DeskConstraintsRuleRoute: DeskConstraintsRuleRoute,
   DeskRunsIdRoute: DeskRunsIdRoute,
   DeskApprovalsIndexRoute: DeskApprovalsIndexRoute,
   DeskArtifactsIndexRoute: DeskArtifactsIndexRoute,
+  DeskBasketIndexRoute: DeskBasketIndexRoute,
   DeskConfigsIndexRoute: DeskConfigsIndexRoute,
   DeskConstraintsIndexRoute: DeskConstraintsIndexRoute,
   DeskRunsIndexRoute: DeskRunsIndexRoute,

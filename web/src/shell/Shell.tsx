@@ -17,6 +17,8 @@ import {
   ScrollText,
   Search,
   Settings,
+  ShoppingBasket,
+  Users,
 } from "lucide-react";
 import { lazy, type ReactNode, Suspense, useContext, useEffect, useState, useSyncExternalStore } from "react";
 import { approvalsQuery, liveQuery } from "@/shared/api/queries";
@@ -43,6 +45,7 @@ export const PLACES: readonly Place[] = [
   { to: "/constraints", name: "Constraints", icon: Gauge, key: "c" },
   { to: "/actions", name: "Actions", icon: Activity, key: "s" },
   { to: "/regimes", name: "Regimes", icon: CandlestickChart, key: "r" },
+  { to: "/basket", name: "Baskets", icon: ShoppingBasket, key: "b" },
   { to: "/approvals", name: "Approvals", icon: CheckCheck, key: "a" },
   { to: "/runs", name: "Runs", icon: ListChecks, key: "n" },
   { to: "/configs", name: "Configuration", icon: FileCog, key: "f" },
@@ -50,6 +53,7 @@ export const PLACES: readonly Place[] = [
   { to: "/audit", name: "Audit", icon: ScrollText, key: "u" },
   { to: "/artifacts", name: "Artifacts", icon: Files },
   { to: "/rl", name: "RL dataset", icon: BrainCircuit },
+  { to: "/admin", name: "People", icon: Users },
   { to: "/settings", name: "Settings", icon: Settings },
 ];
 const ON_PHONE = ["/overview", "/portfolio", "/approvals", "/actions"];

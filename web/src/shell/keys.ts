@@ -8,6 +8,7 @@ export const GO: Record<string, string> = {
   c: "/constraints",
   s: "/actions",
   r: "/regimes",
+  b: "/basket",
   a: "/approvals",
   n: "/runs",
   f: "/configs",

@@ -217,3 +217,34 @@ export const configSchemaQuery = (firm: string) =>
     staleTime: Number.POSITIVE_INFINITY,
     refetchInterval: false,
   });
+
+export const basketsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["baskets", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/baskets", path({ firm }))),
+  });
+
+export const candidatesQuery = (firm: string, basket: string) =>
+  queryOptions({
+    queryKey: ["regimes", firm, "candidates", basket],
+    queryFn: () =>
+      answered(api.GET("/api/v1/firms/{firm}/proposals/candidates", { params: { path: { firm }, query: { basket } } })),
+  });
+
+export const proposalsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["proposals", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/proposals", path({ firm }))),
+  });
+
+export const proposalQuery = (firm: string, proposal_id: string) =>
+  queryOptions({
+    queryKey: ["proposals", firm, proposal_id],
+    queryFn: () => tagged(api.GET("/api/v1/firms/{firm}/proposals/{proposal_id}", path({ firm, proposal_id }))),
+  });
+
+export const peopleQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["people", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/users", path({ firm }))),
+  });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { fraction } from "@/routes/_desk/basket.index";
 import { money, percent, plainNumber, ruleValue, ruleValues, signed } from "./numbers";
 import { day, instant, nsToIso, span } from "./time";
 
@@ -64,4 +65,22 @@ describe("instants", () => {
     [null, "unknown"],
     [Number.NaN, "unknown"],
   ])("span %s", (seconds, said) => expect(span(seconds)).toBe(said));
+});
+
+describe("weights as they are typed", () => {
+  it.each([
+    ["10", "0.1"],
+    ["12.5", "0.125"],
+    ["12,5 %", "0.125"],
+    ["100", "1"],
+    ["0", "0"],
+    ["-0", "0"],
+    ["\u22125", "-0.05"],
+    ["0.0000001", "0.000000001"],
+    ["200", "2"],
+    ["1e3", null],
+    ["ten", null],
+    ["", null],
+    ["1.23456789", null],
+  ])("%s", (text, said) => expect(fraction(text)).toBe(said));
 });
