@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { OctagonX } from "lucide-react";
-import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useMemo, useState } from "react";
 import { ApiProblem, answered, api, newKey, type Schemas, Unreachable } from "@/shared/api/client";
 import { useLive } from "@/shared/live/store";
 import { Button } from "@/shared/ui/Button";
@@ -63,14 +63,16 @@ function HaltDialog({ account, onClose }: { account: string | undefined; onClose
   const [where, setWhere] = useState(account ?? "");
   const [level, setLevel] = useState<Level>("K1");
   const [reason, setReason] = useState("");
-  const key = useRef(newKey());
+  // the same for every attempt at this very halt: another account, level or reason is another act
+  // biome-ignore lint/correctness/useExhaustiveDependencies: they are what it is a key of
+  const key = useMemo(newKey, [where, level, reason]);
   const name = where === "" ? `every account of ${scope.firm}` : `${scope.firm}/${where}`;
   const permission = where === "" ? "firm.halt" : level === "K1" ? "halt.pause" : "halt.flatten";
   const why = scope.whyNot(permission, where === "" ? undefined : where);
   const halt = useMutation({
     mutationFn: (): Promise<Schemas["HaltedOut"]> => {
       const body = { level, reason: reason.trim() || "halted from the command center" };
-      const header = { "Idempotency-Key": key.current };
+      const header = { "Idempotency-Key": key };
       return where === ""
         ? answered(api.POST("/api/v1/firms/{firm}/halt", { params: { path: { firm: scope.firm }, header }, body }))
         : answered(

@@ -1,5 +1,5 @@
 import { useNavigate } from "@tanstack/react-router";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 
 /** Where `g` and a letter go. */
 export const GO: Record<string, string> = {
@@ -24,8 +24,8 @@ function isTyping(target: EventTarget | null): boolean {
 /** Keys that work on every page, and never while somebody types. */
 export function useKeys(onPalette: () => void, onStart: (text: string) => void): void {
   const navigate = useNavigate();
+  const leader = useRef(0);
   useEffect(() => {
-    let leader = 0;
     const onKey = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
@@ -39,8 +39,8 @@ export function useKeys(onPalette: () => void, onStart: (text: string) => void):
         onStart(event.key);
         return;
       }
-      const to = Date.now() - leader < 1_000 ? GO[event.key] : undefined;
-      leader = event.key === "g" ? Date.now() : 0;
+      const to = Date.now() - leader.current < 1_000 ? GO[event.key] : undefined;
+      leader.current = event.key === "g" ? Date.now() : 0;
       if (to !== undefined) {
         event.preventDefault();
         void navigate({ to });
