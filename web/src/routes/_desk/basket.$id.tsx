@@ -65,7 +65,7 @@ function OneProposal() {
             <Panel title={data.name} aside={<Chip tone={PROPOSAL_TONES[data.status] ?? "unknown"}>{data.status}</Chip>}>
               <div className="grid gap-3">
                 <p className="text-muted">
-                  By {data.mine ? "you" : data.maker}, <Time at={data.changed_at} />, for {data.accounts.join(", ")};
+                  By {data.mine ? "you" : data.maker}, <Time at={data.changed_at} />, for {data.accounts.join(", ")},
                   gross {percent(data.gross, 1)}, net {percent(data.net, 1)}.{" "}
                   {data.complete
                     ? "Names without a weight are to be sold."
