@@ -64,7 +64,7 @@ const COLUMNS: readonly Column<Member>[] = [
         <Chip tone="accent">active</Chip>
       ),
   },
-  { name: "", cell: (one) => <Acts member={one} />, right: true },
+  { name: "Sessions", cell: (one) => <Acts member={one} />, right: true },
 ];
 
 function Acts({ member }: { member: Member }) {
