@@ -345,6 +345,13 @@ def _market(name: str, missing: float = np.nan) -> Any:
     return without
 
 
+def without_currency(s: Scene, i: int) -> Scene:
+    """The volatility of the currency goes missing, that of the price stays."""
+    m = s.view.market
+    alone = m.sigma if m.price_sigma is None else m.price_sigma
+    return s.with_market(sigma=_nan_at(m.sigma, i), price_sigma=alone)
+
+
 def _one(name: str, missing: Any) -> Any:
     return lambda s, i: s.with_market(**{name: missing})
 
@@ -387,6 +394,7 @@ MISSING: dict[str, tuple[Any, tuple[str, ...]]] = {
     "reference price": (_market("ref_price"), ("DS-03", "DS-10")),
     "age of the price": (_market("age_bars"), ("DS-01", "DS-07")),
     "sigma": (_market("sigma"), ("DS-03", "VT-06", "VT-02", "CC-10", "LD-12", "XL-05", "XL-18")),
+    "volatility of the currency": (without_currency, ("VT-06", "VT-02", "CC-10", "LD-12")),
     "correlations": (without_pair, ("CC-10",)),
     "returns": (_market("n_obs", 0), ("DS-12", "VT-06")),
     "condition": (_one("condition", np.nan), ("DS-12",)),

@@ -66,33 +66,54 @@ class Quote(Frozen):
     reference_sigmas: NonNegative = Decimal(0)
 
 
-class Covariance(Frozen):
-    """Covariance of returns, rows and columns in the order of ``symbols``; null = not known.
+ReturnsIn = Literal["price", "account"]
+"""Currency of returns: each price's own, or the account's."""
 
-    ``annualised`` False: of daily returns. ``n_obs`` returns stand behind it.
+
+class Covariance(Frozen):
+    """Covariance of returns, rows and columns in the order of ``symbols``, then ``currencies``; null = not known.
+
+    ``annualised`` False: of daily returns. ``n_obs`` returns stand behind it. The return of a currency is that of
+    its rate in account currency. With ``returns_in`` "price" a symbol in another currency has the volatility of
+    both; without a variance of that currency its own is not known. "account": the returns are those that an
+    account of this currency has already, and currencies are not wanted.
     """
 
     symbols: Annotated[tuple[Symbol, ...], AfterValidator(each_once)]
     matrix: tuple[tuple[Measured | None, ...], ...]
     annualised: bool
     n_obs: Count
+    currencies: Annotated[tuple[Currency, ...], AfterValidator(each_once)] = ()
+    returns_in: ReturnsIn = "price"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the rows and columns are of."""
+        return self.symbols + self.currencies
 
     @model_validator(mode="after")
     def _square(self) -> Covariance:
-        n = len(self.symbols)
+        names = self.names
+        n = len(names)
         if len(self.matrix) != n or any(len(row) != n for row in self.matrix):
             widths = sorted({len(row) for row in self.matrix})
             raise ValueError(f"expected {n} rows of {n} numbers, found {len(self.matrix)} rows of {widths}")
         for i, row in enumerate(self.matrix):
             if (own := row[i]) is not None and own < 0:
-                raise ValueError(f"expected a variance ≥ 0 of {self.symbols[i]}, found {own}")
+                raise ValueError(f"expected a variance ≥ 0 of {names[i]}, found {own}")
             for j in range(i):
                 if row[j] != self.matrix[j][i]:
-                    pair = f"{self.symbols[i]} and {self.symbols[j]}"
+                    pair = f"{names[i]} and {names[j]}"
                     raise ValueError(
                         f"expected a symmetric matrix, found {row[j]} and {self.matrix[j][i]} for {pair}"
                     )
+        _no_currencies_in_account(self.returns_in, self.currencies)
         return self
+
+
+def _no_currencies_in_account(returns_in: ReturnsIn, currencies: tuple[str, ...]) -> None:
+    if returns_in == "account" and currencies:
+        raise ValueError(f"expected no currencies beside returns_in account, found {', '.join(currencies)}")
 
 
 class Rate(Frozen):
@@ -122,23 +143,30 @@ class Shocks(Frozen):
 
 
 class Gaps(Frozen):
-    """Worst overnight fall and rise on record, fractions."""
+    """Worst overnight fall and rise on record as the account feels them, currency included; fractions."""
 
     down: NonNegative
     up: NonNegative
 
 
 class Scenarios(Frozen):
-    """One-bar simple returns of the past, one row per scenario; null = missing."""
+    """One-bar simple returns of the past, one row per scenario: of ``symbols``, then ``currencies``; null = missing.
+
+    As in :class:`Covariance`: with ``returns_in`` "price" a symbol in another currency needs that currency's too.
+    """
 
     symbols: Annotated[tuple[Symbol, ...], AfterValidator(each_once)]
     returns: tuple[tuple[Measured | None, ...], ...]
+    currencies: Annotated[tuple[Currency, ...], AfterValidator(each_once)] = ()
+    returns_in: ReturnsIn = "price"
 
     @model_validator(mode="after")
     def _aligned(self) -> Scenarios:
+        n = len(self.symbols) + len(self.currencies)
         for at, row in enumerate(self.returns):
-            if len(row) != len(self.symbols):
-                raise ValueError(f"expected {len(self.symbols)} returns in row {at}, found {len(row)}")
+            if len(row) != n:
+                raise ValueError(f"expected {n} returns in row {at}, found {len(row)}")
+        _no_currencies_in_account(self.returns_in, self.currencies)
         return self
 
 
@@ -191,7 +219,7 @@ class MarketSnapshot(Frozen):
         without its entry is missing, and the rules that need it fail closed. What it does not have is listed as not
         evaluable; spread and average daily notional declared in ``instruments`` then stand in.
     covariance
-        Symbols that are not in it have no known volatility.
+        Symbols that are not in it have no known volatility, nor have those in a currency that is not in it.
     events
         Scheduled events; left out, those of the settings.
     regime

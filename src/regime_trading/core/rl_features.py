@@ -236,7 +236,7 @@ FEATURES: tuple[Feature, ...] = (
     _market("z_score", "standard deviations", "too few prices", _BAR, "Price against its mean.", per="asset"),
     _asset("weight", "fraction of equity", "no mark, or equity not known", _MARK, "Weight held now.", "3"),
     _asset("proposed_w", "fraction of equity", _NEVER, _PROPOSAL, "Proposal after sanitising.", "3"),
-    _asset("sigma", "per day", "too few returns", _BAR, "Daily volatility.", "3"),
+    _asset("sigma", "per day", "too few returns", _BAR, "Daily volatility of returns in account currency.", "3"),
     _asset(
         "book_correlation", "−1 to 1", "the book is flat, or a correlation or sigma it needs is not known",
         _MATRIX, "Correlation of the asset with the book held now.",

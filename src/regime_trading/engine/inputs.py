@@ -148,6 +148,8 @@ def _column(values: Sequence[Any], kind: str) -> Column:
             return _texts([sorted(value) for value in values])
         case "I1 | None":
             return _lists([np.zeros(0, dtype=np.int8) if value is None else value for value in values])
+        case "F8 | None":
+            return _lists([np.zeros(0) if value is None else value for value in values])
     return _lists(values)
 
 
@@ -278,6 +280,8 @@ class _Reader:
             return lambda _, sizes: np.zeros(sizes[0], dtype=np.int64)
         if name in _ROLLING:
             return self._matrix(name)
+        if stored not in self._columns and said.endswith("None"):
+            return lambda _, sizes: None
         if stored not in self._columns and kind is not Market:
             return lambda _, sizes: getattr(_plain(kind, sizes), f.name)
         if said in _PLAIN:
@@ -288,6 +292,8 @@ class _Reader:
             collect = _SETS[said]
             return lambda row, _: collect(read(row))
         if kind in (Market, InstrumentFacts, Signals):
+            if said.endswith("None"):
+                return lambda row, _: found if len(found := read(row)) else None
             return lambda row, _: read(row)
         if f.name in _AXIS_OF and not self._known_axes:
             return self._realigned(read, _AXIS_OF[f.name], f.name)

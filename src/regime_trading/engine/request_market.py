@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from regime_trading.core.bars import SECOND_NS
 from regime_trading.core.numbers import B1, F8, I1, I8
-from regime_trading.core.requests import Covariance, MarketSnapshot, Quote
+from regime_trading.core.requests import Covariance, MarketSnapshot, Quote, Scenarios
 from regime_trading.core.schemas import REGIME_LABELS, InstrumentSpec
 from regime_trading.core.settings import ScheduledEvent, Settings
 from regime_trading.engine.facts import days_to, instruments_of
@@ -70,7 +70,8 @@ def market_of(
     quotes = {quote.symbol: quote for quote in said.quotes}
     asked = [quotes.get(symbol) for symbol in symbols]
     price, spread, book = _prices(asked)
-    sigma, correlation, n_obs = _estimates(said.covariance, symbols)
+    currencies = [spec.currency for spec in specs]
+    found = _estimates(said.covariance, symbols, currencies, currency)
     provided, substituted = provided_by(said, events)
     ts = np.array([as_of_ns], dtype=np.int64)
     ahead, behind = event_distances(ts, symbols, events)
@@ -87,10 +88,10 @@ def market_of(
         price=price,
         ref_price=_references(asked, symbols, reference),
         age_bars=_ages(asked, "ts_ns", as_of_ns) / said.bar_s,
-        sigma=sigma,
-        correlation=correlation,
-        n_obs=n_obs,
-        condition=_condition(correlation),
+        sigma=found.sigma,
+        correlation=found.correlation,
+        n_obs=found.n_obs,
+        condition=_condition(found.correlation),
         completeness=np.ones(n),
         gap=np.zeros(n, dtype=np.int64),
         venue_open=status == OPEN,
@@ -102,7 +103,7 @@ def market_of(
         n_groups=len(arrays.groups),
         lot=arrays.lot * unknown,
         multiplier=arrays.multiplier * unknown,
-        fx=rates(said, [spec.currency for spec in specs], currency),
+        fx=rates(said, currencies, currency),
         to_event_s=ahead[0],
         since_event_s=behind[0],
         label=-1 if regime is None else REGIME_LABELS.index(regime.label.value),
@@ -111,7 +112,8 @@ def market_of(
         substituted=substituted,
         annual=DAYS_A_YEAR,
         instruments=_instruments(said, specs, known, symbols, as_of_ns, events),
-        signals=_signals(said, asked, symbols, price, status, specs, currency, as_of_ns),
+        signals=_signals(said, asked, symbols, price, status, currencies, currency, as_of_ns),
+        price_sigma=found.price_sigma,
     )
 
 
@@ -192,27 +194,81 @@ def _ages(asked: Sequence[Quote | None], name: str, as_of_ns: int) -> F8:
     return np.array([np.nan if t is None else (as_of_ns - t) / SECOND_NS for t in times], dtype=np.float64)
 
 
-def _estimates(said: Covariance | None, symbols: Sequence[str]) -> tuple[F8, F8, I8]:
-    """Daily volatility, correlation and number of returns; NaN, NaN and 0 where there are none."""
+@dataclass(frozen=True, slots=True)
+class _Estimates:
+    """Daily volatility [N] and correlation [N, N] in account currency, returns behind them [N], and the daily
+    volatility of the price alone [N] (None where every price is in account currency); NaN and 0 = not known."""
+
+    sigma: F8
+    correlation: F8
+    n_obs: I8
+    price_sigma: F8 | None
+
+
+def _estimates(
+    said: Covariance | None, symbols: Sequence[str], currencies: Sequence[str], own: str
+) -> _Estimates:
+    """What a covariance says of each symbol, its currency included.
+
+    A return in account currency is that of the price and that of its currency, ``r_i + r_c(i)`` to first order, so
+    the covariance of two is the sum of four. Between a price and its own currency nothing known counts as
+    correlation 1: ``σ_i + σ_c``.
+    """
     n = len(symbols)
     sigma, correlation, n_obs = np.full(n, np.nan), np.full((n, n), np.nan), np.zeros(n, dtype=np.int64)
+    foreign = np.array([name != own for name in currencies], dtype=np.bool_)
+    price_sigma = sigma.copy() if foreign.any() else None
     if said is None:
-        return sigma, correlation, n_obs
+        return _Estimates(sigma, correlation, n_obs, price_sigma)
     at = {symbol: i for i, symbol in enumerate(said.symbols)}
     here = [k for k, symbol in enumerate(symbols) if symbol in at]
-    there = [at[symbols[k]] for k in here]
-    matrix = np.array([[number(said.matrix[i][j]) for j in there] for i in there], dtype=np.float64).reshape(
-        len(there), len(there)
-    )
-    deviation = np.sqrt(np.diag(matrix))
+    told = _with_edges(said)
+    rows = [at[symbols[k]] for k in here]
+    matrix = told[np.ix_(rows, rows)]
+    alone = np.sqrt(np.diag(matrix))
+    scale = np.sqrt(DAYS_A_YEAR) if said.annualised else 1.0
+    if price_sigma is not None:
+        if said.returns_in == "price":
+            beside = [_currency_row(said, currencies[k], own) for k in here]
+            matrix = _in_account_currency(told, rows, beside)
+        price_sigma[here] = np.where(alone > 0, alone / scale, np.nan)
+        if said.returns_in == "account":
+            price_sigma[foreign] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
+        deviation = np.sqrt(np.diag(matrix))
         rho = np.clip(matrix / np.outer(deviation, deviation), -2.0, 2.0)
     rho = np.where(np.abs(np.abs(rho) - 1.0) <= 1e-9, np.sign(rho), rho)
-    daily = deviation / np.sqrt(DAYS_A_YEAR) if said.annualised else deviation
-    sigma[here] = np.where(deviation > 0, daily, np.nan)
+    sigma[here] = np.where(deviation > 0, deviation / scale, np.nan)
     correlation[np.ix_(here, here)] = rho
     n_obs[here] = said.n_obs
-    return sigma, correlation, n_obs
+    return _Estimates(sigma, correlation, n_obs, price_sigma)
+
+
+def _with_edges(said: Covariance) -> F8:
+    """The matrix with two rows and columns more: of a currency that does not move, and of one nobody knows."""
+    n = len(said.names)
+    told = np.zeros((n + 2, n + 2))
+    told[:n, :n] = np.array([[number(x) for x in row] for row in said.matrix], dtype=np.float64).reshape(n, n)
+    told[n + 1, :] = told[:, n + 1] = np.nan
+    return told
+
+
+def _currency_row(said: Covariance, currency: str, own: str) -> int:
+    """Row of a currency in the matrix with edges."""
+    n = len(said.names)
+    if currency == own:
+        return n
+    return len(said.symbols) + said.currencies.index(currency) if currency in said.currencies else n + 1
+
+
+def _in_account_currency(told: F8, rows: Sequence[int], beside: Sequence[int]) -> F8:
+    """Covariance of ``r_i + r_c(i)`` of the symbols in ``rows`` whose currencies are in ``beside``."""
+    cross = told[np.ix_(rows, beside)]
+    matrix = told[np.ix_(rows, rows)] + cross + cross.T + told[np.ix_(beside, beside)]
+    price, currency, both = np.diag(told)[rows], np.diag(told)[beside], np.diag(cross)
+    both = np.where(np.isnan(both), np.sqrt(price * currency), both)
+    np.fill_diagonal(matrix, price + 2.0 * both + currency)
+    return matrix
 
 
 def _condition(correlation: F8) -> float:
@@ -297,7 +353,7 @@ def _signals(
     symbols: Sequence[str],
     price: F8,
     status: I1,
-    specs: Sequence[InstrumentSpec],
+    currencies: Sequence[str],
     currency: str,
     as_of_ns: int,
 ) -> Signals:
@@ -317,13 +373,13 @@ def _signals(
         reference_sigmas=np.array([0.0 if q is None else float(q.reference_sigmas) for q in asked]),
         divergence_bps=bps,
         divergence_s=lasted,
-        fx_age_s=_rate_ages(said, [spec.currency for spec in specs], currency, as_of_ns),
+        fx_age_s=_rate_ages(said, currencies, currency, as_of_ns),
         shock_sigmas=_numbers(None if shocks is None else shocks.symbols, symbols),
         market_shock_sigmas=np.nan if shocks is None else float(shocks.market),
         future_rows=happened < 0,
         clock_skew_ms=np.nan if said.clock is None else float(said.clock.skew_ms),
         beta=_numbers(said.betas, symbols),
-        scenarios=_scenarios(said, symbols),
+        scenarios=_scenarios(said.scenarios, symbols, currencies, currency),
         correlation_shift_sigmas=number(said.correlation_shift_sigmas),
     )
 
@@ -337,10 +393,20 @@ def _divergence(said: MarketSnapshot, symbols: Sequence[str], price: F8) -> tupl
         return np.abs(price / second - 1.0) * 1e4, lasted
 
 
-def _scenarios(said: MarketSnapshot, symbols: Sequence[str]) -> F8:
-    if said.scenarios is None:
+def _scenarios(said: Scenarios | None, symbols: Sequence[str], currencies: Sequence[str], own: str) -> F8:
+    """One-bar returns in account currency, ``r_i + r_c(i) + r_i r_c(i)``, float64 [S, N]; NaN = missing."""
+    if said is None:
         return np.zeros((0, len(symbols)))
-    at = {symbol: i for i, symbol in enumerate(said.scenarios.symbols)}
-    columns = [at.get(symbol) for symbol in symbols]
-    rows = [[np.nan if c is None else number(row[c]) for c in columns] for row in said.scenarios.returns]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(symbols))
+    n = len(said.symbols)
+    told = np.array([[number(x) for x in row] for row in said.returns], dtype=np.float64)
+    told = told.reshape(len(said.returns), n + len(said.currencies))
+    at = {symbol: k for k, symbol in enumerate(said.symbols)}
+    rate_at = {currency: n + k for k, currency in enumerate(said.currencies)}
+    out = np.full((len(told), len(symbols)), np.nan)
+    for i, (symbol, currency) in enumerate(zip(symbols, currencies, strict=True)):
+        if symbol in at:
+            out[:, i] = told[:, at[symbol]]
+        if currency != own and said.returns_in == "price":
+            rate = told[:, rate_at[currency]] if currency in rate_at else np.nan
+            out[:, i] += rate + out[:, i] * rate
+    return out

@@ -130,7 +130,8 @@ def price_moves(market: Market, k: Params) -> tuple[F8, F8]:
     both &= np.isfinite(market.ref_price) & (market.ref_price > 0)
     ratio = np.divide(market.price, market.ref_price, out=np.full(len(both), np.nan), where=both)
     move = np.abs(np.log(ratio))[None, :]
-    sigma = np.where(np.isfinite(market.sigma), market.sigma, 0.0)
+    said = market.sigma if market.price_sigma is None else market.price_sigma
+    sigma = np.where(np.isfinite(said), said, 0.0)
     bound = np.maximum(k["k_sigma"][:, None] * sigma, k["abs_move"][:, None])
     return move, bound
 
@@ -138,8 +139,8 @@ def price_moves(market: Market, k: Params) -> tuple[F8, F8]:
 def price_jump(view: View, k: Params) -> Verdict:
     """DS-03: ``|ln(P_i / P_ref,i)| ≤ max(k_sigma · σ_i, abs_move)``, else NO_TRADE(i) until the next bar confirms.
 
-    Source: RTS 6 article 15 price collars. Without a reference there is nothing to compare: pass; without σ
-    the absolute bound stands alone.
+    Source: RTS 6 article 15 price collars. Without a reference there is nothing to compare: pass; without σ, that
+    of the price in its own currency, the absolute bound stands alone.
 
     On bars the next one confirms: the reference is the last finite price before it, so a jump that lasts is the
     reference of the next bar, and one that does not is a jump back (NO_TRADE for a second bar). Meanwhile equity

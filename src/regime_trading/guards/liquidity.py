@@ -21,7 +21,7 @@ from regime_trading.guards.snapshot import (
     missing_mark,
     nano_weights,
 )
-from regime_trading.guards.variance import known_sigma
+from regime_trading.guards.variance import known_price_sigma
 from regime_trading.guards.verdict import Verdict, least, verdict, worst
 
 _MOST = 1e6
@@ -213,7 +213,7 @@ def entry_cost_bps(view: View, opening: F8, k_impact: F8) -> F8:
     """
     market = view.market
     adv = np.where(np.isfinite(market.adv) & (market.adv > 0), market.adv, np.nan)
-    sigma_bps = np.where(known_sigma(market), market.sigma, np.nan) * 1e4
+    sigma_bps = known_price_sigma(market) * 1e4
     equity = np.where(np.isfinite(view.books.equity) & (view.books.equity > 0), view.books.equity, np.nan)
     share = opening / NANO * equity[:, None] / adv
     return known_spread(market) / 2.0 + k_impact[:, None] * sigma_bps * np.sqrt(share)
@@ -318,7 +318,7 @@ def impact(view: View, k: Params) -> Verdict:
     market, opening = view.market, legs(view)[1]
     cap = k["max_impact_bps"][:, None]
     adv = np.where(np.isfinite(market.adv) & (market.adv > 0), market.adv, np.nan)
-    sigma_bps = np.where(known_sigma(market), market.sigma, np.nan) * 1e4
+    sigma_bps = known_price_sigma(market) * 1e4
     share = adv / usable_equity(view)[:, None]
     slope = k["k_impact"][:, None] * sigma_bps
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -64,7 +64,11 @@ class Market:
     age_bars : float64 [N]
         Bars since the last observed price (0 = now).
     sigma, correlation, n_obs, condition : float64 [N], [N, N], int64 [N], float
-        Daily volatility, correlation, number of returns behind them, condition number.
+        Daily volatility and correlation of returns in account currency (the move of a price and that of its
+        currency), number of returns behind them, condition number.
+    price_sigma : float64 [N]
+        Daily volatility of the price alone, in its own currency; None = ``sigma``, every price being in account
+        currency.
     completeness, gap : float64 [N], int64 [N]
         Share of sessions with a bar; sessions since the last bar.
     venue_open : bool [N]
@@ -129,6 +133,7 @@ class Market:
     annual: float = 252.0
     instruments: InstrumentFacts = None  # type: ignore[assignment]
     signals: Signals = None  # type: ignore[assignment]
+    price_sigma: F8 | None = None
     set_of_group: I8 = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from regime_trading.core.rules import StressWhen, TradingState
 from regime_trading.guards.constraint import Constraint, cap, clamp, meet, mode
 from regime_trading.guards.floors import loss_budget, tomorrow
 from regime_trading.guards.snapshot import Params, View, known_or_zero
-from regime_trading.guards.variance import known_sigma
+from regime_trading.guards.variance import known_price_sigma, known_sigma
 from regime_trading.guards.verdict import Verdict, any_asset, verdict, worst
 
 _WHEN = list(StressWhen)
@@ -82,7 +82,7 @@ def loads(view: View, k: Params) -> tuple[F8, F8]:
     The gap is that of the position's side; where what is held and what is asked for differ in it, the worse of both.
     """
     market, single = view.market, k["single_name"][:, None]
-    last = known_or_zero(view.states.last_sigma)
+    last = np.maximum(known_or_zero(view.states.last_sigma), known_or_zero(known_price_sigma(market)))
     fallback = np.maximum(single, k["sigmas"][:, None] * last)
     known = known_sigma(market)
     sigma_load = np.where(known, k["sigmas"][:, None] * np.where(known, market.sigma, 0.0), fallback)

@@ -40,12 +40,22 @@ def known_sigma(market: Market) -> B1:
     return np.isfinite(market.sigma) & (market.sigma > 0) & (market.n_obs > 0)
 
 
+def known_price_sigma(market: Market) -> F8:
+    """Daily volatility of each price alone, float64 [N]: in account currency where only that is known, else NaN."""
+    sigma = np.where(known_sigma(market), market.sigma, np.nan)
+    if market.price_sigma is None:
+        return sigma
+    alone = market.price_sigma
+    return np.where(np.isfinite(alone) & (alone > 0) & (market.n_obs > 0), alone, sigma)
+
+
 def effective_sigma(view: View, k: Params, health: Params, annual: float) -> tuple[F8, B1]:
     """Daily σ for book factors, and the assets whose correlations count as 1; float64 and bool [A, N].
 
     Known σ as it is; unknown, or too thin a history for DS-12 (``health``): the worst of class prior,
-    ``median_multiple`` × the median of the known ones, the last good value (``contracts.md`` 11) and σ itself.
-    An ill-conditioned matrix leaves σ and makes every correlation 1.
+    ``median_multiple`` × the median of the known ones, the last good value (``contracts.md`` 11) and σ itself
+    (that of the price where only its currency's is missing). An ill-conditioned matrix leaves σ and makes every
+    correlation 1.
     """
     sigma, known = view.market.sigma, known_sigma(view.market)
     thin, ill = thin_history(view, health)
@@ -55,7 +65,7 @@ def effective_sigma(view: View, k: Params, health: Params, annual: float) -> tup
         return np.repeat(sigma[None, :], view.n_accounts, axis=0), blind
     median = float(np.median(sigma[known])) if holds(known) else 0.0
     prior = np.maximum(k["class_prior"] / np.sqrt(annual), k["median_multiple"] * median)
-    own = np.where(known, sigma, 0.0)
+    own = np.where(known, sigma, known_or_zero(known_price_sigma(view.market)))
     fallback = np.maximum(np.maximum(prior[:, None], known_or_zero(view.states.last_sigma)), own)
     return np.where(thin, fallback, own), blind
 

@@ -13,7 +13,7 @@ from regime_trading.guards.budgets import mean_worst, scenario_losses
 from regime_trading.guards.constraint import Constraint, Rise, Tail, Tilt, block, clamp, holds, meet
 from regime_trading.guards.snapshot import Happened, Params, States, View, known_or_zero
 from regime_trading.guards.tail import complete_scenarios, cornish_fisher
-from regime_trading.guards.variance import known_sigma
+from regime_trading.guards.variance import known_price_sigma, known_sigma
 from regime_trading.guards.verdict import LatchRequest, TimerRequest, Verdict, verdict, worst
 
 _UNCERTAIN = REGIME_LABELS.index(RegimeLabel.UNCERTAIN)
@@ -202,9 +202,12 @@ def regime_budget(view: View, k: Params) -> Verdict:
 def unknown_volatility(view: View, k: Params) -> Verdict:
     """VT-06: σ_i known and > 0, else BLOCK(i). Zero variance is missing, not riskless.
 
+    σ_i is that of returns in account currency: without the volatility of the currency a foreign asset has none.
+
     In book factors such an asset counts with :func:`~regime_trading.guards.variance.effective_sigma` and ρ = 1.
     """
     unknown = view.per_asset(~known_sigma(view.market))
+    currency = unknown & view.per_asset(np.isfinite(known_price_sigma(view.market)))
     return verdict(
         view,
         block(unknown, view.held),
@@ -212,7 +215,7 @@ def unknown_volatility(view: View, k: Params) -> Verdict:
         unknown=unknown,
         value=unknown.sum(axis=1).astype(np.float64),
         limit=view.everyone(0.0),
-        codes={"VOLATILITY_UNKNOWN": unknown},
+        codes={"VOLATILITY_UNKNOWN": unknown & ~currency, "FX_VOLATILITY_UNKNOWN": currency},
     )
 
 

@@ -32,7 +32,7 @@ from tests.gate_samples import (
 )
 
 from regime_trading.core.errors import BadInput
-from regime_trading.core.request_reading import read_requests
+from regime_trading.core.request_reading import InvalidRequest, read_requests
 from regime_trading.core.requests import PMRequest
 from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import Mode, Outcome, PMDecision, PortfolioSnapshot
@@ -111,6 +111,89 @@ def test_daily_and_annualised_covariance() -> None:
         market(("market.covariance.matrix", [[0.04, 0.04], [0.04, 0.04]])).condition > 1e6
     )  # all but singular
     assert np.isnan(market(("market.covariance", ...)).sigma).all()
+
+
+IN_EUROS = ("market.instruments.0", {"symbol": "KO", "group": "staples", "currency": "EUR"})
+
+
+def covariance(matrix: list[list[Any]], **more: Any) -> tuple[str, Any]:
+    return (
+        "market.covariance",
+        {"symbols": ["KO", "XOM"], "matrix": matrix, "annualised": True, "n_obs": 252} | more,
+    )
+
+
+def test_a_return_in_another_currency_has_the_volatility_of_both() -> None:
+    with_euro = [[0.03, 0.01, -0.004], [0.01, 0.08, 0.002], [-0.004, 0.002, 0.01]]
+    found = market(IN_EUROS, covariance(with_euro, currencies=["EUR"]))
+    assert found.sigma[:2] == pytest.approx(np.sqrt([(0.03 + 0.01 - 0.008) / 252, 0.08 / 252]))
+    assert found.correlation[0, 1] == pytest.approx((0.01 + 0.002) / np.sqrt(0.032 * 0.08))
+    assert found.price_sigma is not None
+    assert found.price_sigma[:2] == pytest.approx(np.sqrt([0.03 / 252, 0.08 / 252]))
+    daily = market(IN_EUROS, covariance(with_euro, currencies=["EUR"], annualised=False))
+    assert daily.sigma[0] == pytest.approx(np.sqrt(0.032))
+
+    pair = [[0.03, 0.01, None], [0.01, 0.08, None], [None, None, 0.01]]
+    apart = market(IN_EUROS, covariance(pair, currencies=["EUR"]))
+    assert apart.sigma[0] == pytest.approx((np.sqrt(0.03) + 0.1) / np.sqrt(252))
+    assert np.isnan(apart.correlation[0, 1]) and np.isnan(apart.condition)
+
+    silent = market(IN_EUROS)
+    assert np.isnan(silent.sigma[0]) and np.isfinite(silent.sigma[1]) and silent.condition == 1.0
+    assert silent.price_sigma is not None and silent.price_sigma[0] == pytest.approx(np.sqrt(0.03 / 252))
+
+    ready = market(IN_EUROS, ("market.covariance.returns_in", "account"))
+    assert ready.sigma[:2] == pytest.approx(np.sqrt([0.03 / 252, 0.08 / 252]))
+    assert ready.price_sigma is not None and np.isnan(
+        ready.price_sigma[0]
+    )  # the bound of a jump stays the tight one
+    assert market().price_sigma is None
+
+    contradiction = [[0.01, 0.0, -0.02], [0.0, 0.08, 0.0], [-0.02, 0.0, 0.01]]  # no such returns exist
+    assert np.isnan(market(IN_EUROS, covariance(contradiction, currencies=["EUR"])).sigma[0])
+
+
+def test_scenarios_in_another_currency_are_those_of_both() -> None:
+    told = {
+        "symbols": ["KO", "XOM"],
+        "currencies": ["EUR"],
+        "returns": [[0.1, -0.02, -0.1], [0.1, 0.02, None]],
+    }
+    found = market(IN_EUROS, ("market.scenarios", told)).signals.scenarios
+    assert (
+        found[0, :2] == pytest.approx([1.1 * 0.9 - 1, -0.02])
+        and np.isnan(found[1, 0])
+        and found[1, 1] == 0.02
+    )
+    bare = {"symbols": ["KO", "XOM"], "returns": [[0.1, -0.02]]}
+    assert np.isnan(market(IN_EUROS, ("market.scenarios", bare)).signals.scenarios[0, 0])
+    ready = market(IN_EUROS, ("market.scenarios", bare | {"returns_in": "account"})).signals.scenarios
+    assert ready[0, :2].tolist() == [0.1, -0.02]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (covariance([[0.03, 0.01], [0.01, 0.08]], currencies=["EUR"]), "expected 3 rows of 3 numbers"),
+        (covariance([[0, 0, 0]] * 2 + [[0, 0, -1]], currencies=["EUR"]), "a variance ≥ 0 of EUR, found -1"),
+        (covariance([[0, 0, 1], [0, 0, 0], [0, 0, 1]], currencies=["EUR"]), "0.0 and 1.0 for EUR and KO"),
+        (
+            covariance([[0, 0, 0]] * 3, currencies=["EUR"], returns_in="account"),
+            "expected no currencies beside returns_in account, found EUR",
+        ),
+        (("market.scenarios", {"symbols": ["KO"], "currencies": ["EUR"], "returns": [[0.1]]}), "expected 2 returns"),
+    ],
+)  # fmt: skip
+def test_a_matrix_that_does_not_fit_its_currencies_is_refused(change: tuple[str, Any], says: str) -> None:
+    with pytest.raises(InvalidRequest, match=says):
+        request(change)
+
+
+def test_without_a_word_of_the_currency_nothing_in_it_grows() -> None:
+    told = decided(IN_EUROS, ("market.fx", {"EUR": "1.1"}), ("proposal.weights", {"KO": "0.1", "XOM": "0"}))
+    assert codes(told, "VT-06") == ("FX_VOLATILITY_UNKNOWN",)
+    (target,) = (t for t in told.targets if t.symbol == "KO")
+    assert float(target.target_w) <= float(target.current_w)
 
 
 def test_rates_are_never_assumed_to_be_one() -> None:

@@ -64,6 +64,11 @@ class Account(DataSanity, Blackout, Drawdown, VolTarget, Concentration, Liquidit
             v if (v := number(x)) is not None and v > 0 and m.n_obs[i] > 0 else None
             for i, x in enumerate(m.sigma)
         ]
+        alone = m.sigma if m.price_sigma is None else m.price_sigma
+        self.price_sigma = [
+            v if (v := number(x)) is not None and v > 0 and m.n_obs[i] > 0 else self.sigma[i]
+            for i, x in enumerate(alone)
+        ]
         self.hard, self.soft = Meet(self.n), Meet(self.n)
         self.meet = self.hard
         self.fired, self.timers = {}, {}

@@ -28,7 +28,7 @@ OWN_TRAITS = (
     "shorts", "pairs", "halts", "jumps", "gaps", "nan_proposal", "no_proposal", "unknown_sigma", "thin", "latched",
     "ladder", "losses", "bad_equity", "estimated", "unnamed", "working", "illiquid", "unclassified", "lists", "news",
     "stale", "odd_rho", "coarse_lots", "big_proposal", "switched_off", "tight", "frugal", "regime",
-    "books", "costly", "odd_lots",
+    "books", "costly", "odd_lots", "currencies",
 )  # fmt: skip
 TRAITS = (*OWN_TRAITS, *(trait for world in WORLDS for trait in world.TRAITS))
 
@@ -88,6 +88,7 @@ def scene(seed: int, n_accounts: int, n_assets: int, traits: frozenset[str] = fr
     market = replace(
         _market(r, n_assets, some), **_quotes(np.random.default_rng((seed, 1)), n_assets, traits)
     )
+    market = replace(market, **_currencies(np.random.default_rng((seed, 0)), market, traits))
     profiles = [_profile(r, market.symbols, traits) for _ in range(n_accounts)]
     books = _books(r, market, n_accounts, some)
     view = View(market, books, _states(r, market, books, some))
@@ -158,6 +159,19 @@ def _market(r: np.random.Generator, n: int, some: Any) -> Market:
         confidence=float(r.choice([0.9, 0.5, 0.4, np.nan])) if some("regime", 0.5, 1)[0] else 0.9,
         provided=frozenset({"close", "bars", "volume", "quotes", "status"}),
     )
+
+
+def _currencies(r: np.random.Generator, market: Market, traits: frozenset[str]) -> dict[str, Any]:
+    """Prices in other currencies, whose volatility is sometimes not known; from numbers of its own."""
+    if "currencies" not in traits:
+        return {}
+    n = len(market.symbols)
+    foreign, unknown = r.random(n) < 0.5, r.random((2, n)) < 0.3
+    alone = np.where(foreign, market.sigma * r.uniform(0.4, 1.2, n), market.sigma)
+    return {
+        "sigma": np.where(foreign & unknown[0], np.nan, market.sigma),
+        "price_sigma": np.where(foreign & unknown[1], np.nan, alone),
+    }
 
 
 def _quotes(r: np.random.Generator, n: int, traits: frozenset[str]) -> dict[str, Any]:

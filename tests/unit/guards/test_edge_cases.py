@@ -2,8 +2,7 @@
 
 The scene is that of ``test_rules``: shares AAA, BBB, CCC at 100, an account of 100 000 that holds 100 AAA (0.10) and is
 asked for 0.15 AAA and 0.10 BBB; nothing binds. ``MATRIX`` is the table ("—" does not apply), and the cell of a row and
-a column is the function ``@cell(row, column)`` below it. One cell is left out, *account currency* with G4: volatilities
-are those of the prices that a source says, in the currency in which it says them.
+a column is the function ``@cell(row, column)`` below it.
 """
 
 from __future__ import annotations
@@ -11,10 +10,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.gate_samples import shipped
 from tests.history_samples import FREE
 from tests.unit.guards.scenarios import ANNUAL, changed, defaults
 from tests.unit.guards.test_rules import (
@@ -29,12 +30,14 @@ from tests.unit.guards.test_rules import (
 )
 
 from regime_trading.core.numbers import to_nano
+from regime_trading.core.requests import Covariance, MarketSnapshot
 from regime_trading.core.risk_layers import LayerKind, RiskLayer
 from regime_trading.core.risk_stack import apply_layer, default_stack
 from regime_trading.core.rules import LATCHING_RULES, RULE_IDS, Authority, Release, TradingState
-from regime_trading.core.schemas import RULE_OUTCOMES
+from regime_trading.core.schemas import RULE_OUTCOMES, InstrumentSpec
 from regime_trading.core.trading_day import EPOCH, trading_day_id
 from regime_trading.engine.cycle import Carried, Cycle, Desk, Tick, opening, step
+from regime_trading.engine.request_market import market_of
 from regime_trading.guards.anchors import roll
 from regime_trading.guards.chain import Decisions, decide
 from regime_trading.guards.drawdown import expire_latches
@@ -51,7 +54,7 @@ from regime_trading.guards.snapshot import NO_LATCH, States, View, stack_params
 from regime_trading.tools.risk import daily_sigma
 
 COLUMNS = G1, G2, G3, G4, G5, G6 = ("G1 data", "G2 time", "G3 loss", "G4 vol", "G5 conc.", "G6 exec")
-NA, LEFT_OUT = "—", "left out"
+NA = "—"
 MISSING, NAN, HALT, GAP = "input missing", "NaN / inf / negative", "halted / limit-locked", "overnight gap"
 DST, CURRENCY, FLOW, SHORT = "DST / half day", "account currency", "deposit / withdrawal", "short position"
 CROSSING, LOTS, CLOCK, BROKE = (
@@ -67,7 +70,7 @@ TABLE = """
 | halted / limit-locked   | NO_TRADE, owed flatten    | —                         | E marks last good             | keep σ, no shrink                   | counts fully             | orders cancelled        |
 | overnight gap           | adj. close, next confirms | no entry first 5 min      | first clean mark acts         | σ_fast reacts                       | passive band 1.1×        | exit ladder             |
 | DST / half day          | staleness by instants     | window in local zone      | one reset, id by local date   | bars by session id                  | —                        | TTL by session end      |
-| account currency        | FX stale: BLOCK(i)        | —                         | floors in account ccy         | left out                            | currency group caps      | notional in account ccy |
+| account currency        | FX stale: BLOCK(i)        | —                         | floors in account ccy         | returns incl. FX vol                | currency group caps      | notional in account ccy |
 | deposit / withdrawal    | unexplained: DS-08        | —                         | no trigger                    | weights recomputed, no forced trade | —                        | power after settlement  |
 | short position          | ask marks                 | borrow rules              | LD-12 uses the gap up         | sign in σ̃                          | gross counts size        | buy to cover = exit     |
 | crossing zero           | —                         | both legs checked         | open leg blocked under latch  | a from clamp to 0                   | n/a for the close leg    | two orders, close first |
@@ -99,7 +102,7 @@ APPLICABLE = [
     (row, column)
     for row, cells in MATRIX.items()
     for column, says in zip(COLUMNS, cells, strict=True)
-    if says not in (NA, LEFT_OUT)
+    if says != NA
 ]
 
 
@@ -155,13 +158,13 @@ KNOWN = {f.name for kind in (InstrumentFacts, Signals, Brokerage, States) for f 
 KNOWN |= {*MARKET, *POSITION, *OTHER}
 
 
-def scene(ts_ns: int = TS_NS, **given: Any) -> Seen:
-    """The decision on the scene with what is ``given`` changed."""
+def scene(ts_ns: int = TS_NS, market: dict[str, Any] | None = None, **given: Any) -> Seen:
+    """The decision on the scene with what is ``given`` changed, and fields of the market as they are."""
     assert set(given) <= KNOWN, set(given) - KNOWN
     knobs = stack_params([profile(given.get("rules", {}))], SYMBOLS)
-    market = replace(build_market(given), ts_ns=ts_ns)
-    books = build_books([given], market)
-    return Seen(*decide(View(market, books, build_states([given], books)), knobs, annual=ANNUAL))
+    seen = replace(build_market(given), ts_ns=ts_ns, **(market or {}))
+    books = build_books([given], seen)
+    return Seen(*decide(View(seen, books, build_states([given], books)), knobs, annual=ANNUAL))
 
 
 class Account:
@@ -262,7 +265,7 @@ def test_cell(row: str, column: str) -> None:
 
 def test_every_cell_that_applies_has_its_test_and_no_other() -> None:
     assert set(CELLS) == set(APPLICABLE)
-    assert list(MATRIX) == ROWS and len(APPLICABLE) == 6 * len(ROWS) - 13 - 1
+    assert list(MATRIX) == ROWS and len(APPLICABLE) == 6 * len(ROWS) - 13
 
 
 def test_the_scene_itself_binds_nothing() -> None:
@@ -594,6 +597,65 @@ def _() -> None:
     lost = {"qty": {"BBB": 100}, "proposed": {"BBB": 0.10}, "avg_price": {"BBB": 109.0}, "rules": stop}
     assert scene(**lost).outcome("LD-07") == "bound"  # 900 lost
     assert scene(fx={"BBB": 0.5}, **lost).outcome("LD-07") == "pass"  # 450 of the account's currency
+
+
+@cell(CURRENCY, G4)
+def _() -> None:
+    """BBB and CCC are in euros: what the book does in dollars is what its volatility says, to the last digit."""
+    r = np.random.default_rng(7)
+    prices, euro = r.normal(0, 0.01, (300, 3)), r.normal(0, 0.008, 300)
+    prices[:, 1] -= 0.5 * euro
+    weights = np.array([0.10, 0.12, -0.05])
+    told = np.cov(np.column_stack([prices, euro]).T)
+    felt = np.std((prices + np.outer(euro, [0, 1, 1])) @ weights, ddof=1)
+    proposed = dict(zip(SYMBOLS, weights.tolist(), strict=True))
+
+    def weighed(matrix: np.ndarray, currencies: tuple[str, ...] = ("EUR",), **more: Any) -> Seen:
+        one = in_currencies(matrix, currencies, ("USD", "EUR", "EUR"))
+        return scene(market=one, qty={}, proposed=proposed, **more)
+
+    whole = weighed(told)
+    assert whole.d.projection.sigma_tilde[0] == pytest.approx(felt * np.sqrt(ANNUAL), rel=1e-9)
+    assert whole.outcome("VT-06") == "pass" and whole.targets == pytest.approx(weights.tolist())
+    target = f"{felt * np.sqrt(ANNUAL) / 2:.9f}"
+    halved = weighed(told, rules={"VT-01": {"sigma_target": target}, "XL-07": {"min_notional": "10"}})
+    assert halved.targets == pytest.approx((weights / 2).tolist(), rel=1e-6)
+
+    apart = told.copy()  # nobody knows how price and currency go together: as if they always did
+    apart[3, :3] = apart[:3, 3] = np.nan
+    alone = scene(
+        market=in_currencies(apart, ("EUR",), ("USD", "EUR", "EUR")), qty={}, proposed={"BBB": 0.12}
+    )
+    sigmas = np.sqrt(np.diag(told))
+    assert alone.d.projection.sigma_tilde[0] == pytest.approx(
+        0.12 * (sigmas[1] + sigmas[3]) * np.sqrt(ANNUAL)
+    )
+
+    silent = weighed(told[:3, :3], ())  # and without a word of the euro there is no volatility, and no entry
+    assert silent.codes("VT-06") == {"FX_VOLATILITY_UNKNOWN"} and silent.targets[1:] == [0.0, 0.0]
+    assert silent.targets[0] == 0.10
+
+
+def in_currencies(
+    matrix: np.ndarray, currencies: tuple[str, ...], of_symbols: tuple[str, ...]
+) -> dict[str, Any]:
+    """What the gate makes of a covariance of prices and currencies, for an account in dollars."""
+    said = MarketSnapshot(
+        instruments=tuple(
+            InstrumentSpec(symbol=s, currency=c) for s, c in zip(SYMBOLS, of_symbols, strict=True)
+        ),
+        covariance=Covariance(
+            symbols=SYMBOLS,
+            currencies=currencies,
+            matrix=tuple(tuple(None if np.isnan(x) else Decimal(str(x)) for x in row) for row in matrix),
+            annualised=False,
+            n_obs=300,
+        ),
+    )
+    found = market_of(said, SYMBOLS, TS_NS, "USD", {}, shipped()[0])
+    return {
+        name: getattr(found, name) for name in ("sigma", "price_sigma", "correlation", "n_obs", "condition")
+    }
 
 
 @cell(CURRENCY, G5)

@@ -69,7 +69,7 @@ class DataSanity:
                     self.frozen(i)
             ref = number(m.ref_price[i])
             if (r := self.on("DS-03")) and self.says("close") and self.price[i] and ref and ref > 0:
-                sigma = number(m.sigma[i]) or 0.0
+                sigma = number((m.sigma if m.price_sigma is None else m.price_sigma)[i]) or 0.0
                 if abs(math.log(self.price[i] / ref)) > max(float(r.k_sigma) * sigma, float(r.abs_move)):
                     self.frozen(i)
             self.book(i)

@@ -352,7 +352,7 @@ class Drawdown:
         single, sigmas = float(r.single_name), float(r.sigmas)
         sigma_load, gap_load = {}, {}
         for i in range(self.n):
-            last = number(self.s.last_sigma[self.a, i]) or 0.0
+            last = max(number(self.s.last_sigma[self.a, i]) or 0.0, self.price_sigma[i] or 0.0)
             known = self.sigma[i]
             sigma_load[i] = sigmas * known if known else max(single, sigmas * last)
             gaps = [0.0]

@@ -208,7 +208,7 @@ class Liquidity(Traffic):
 
     def impact(self, i, r):
         """The largest entry whose impact is within the cap."""
-        cap, sigma, adv = float(r.max_impact_bps), self.sigma[i], number(self.m.adv[i])
+        cap, sigma, adv = float(r.max_impact_bps), self.price_sigma[i], number(self.m.adv[i])
         if math.isinf(cap):
             return
         if sigma is None or adv is None or adv <= 0 or self.E is None or self.E <= 0:
@@ -231,7 +231,7 @@ class Liquidity(Traffic):
 
     def entry_cost(self, i, k_impact):
         """Basis points, None where one of its parts is unknown."""
-        bps, sigma, adv = self.spread(i), self.sigma[i], number(self.m.adv[i])
+        bps, sigma, adv = self.spread(i), self.price_sigma[i], number(self.m.adv[i])
         if None in (bps, sigma, adv, self.E) or adv <= 0 or self.E <= 0:
             return None
         share = self.opens(i) / 1e9 * self.E / adv

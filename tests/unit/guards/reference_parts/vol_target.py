@@ -114,7 +114,7 @@ class VolTarget:
         sigma, blind = [], []
         for i in range(self.n):
             substitute = self.sigma[i] is None or self.thin(i)
-            own = self.sigma[i] or 0.0
+            own = self.sigma[i] or self.price_sigma[i] or 0.0
             last = number(self.s.last_sigma[self.a, i]) or 0.0
             sigma.append((max(prior, last, own) if substitute else own) * year)
             blind.append(substitute or self.ill())
