@@ -15,7 +15,14 @@ from regime_trading.api.deps import Base
 from regime_trading.api.errors import MEDIA_TYPE, Problem
 from regime_trading.api.limits import Limiter
 from regime_trading.api.security import Site
-from regime_trading.core.access import STEP_UP_NS, Answer, Caller, Grant, Permission, Principal, Role, Target
+from regime_trading.core.access import (
+    STEP_UP_NS,
+    Caller,
+    Denial,
+    Grant,
+    Principal,
+    Role,
+)
 from regime_trading.core.intents import Intent
 
 HOME = "http://localhost:8000"
@@ -28,7 +35,7 @@ class NamedDoors:
 
     firm: str
     now_ns: int
-    told: list[tuple[Permission, Target, Answer, str]] = field(default_factory=list)
+    told: list[Denial] = field(default_factory=list)
 
     def by_cookie(self, secret: str, now_ns: int) -> Principal | None:
         return self._known(secret, Caller.SESSION)
@@ -36,10 +43,8 @@ class NamedDoors:
     def by_token(self, text: str, now_ns: int) -> Principal | None:
         return self._known(text, Caller.TOKEN)
 
-    def denied(
-        self, principal: Principal, permission: Permission, target: Target, answer: Answer, route: str
-    ) -> None:
-        self.told.append((permission, target, answer, route))
+    def denied(self, principal: Principal, denial: Denial) -> None:
+        self.told.append(denial)
 
     def _known(self, text: str, caller: Caller) -> Principal | None:
         who, _, account = text.partition(":")

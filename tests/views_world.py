@@ -213,7 +213,7 @@ def every_view(world: World, of: Asker, firm_id: str) -> Iterator[tuple[str, str
 @contextmanager
 def suppressed() -> Iterator[None]:
     """What is not there for this asker is left out."""
-    from regime_trading.services.views.base import NotThere
+    from regime_trading.core.errors import NotThere
 
     with suppress(NotThere):
         yield

@@ -41,7 +41,7 @@ def place(
             patch.setattr(
                 Server,
                 "denied",
-                lambda _, who, permission, target, answer, route: denied.append((permission, answer, route)),
+                lambda _, who, said: denied.append((said.permission, said.answer, said.route)),
             )
             yield found
 
@@ -84,7 +84,7 @@ def fill(path: str, firm: str, account: str) -> str:
 
 
 def by_id(denial: tuple[Permission, Answer, str], path: str) -> bool:
-    """Whether a refusal is about an id that is not there, perhaps of another firm: some routes record it."""
+    """Whether a refusal is about an id that is not there, perhaps of another firm."""
     return denial[1] is Answer.UNKNOWN and "none" in path.split("/")
 
 

@@ -84,6 +84,7 @@ def app_of(url: str, people: People, limits: Limits | None = None) -> FastAPI:
                     messages=lambda firm: SqlMessages(engine, firm_id=firm),
                     clock=clock,
                     allowed_origins=frozenset({ORIGIN}),
+                    denied=lambda *_: None,
                     limits=limits or Limits(),
                 )
             )

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from regime_trading.api import errors
-from regime_trading.api.deps import Asks, Base, asks_for, route_of
+from regime_trading.api.deps import Asks, Base, asks_for, record_missing, route_of
 from regime_trading.api.document import documented, http_routes
 from regime_trading.api.errors import Problem
 from regime_trading.api.etags import EntityTags
@@ -95,7 +95,7 @@ def create_app(options: Options) -> FastAPI:
         responses={"default": {"model": Problem, "description": "What went wrong (RFC 9457)"}},
     )
     app.state.base = options.base
-    errors.install(app)
+    errors.install(app, record_missing)
     app.add_exception_handler(Again, _again)
     for router in options.routers:
         app.include_router(router, prefix=PREFIX)

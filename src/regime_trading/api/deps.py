@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
-from regime_trading.api.errors import ApiError, not_found, refusal
+from regime_trading.api.errors import ApiError, refusal
 from regime_trading.api.limits import HALTS, READS, STRANGERS, WRITES, Limiter, Rate
 from regime_trading.api.security import UNSAFE, Site, require_own_page
-from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, may
+from regime_trading.core.access import Answer, Caller, Denial, Permission, Principal, Target, may
+from regime_trading.core.errors import NotThere
 from regime_trading.core.ports import Clock, Idempotency
 
 HALTING = frozenset({Permission.HALT, Permission.KILL, Permission.KILL_FIRM})
@@ -27,10 +28,8 @@ class Doors(Protocol):
     def by_token(self, text: str, now_ns: int) -> Principal | None:
         """Whose API token this is; None where it is none (any more)."""
 
-    def denied(
-        self, principal: Principal, permission: Permission, target: Target, answer: Answer, route: str
-    ) -> None:
-        """Record that somebody was refused."""
+    def denied(self, principal: Principal, denial: Denial) -> None:
+        """Record that somebody was refused; raises nothing."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +136,13 @@ class Require:
         _limit(request, base, principal, HALTS if self.permission in HALTING else None)
         target = self._target(request, base)
         answer = self._answer(principal, target, base, now_ns)
+        request.state.permission = self.permission
+        if target is None or answer is Answer.UNKNOWN:
+            account = self._account(request)
+            raise NotThere("account", account) if account else NotThere("firm", request.path_params["firm"])
         if answer is not Answer.ALLOWED:
-            named = target or Target(request.path_params["firm"], self._account(request))
-            base.doors.denied(
-                principal, self.permission, named, answer, f"{request.method} {route_of(request.scope)}"
-            )
+            base.doors.denied(principal, _denial(request, self.permission, target, answer))
             raise refusal(answer)
-        assert target is not None
         return Allowed(principal, self.permission, target, now_ns, base.market_ns(now_ns))
 
     def _answer(self, principal: Principal, target: Target | None, base: Base, now_ns: int) -> Answer:
@@ -236,12 +235,12 @@ def visible_accounts(allowed: Allowed, base: Base) -> tuple[str, ...]:
 
     Raises
     ------
-    ApiError
-        404 where the firm is gone.
+    NotThere
+        The firm is gone.
     """
     known = base.accounts(allowed.target.firm_id)
     if known is None:
-        raise not_found()
+        raise NotThere("firm", allowed.target.firm_id)
     return tuple(
         account
         for account in known
@@ -273,8 +272,26 @@ def record_refusal(
     request: Request, base: Base, allowed: Allowed, permission: Permission, target: Target, answer: Answer
 ) -> None:
     """Record that a route refuses somebody whom it let in."""
-    route = f"{request.method} {route_of(request.scope)}"
-    base.doors.denied(allowed.principal, permission, target, answer, route)
+    base.doors.denied(allowed.principal, _denial(request, permission, target, answer))
+
+
+def record_missing(request: Request, sought: NotThere) -> None:
+    """Record that somebody asked for what is not there for them; nobody known leaves no record."""
+    principal: Principal | None = getattr(request.state, "principal", None)
+    if principal is None:
+        return
+    base: Base = request.app.state.base
+    target = Target(sought.firm_id or request.path_params.get("firm", ""))
+    denial = _denial(request, getattr(request.state, "permission", None), target, Answer.UNKNOWN)
+    base.doors.denied(principal, replace(denial, what=sought.what, name=sought.name))
+
+
+def _denial(request: Request, permission: Permission | None, target: Target, answer: Answer) -> Denial:
+    route, request_id = (
+        f"{request.method} {route_of(request.scope)}",
+        getattr(request.state, "request_id", ""),
+    )
+    return Denial(permission, target, answer, route, request_id=request_id)
 
 
 def is_person(principal: Principal) -> bool:

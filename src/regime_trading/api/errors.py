@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,10 +20,18 @@ from regime_trading.core.commands.faults import ParseError
 from regime_trading.core.commands.previews import Preview
 from regime_trading.core.config_versions import NeedsAgreement, VersionConflict
 from regime_trading.core.controls import HaltDenied
-from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, Refused, TooMuch
+from regime_trading.core.errors import (
+    BadInput,
+    CheckFailed,
+    Conflict,
+    NotDurable,
+    NotThere,
+    NotYet,
+    Refused,
+    TooMuch,
+)
 from regime_trading.core.settings import Finding, InvalidConfig
 from regime_trading.core.users import NotIdentified, ProofNeeded, TooManyTries
-from regime_trading.services.views.base import NotThere
 
 LOG = logging.getLogger("regime_trading.api")
 MEDIA_TYPE = "application/problem+json"
@@ -151,10 +159,16 @@ def problem_response(
     return JSONResponse(problem.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Every error of the application becomes a problem."""
+Missing = Callable[[Request, NotThere], None]
+
+
+def install(app: FastAPI, missing: Missing) -> None:
+    """Every error of the application becomes a problem; ``missing`` is told of everything somebody asked for that is
+    not there for them, before they are."""
+    app.state.missing = missing
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(BadInput, _bad_input)
+    app.add_exception_handler(NotThere, _not_there)
     app.add_exception_handler(InvalidConfig, _invalid_config)
     app.add_exception_handler(VersionConflict, _version_conflict)
     app.add_exception_handler(NeedsAgreement, _needs_agreement)
@@ -185,10 +199,19 @@ def _api_error(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+def _not_there(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NotThere)
+    if not isinstance(error, NotYet):
+        request.app.state.missing(request, error)
+    return _api_error(request, not_found())
+
+
+def _denied(request: Request, answer: Answer, sought: NotThere) -> JSONResponse:
+    return _not_there(request, sought) if answer is Answer.UNKNOWN else _api_error(request, refusal(answer))
+
+
 def _bad_input(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BadInput)
-    if isinstance(error, NotThere):
-        return _api_error(request, not_found())
     said = FieldProblem(where=error.where, message=f"expected {error.expected}, found {error.found}")
     return problem_response(request, 400, "bad_input", str(error), errors=[said])
 
@@ -216,7 +239,7 @@ def _needs_agreement(request: Request, error: Exception) -> JSONResponse:
 
 def _halt_denied(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HaltDenied)
-    return _api_error(request, refusal(error.answer))
+    return _denied(request, error.answer, NotThere("account", ""))
 
 
 def _no_command(request: Request, error: Exception) -> JSONResponse:
@@ -238,7 +261,7 @@ def _conflict(request: Request, error: Exception) -> JSONResponse:
 
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
-    return _api_error(request, refusal(error.answer))
+    return _denied(request, error.answer, error.sought or NotThere("thing", ""))
 
 
 def _not_identified(request: Request, error: Exception) -> JSONResponse:

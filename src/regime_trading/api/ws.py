@@ -17,7 +17,7 @@ from fastapi import APIRouter, WebSocket
 from pydantic import TypeAdapter
 from starlette.websockets import WebSocketDisconnect
 
-from regime_trading.core.access import Principal
+from regime_trading.core.access import Denial, Principal
 from regime_trading.core.errors import RegimeError
 from regime_trading.core.ports import Clock, Messages
 from regime_trading.core.wire import ClientFrame, ServerFrame, Subscribe
@@ -52,6 +52,8 @@ class StreamDeps:
         ``scheme://host[:port]`` of the pages that may connect.
     cookie : str
         Name of the session cookie.
+    denied : callable
+        Record that somebody was refused; raises nothing.
     limits : Limits
     """
 
@@ -62,6 +64,7 @@ class StreamDeps:
     messages: Callable[[str], Messages]
     clock: Clock
     allowed_origins: frozenset[str]
+    denied: Callable[[Principal, Denial], None]
     cookie: str = "sid"
     limits: Limits = field(default_factory=Limits)
 
@@ -173,8 +176,11 @@ class Hub:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            text, data = message.get("text"), message.get("bytes")
+            text, data, principal = message.get("text"), message.get("bytes"), client.principal
             client.connection.receive(text if text is not None else data or b"", time.monotonic_ns())
+            denied = client.connection.denied
+            if denied is not None and principal is not None:
+                await asyncio.to_thread(self.deps.denied, principal, denied)
             self._asked.set()
 
     async def _tell(self, socket: WebSocket, client: _Client) -> None:

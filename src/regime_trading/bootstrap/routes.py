@@ -117,7 +117,7 @@ def application(server: Server, desk: Desk, halts: Halts) -> Application:
                 me_router(FactorService(people), sessions, tokens, demo=options.demo, version=code_version()),
                 users_router(MemberService(people), tokens, partial(link_url, options.public_url)),
                 *views_routers(server.sources),
-                jobs_router(server.jobs(), server.pseudonym),
+                jobs_router(server.jobs(), server.pseudonym, server.sources),
                 proposals_router(
                     ProposalDeps(
                         server.proposals(),

@@ -43,10 +43,10 @@ from regime_trading.bootstrap.config_versions import config_service, with_actor
 from regime_trading.bootstrap.proof import open_proof, to_stderr
 from regime_trading.bootstrap.readiness import readiness_of
 from regime_trading.bootstrap.views import firm_sources, open_proofs
-from regime_trading.core.access import Answer, Permission, Principal, Target
+from regime_trading.core.access import Denial, Principal
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.commands.completion import Candidates, recent_of
-from regime_trading.core.errors import BadInput, NotDurable, RegimeError, StoreDown
+from regime_trading.core.errors import BadInput, RegimeError, StoreDown
 from regime_trading.core.jobs import EXPORT_TTL_NS, Job
 from regime_trading.core.rules import RULE_IDS
 from regime_trading.core.schemas import ActorType, Mode
@@ -143,6 +143,7 @@ class Server:
                 clock=self.clock,
                 allowed_origins=frozenset({self.site.origin}),
                 cookie=self.site.cookie,
+                denied=self.denied,
             )
         )
 
@@ -202,13 +203,11 @@ class Server:
         found = TokenService(self.people).principal_of_token(text, now_ns)
         return replace(found, second_factor=True) if found is not None and self.options.demo else found
 
-    def denied(
-        self, principal: Principal, permission: Permission, target: Target, answer: Answer, route: str
-    ) -> None:
+    def denied(self, principal: Principal, denial: Denial) -> None:
         """Record a refusal; one that cannot be recorded is refused all the same."""
         try:
-            record_denied(self.people, principal, permission, target, answer, route, self.clock.now_ns())
-        except NotDurable as error:
+            record_denied(self.people, principal, denial, self.clock.now_ns())
+        except RegimeError as error:
             LOG.error("a refusal could not be recorded: %s", error)
 
     def person(self, user_id: str) -> Principal | None:

@@ -206,6 +206,34 @@ class Answer(StrEnum):
     STEP_UP = "step_up"  #: after proving identity again
 
 
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refusal, as it gets into the record.
+
+    Parameters
+    ----------
+    permission : Permission, optional
+        None where only what was named decides.
+    target : Target
+        Where the answer is ``UNKNOWN``, the firm in which it was asked for (empty = none was named).
+    answer : Answer
+    route : str
+        The route's template (``POST /v1/runs``), never a path with what somebody typed in it.
+    what, name : str
+        Of an ``UNKNOWN``: the kind of thing, and what it was called.
+    request_id : str
+        Of the refused request; empty where it has none.
+    """
+
+    permission: Permission | None
+    target: Target
+    answer: Answer
+    route: str
+    what: str = ""
+    name: str = ""
+    request_id: str = ""
+
+
 def may(principal: Principal, permission: Permission, target: Target, now_ns: int) -> Answer:
     """Whether ``principal`` may do ``permission`` to ``target`` at ``now_ns``, and what would be missing.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from regime_trading.core.access import Answer
 
+MOST = 500  #: characters kept of a name that somebody made up
+
 
 class RegimeError(Exception):
     """Base of every error this product raises on purpose.
@@ -35,6 +37,30 @@ class BadInput(RegimeError):
     def __init__(self, *, expected: str, found: str, where: str) -> None:
         self.expected, self.found, self.where = expected, found, where
         super().__init__(f"{where}: expected {expected}, found {found}")
+
+
+class NotThere(BadInput):
+    """What does not exist, or exists for others only: the asker is told the same of both.
+
+    Parameters
+    ----------
+    what : str
+        Kind of thing that was asked for, one word or few of ours.
+    name : str
+        What it was called; where several are not there, one of them.
+    firm_id : str
+        The firm it was looked for in, where no address says so.
+    expected : str
+        What would have been there, where ``what`` does not say it.
+    """
+
+    def __init__(self, what: str, name: str, firm_id: str = "", expected: str = "") -> None:
+        self.what, self.name, self.firm_id = what, name[:MOST], firm_id
+        super().__init__(expected=expected or f"{what} that exists", found=name[:140], where=what)
+
+
+class NotYet(NotThere):
+    """Nothing to show of what the asker may see. Nobody named what is not theirs, so it is no refused attempt."""
 
 
 class CheckFailed(RegimeError):
@@ -69,10 +95,12 @@ class Refused(RegimeError):
     answer : Answer
     what : str
         What they may not do, as the end of a sentence.
+    sought : NotThere, optional
+        What is not there, where the answer is ``UNKNOWN``.
     """
 
-    def __init__(self, answer: Answer, what: str) -> None:
-        self.answer, self.what = answer, what
+    def __init__(self, answer: Answer, what: str, sought: NotThere | None = None) -> None:
+        self.answer, self.what, self.sought = answer, what, sought
         super().__init__(f"not allowed ({answer.value}) {what}")
 
 

@@ -378,7 +378,9 @@ class AccessChanged(Payload):
 
 class Denied(Payload):
     """The actor asked for what they may not do; ``count`` times within a minute. ``account`` is empty where the firm as
-    a whole was meant, or the name was none."""
+    a whole was meant. To an actor for whom it is not there, whether it exists or not (``unknown``), ``what`` says what
+    kind of thing they named and ``asked`` how they called it, masked and cut; of several within a minute the first
+    is named, and those that ``count`` counts beside it are not."""
 
     kind: ClassVar[EventType] = EventType.DENIED
     permission: Annotated[str, Field(max_length=40)]
@@ -386,6 +388,8 @@ class Denied(Payload):
     answer: Literal["unknown", "no_role", "no_factor", "not_by_token", "step_up"]
     route: Annotated[str, Field(max_length=200)]
     count: Annotated[int, Field(ge=1)] = 1
+    what: Annotated[str, Field(max_length=40)] = ""
+    asked: Annotated[str, Field(max_length=80)] = ""
 
 
 class Killed(Payload):

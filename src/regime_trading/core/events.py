@@ -158,6 +158,10 @@ def _access(a: Any) -> str:
     return f"{a.subject}: {a.action.replace('_', ' ')}{role}{over}{f' ({a.detail})' if a.detail else ''}."
 
 
+def _sought(what: str) -> str:
+    return f": no such {what}" if what else ""
+
+
 def _times(count: int) -> str:
     return "" if count == 1 else f", {count} times"
 
@@ -194,7 +198,7 @@ _SENTENCES: Mapping[type[Payload], Callable[[Any], str]] = {
     p.HaltEnded: lambda h: f"{h.level} over {h.scope} ended; what else holds an account holds it on.",
     p.LoggedIn: lambda x: f"Login by {x.method} {x.outcome}{_times(x.count)}.",
     p.AccessChanged: _access,
-    p.Denied: lambda d: f"{d.permission} denied{_times(d.count)}.",
+    p.Denied: lambda d: f"{d.permission or 'Request'} denied{_sought(d.what)}{_times(d.count)}.",
     p.Exported: lambda e: f"Export of {len(e.files)} files, {_short(e.sha256)}.",
     p.KeyAct: lambda k: f"Key {_short(k.key_hash)} {k.action}.",
     p.Purged: lambda x: f"Entries purged under root {_short(x.root)}.",

@@ -25,7 +25,7 @@ from regime_trading.core.approvals import (
 from regime_trading.core.commands.execution import Context, Effects, Outcome
 from regime_trading.core.commands.grammar import Command, parse
 from regime_trading.core.commands.previews import Done, Given, Use
-from regime_trading.core.errors import BadInput, CheckFailed, Conflict, Refused, RegimeError
+from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotThere, Refused, RegimeError
 from regime_trading.core.event_payloads import (
     ApprovalGiven,
     ApprovalRefused,
@@ -100,7 +100,8 @@ def find(desk: Desk, principal: Principal, firm_id: str, request_id: str) -> App
         or seen is None
         or may(principal, Permission.READ, seen, desk.now_ns()) is not Answer.ALLOWED
     ):
-        raise Refused(Answer.UNKNOWN, f"to see request {request_id}")
+        sought = NotThere("request", request_id, firm_id)
+        raise Refused(Answer.UNKNOWN, f"to see request {request_id}", sought)
     return found
 
 

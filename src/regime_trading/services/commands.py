@@ -25,7 +25,7 @@ from regime_trading.core.commands.policy import REASON_LENGTH, UNSAFE, takes
 from regime_trading.core.commands.previews import TTL_NS, Done, Preview, StoredPreview, Use, summary_md
 from regime_trading.core.commands.spec import Klass
 from regime_trading.core.config_diff import Direction
-from regime_trading.core.errors import BadInput, Conflict, Refused, RegimeError
+from regime_trading.core.errors import BadInput, Conflict, NotThere, Refused, RegimeError
 from regime_trading.services.acts import place_of_firm, record_acts
 from regime_trading.services.approvals import ask
 from regime_trading.services.desk import Desk, executor_of, is_ident
@@ -199,7 +199,7 @@ def _find(desk: Desk, asker: Asker, preview_id: str) -> StoredPreview:
             continue
         if (found.preview.user_id, found.preview.session_id) == (person.user_id, person.session_id):
             return found
-    raise Refused(Answer.UNKNOWN, f"to confirm preview {preview_id}")
+    raise Refused(Answer.UNKNOWN, f"to confirm preview {preview_id}", NotThere("preview", preview_id))
 
 
 def _again(stored: StoredPreview) -> Done:

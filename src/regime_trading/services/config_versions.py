@@ -27,7 +27,7 @@ from regime_trading.core.config_versions import (
     name_of,
     proposal_message,
 )
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.settings import InvalidConfig
 from regime_trading.core.trader_profile import TraderProfile
 from regime_trading.services.config_apply import (
@@ -145,7 +145,7 @@ class ConfigService:
             raise InvalidConfig(refused)
         for account in request.accounts or ():
             if "/" in account and account.split("/")[0] != firm_id:
-                raise BadInput(expected=f"an account of firm {firm_id}", found=account, where="account")
+                raise NotThere("account", account, expected=f"an account of firm {firm_id}")
         return replay(old.profiles, new.profiles, request)
 
     # --- making ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.jobs import RESUMER, Job, JobKind, JobStatus, cancelled, checked_request, job_id_of
 from regime_trading.core.ports import Clock
 from regime_trading.core.ports import Jobs as JobRows
@@ -128,7 +128,7 @@ class JobService:
         """A job of a firm; ``BadInput`` where there is none."""
         found = self.rows(firm_id).get(job_id)
         if found is None:
-            raise BadInput(expected=f"a job of firm {firm_id}", found=job_id, where="job_id")
+            raise NotThere("job", job_id, expected=f"a job of firm {firm_id}")
         return found
 
     def listed(

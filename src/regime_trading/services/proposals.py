@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from regime_trading.core.actors import masked_text, plain_text
-from regime_trading.core.errors import BadInput, Conflict
+from regime_trading.core.errors import Conflict, NotThere
 from regime_trading.core.jobs import ENDED, Job, JobKind, JobStatus, job_id_of
 from regime_trading.core.ports import Proposals
 from regime_trading.core.proposals import (
@@ -134,9 +134,7 @@ class ProposalService:
         """A proposal of a firm, as it is now that its job may have ended; ``BadInput`` where there is none."""
         found = self.rows(firm_id).get(proposal_id)
         if found is None:
-            raise BadInput(
-                expected=f"a proposal of firm {firm_id}", found=proposal_id[:140], where="proposal_id"
-            )
+            raise NotThere("proposal", proposal_id, expected=f"a proposal of firm {firm_id}")
         return self._settled(found)
 
     def listed(

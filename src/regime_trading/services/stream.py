@@ -13,10 +13,11 @@ from enum import IntEnum
 
 from pydantic import ValidationError
 
-from regime_trading.core.access import Answer, Permission, Principal, Target, may, shows_amounts
+from regime_trading.core.access import Answer, Denial, Permission, Principal, Target, may, shows_amounts
 from regime_trading.core.wire import FRAME_BYTES, VERSION, ClientFrame, Subscribe
 from regime_trading.services.stream_tail import Ring, Told, envelope
 
+ROUTE = "WS /ws"  #: as refusals on the channel are recorded
 HEARTBEAT_NS = 5_000_000_000
 SECOND_NS = 1_000_000_000
 REMEMBERED = 4_096  #: answers about types and accounts that a connection keeps
@@ -70,6 +71,13 @@ class Connection:
     tick_ns : int
         When it was opened.
     limits : Limits
+
+    Attributes
+    ----------
+    closing : Close, optional
+        Why it ends.
+    denied : Denial, optional
+        The refusal that ends it.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class Connection:
         self._n = self._thin_to = self._replay_to = 0
         self._beat_ns: int | None = None
         self.closing: Close | None = None
+        self.denied: Denial | None = None
 
     @property
     def firm_id(self) -> str | None:
@@ -121,11 +130,13 @@ class Connection:
         principal = self._principal()
         if principal is None:
             return self.close(Close.SESSION_ENDED)
-        answers = {_subscribing(principal, asked.firm, one.account) for one in asked.subscribe}
-        if Answer.UNKNOWN in answers:
-            return self.close(Close.UNKNOWN)
-        if answers != {Answer.ALLOWED}:
-            return self.close(Close.NO_ROLE)
+        answers = {one.account: _subscribing(principal, asked.firm, one.account) for one in asked.subscribe}
+        refused = {account: one for account, one in answers.items() if one is not Answer.ALLOWED}
+        if refused:
+            unknown = [account for account, one in refused.items() if one is Answer.UNKNOWN]
+            account = (unknown or list(refused))[0]
+            self.denied = _denial(asked.firm, account, refused[account])
+            return self.close(Close.UNKNOWN if unknown else Close.NO_ROLE)
         self._asked, self._at, self._thin_to = asked, None, 0
         self._shown.clear()
         return None
@@ -264,6 +275,14 @@ def _sees_amounts(principal: Principal, firm_id: str, account: str) -> bool:
     if account:
         return shows_amounts(principal, account)
     return any(grant.firm_id == firm_id and not grant.redact for grant in principal.grants)
+
+
+def _denial(firm_id: str, account: str, answer: Answer) -> Denial:
+    target = Target(firm_id, account or None)
+    if answer is not Answer.UNKNOWN:
+        return Denial(Permission.READ, target, answer, ROUTE)
+    what, name = ("account", account) if account else ("firm", firm_id)
+    return Denial(Permission.READ, target, answer, ROUTE, what, name)
 
 
 def _subscribing(principal: Principal, firm_id: str, account: str) -> Answer:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regime_trading.core.access import Answer, Permission, Principal, Target
+from regime_trading.core.access import Answer, Denial, Principal
+from regime_trading.core.actors import masked_text
 from regime_trading.core.audit import PLATFORM
 from regime_trading.core.canonical import sha256_hex
 from regime_trading.core.errors import BadInput, NotDurable
@@ -28,6 +29,7 @@ from regime_trading.services.people import (
 )
 
 WINDOW_NS = 60 * 1_000_000_000
+NAME_LENGTH = 80  #: of what was asked for, in the record
 STRANGER: Who = (
     ActorType.SERVICE,
     "login",
@@ -51,44 +53,22 @@ def record_failure(people: People, account: Account | None, method: str, prefix:
         who = STRANGER
         if account is not None:
             who = (ActorType.USER, pseudonym(people, firm_id, account.user, now_ns))
-        _tally(people, firm_id, who, failed, payload_json(failed), now_ns)
+        _tally(people, firm_id, who, failed, failed, now_ns)
 
 
-def record_denied(
-    people: People,
-    principal: Principal,
-    permission: Permission,
-    target: Target,
-    answer: Answer,
-    route: str,
-    now_ns: int,
-) -> None:
-    """Record that somebody asked for what they may not do, in their firm; on the platform's chain where the firm is not
-    theirs.
-
-    Parameters
-    ----------
-    people : People
-    principal : Principal
-    permission : Permission
-    target : Target
-    answer : Answer
-        What :func:`~regime_trading.core.access.may` said.
-    route : str
-        The route's template (``POST /v1/runs``), never a path with what somebody typed in it.
-    now_ns : int
+def record_denied(people: People, principal: Principal, denial: Denial, now_ns: int) -> None:
+    """Record that somebody asked for what they may not do, or for what is not there for them: in the firm it was asked
+    in where that is theirs, else in each of theirs; on the platform's chain of who has none. Never in another firm's,
+    and without a look at what is there, so that what exists and what does not leave the same trace.
 
     Raises
     ------
     NotDurable
         The record could not be written.
     """
-    firm_id = target.firm_id if target.firm_id in principal.firms else PLATFORM
-    said = {"permission": permission.value, "answer": answer.value, "route": route[:200]}
-    denied = _denied(said, target.account or "")
-    unknown = answer is Answer.UNKNOWN  # names somebody tries out are one and the same
-    same = payload_json(_denied(said, "") if unknown else denied)
-    _tally(people, firm_id, actor(people, firm_id, By.of(principal), now_ns), denied, same, now_ns)
+    for firm_id in _firms_told(principal, denial.target.firm_id):
+        who = actor(people, firm_id, By.of(principal), now_ns)
+        _tally(people, firm_id, who, *_denied(denial), now_ns, denial.request_id)
 
 
 def record_tallies(people: People, firm_id: str, now_ns: int) -> int:
@@ -118,16 +98,25 @@ def record_tallies(people: People, firm_id: str, now_ns: int) -> int:
 
 
 def _tally(
-    people: People, firm_id: str, who: Who, payload: LoggedIn | Denied, same: str, now_ns: int
+    people: People,
+    firm_id: str,
+    who: Who,
+    payload: LoggedIn | Denied,
+    same: LoggedIn | Denied,
+    now_ns: int,
+    request_id: str = "",
 ) -> None:
-    key = sha256_hex(f"{payload.kind.value}|{who[0].value}:{who[1]}|{same}".encode())
+    """Record, or count, what has ``same`` in common with others."""
+    common = payload_json(same)
+    key = sha256_hex(f"{payload.kind.value}|{who[0].value}:{who[1]}|{common}".encode())
     store = people.tallies(firm_id)
-    tally = Tally(key, now_ns, payload.kind.value, who[0].value, who[1], payload_json(payload))
+    tally = Tally(key, now_ns, payload.kind.value, who[0].value, who[1], common)
     for _ in range(TRIES):
         waiting = store.count(key, now_ns, WINDOW_NS)
         if waiting is None:
             return
-        act = Act(payload.model_copy(update={"count": waiting + 1}), actor=who)
+        said = payload.model_copy(update={"count": waiting + 1})
+        act = Act(said, actor=who, correlation_id=request_id and f"request-{request_id}")
         if record_acts(
             at_instant(people.acts, now_ns),
             place_of_firm(firm_id),
@@ -138,11 +127,34 @@ def _tally(
     raise NotDurable(f"{payload.kind.value}: somebody else was faster {TRIES} times")
 
 
-def _denied(said: dict[str, str], account: str) -> Denied:
+def _firms_told(principal: Principal, firm_id: str) -> tuple[str, ...]:
+    return (firm_id,) if firm_id in principal.firms else principal.firms or (PLATFORM,)
+
+
+def _denied(denial: Denial) -> tuple[Denied, Denied]:
+    """A denial, and what it has in common with those it is counted with: names somebody tries out are one and the
+    same."""
+    said = {
+        "permission": "" if denial.permission is None else denial.permission.value,
+        "answer": denial.answer.value,
+        "route": denial.route[:200],
+        "what": denial.what,
+    }
+    common = _common(said, "" if denial.answer is Answer.UNKNOWN else denial.target.account or "")
+    return common.model_copy(update={"asked": _shown_name(denial.name)}), common
+
+
+def _common(said: dict[str, str], account: str) -> Denied:
     """A denial; a name that is none is left out."""
     try:
         return Denied.model_validate(said | {"account": account})
     except ValueError:
         if account:
-            return _denied(said, "")
+            return _common(said, "")
         raise BadInput(expected="a denial", found="another answer", where=said["answer"]) from None
+
+
+def _shown_name(name: str) -> str:
+    """What somebody called a thing, as it may stay in the record for ever."""
+    said = masked_text(name)[0]
+    return said if len(said) <= NAME_LENGTH else said[: NAME_LENGTH - 1] + "…"

@@ -14,7 +14,7 @@ from regime_trading.core.api_tokens import (
     parse_token,
     token_from,
 )
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.event_payloads import AccessChanged
 from regime_trading.core.sessions import is_touched, token_principal
 from regime_trading.core.users import ApiToken
@@ -119,7 +119,7 @@ class TokenService:
         mine = by.user_id if own else None
         found = next((token for token in store.all(mine) if token.token_id == token_id), None)
         if found is None:
-            raise BadInput(expected="a token of yours", found="none", where=token_id[:20])
+            raise NotThere("token", token_id, expected="a token of yours")
         account = required(self.people.logins.account(found.user_id), found.user_id)
         record_change(
             self.people,

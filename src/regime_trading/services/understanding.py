@@ -16,7 +16,7 @@ from regime_trading.core.commands.previews import Given, Preview
 from regime_trading.core.commands.spec import CommandSpec, Klass
 from regime_trading.core.commands.values import Kind, Value
 from regime_trading.core.config_diff import Direction
-from regime_trading.core.errors import BadInput, Refused
+from regime_trading.core.errors import BadInput, NotThere, Refused
 from regime_trading.core.event_payloads import CommandGiven
 from regime_trading.services.acts import Act, place_of_firm, record_acts
 from regime_trading.services.desk import Desk, executor_of
@@ -113,16 +113,21 @@ def _firm(asker: Asker, command: Command, spec: CommandSpec) -> str:
     meant = named or ({asker.firm_id} if asker.firm_id else set(asker.principal.firms))
     if spec.permission is None:
         meant = set(sorted(meant)[:1])
+    if strange := meant.difference(asker.principal.firms):
+        raise Refused(Answer.UNKNOWN, f"to use {command.name}", _sought(command, strange))
     if len(meant) != 1:
         raise BadInput(
             expected="one firm, named as firm/account or firm:name",
             found=", ".join(sorted(meant)) or "none",
             where="firm",
         )
-    (firm_id,) = meant
-    if firm_id not in asker.principal.firms:
-        raise Refused(Answer.UNKNOWN, f"to use {command.name}")
-    return firm_id
+    return meant.pop()
+
+
+def _sought(command: Command, firms: set[str]) -> NotThere:
+    """What a command names in firms that are not there for whoever gave it."""
+    accounts = [v.text for v in command.values("account") if "/" in v.text and v.text.split("/")[0] in firms]
+    return NotThere("account", accounts[0]) if accounts else NotThere("firm", min(firms))
 
 
 def _named(command: Command, firm_id: str) -> Command:
@@ -148,12 +153,17 @@ def _allow(
     if permission is None:
         return
     answers = _answers(context, permission, [name for name in accounts if name], spec)
-    denied = next((answer for answer in answers if answer not in (Answer.ALLOWED, Answer.STEP_UP)), None)
+    denied = next((n for n, one in enumerate(answers) if one not in (Answer.ALLOWED, Answer.STEP_UP)), None)
     if denied is None:
         return
-    if denied is not Answer.UNKNOWN:
+    if answers[denied] is not Answer.UNKNOWN:
         record_refusal(desk, context, command, spec.klass)
-    raise Refused(denied, f"to use {command.name}")
+        raise Refused(answers[denied], f"to use {command.name}")
+    named = [name for name in accounts if name]
+    sought = (
+        NotThere("account", named[denied], context.firm_id) if named else NotThere("firm", context.firm_id)
+    )
+    raise Refused(Answer.UNKNOWN, f"to use {command.name}", sought)
 
 
 def _answers(

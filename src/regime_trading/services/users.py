@@ -13,7 +13,7 @@ from regime_trading.core.access import Grant, Role
 from regime_trading.core.actors import plain_name
 from regime_trading.core.audit import require_account, require_ident
 from regime_trading.core.credentials import require_login
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.event_payloads import AccessChanged
 from regime_trading.core.sessions import LINK_NS
 from regime_trading.core.users import Account, Member, OneTimeLink, Told, User
@@ -96,7 +96,7 @@ class MemberService:
                 expected="another person: nobody changes their own roles", found="yourself", where=user_id
             )
         if by.user_id and store.get(user_id) is None:
-            raise BadInput(expected="a member of the firm", found="none", where=user_id)
+            raise NotThere("user", user_id, expected="a member of the firm")
         account = required(self.people.logins.account(user_id), user_id)
         record_change(
             self.people,
@@ -237,7 +237,7 @@ class MemberService:
 
 def _member(found: Member | None, user_id: str) -> Member:
     if found is None:
-        raise BadInput(expected="a member of the firm", found="none", where=user_id)
+        raise NotThere("user", user_id, expected="a member of the firm")
     return found
 
 
@@ -248,7 +248,7 @@ def _require_grant(grant: Grant) -> None:
     for name in sorted(grant.accounts or ()):
         firm, _, account = name.partition("/")
         if firm != grant.firm_id:
-            raise BadInput(expected=f"an account of firm {grant.firm_id}", found=name, where="accounts")
+            raise NotThere("account", name, expected=f"an account of firm {grant.firm_id}")
         require_account(firm, account)
 
 

@@ -18,7 +18,16 @@ from regime_trading.api.errors import MEDIA_TYPE, Problem
 from regime_trading.api.etags import IfMatch, etag_of, require_match
 from regime_trading.api.limits import READS, Limiter
 from regime_trading.api.security import ALWAYS, Site
-from regime_trading.core.access import STEP_UP_NS, Answer, Caller, Grant, Permission, Principal, Role, Target
+from regime_trading.core.access import (
+    STEP_UP_NS,
+    Answer,
+    Caller,
+    Denial,
+    Grant,
+    Permission,
+    Principal,
+    Role,
+)
 from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
 
 NOW = 1_700_000_000_000_000_000
@@ -39,7 +48,7 @@ class Ticks:
 class FakeDoors:
     """Cookies and tokens that name a role: ``pm``, or ``pm:alpha/main``."""
 
-    told: list[tuple[Any, ...]] = field(default_factory=list)
+    told: list[Denial] = field(default_factory=list)
 
     def by_cookie(self, secret: str, now_ns: int) -> Principal | None:
         return self._known(secret, Caller.SESSION)
@@ -47,10 +56,8 @@ class FakeDoors:
     def by_token(self, text: str, now_ns: int) -> Principal | None:
         return self._known(text, Caller.TOKEN)
 
-    def denied(
-        self, principal: Principal, permission: Permission, target: Target, answer: Answer, route: str
-    ) -> None:
-        self.told.append((principal.user_id, permission, target, answer, route))
+    def denied(self, principal: Principal, denial: Denial) -> None:
+        self.told.append(denial)
 
     def _known(self, text: str, caller: Caller) -> Principal | None:
         role, _, account = text.partition(":")
@@ -178,8 +185,8 @@ def test_what_is_anothers_does_not_exist(world: World) -> None:
     ]
     assert {answer.status_code for answer in answers} == {404}
     assert len({re.sub(r'"instance":"[^"]*"', "", answer.text) for answer in answers}) == 1
-    assert [told[3] for told in world.doors.told] == [Answer.UNKNOWN] * 4
-    assert world.doors.told[0][4] == f"GET {PREFIX}/firms/{{firm}}/accounts/{{account}}/big"
+    assert [told.answer for told in world.doors.told] == [Answer.UNKNOWN] * 4
+    assert world.doors.told[0].route == f"GET {PREFIX}/firms/{{firm}}/accounts/{{account}}/big"
     nothing = world.ask("GET", "/nothing", cookie="pm", headers={"x-request-id": "same-request-id"})
     assert re.sub(r'"instance":"[^"]*"', "", nothing.text) == re.sub(
         r'"instance":"[^"]*"', "", answers[0].text

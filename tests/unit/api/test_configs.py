@@ -283,9 +283,10 @@ def test_a_change_of_somebody_elses_account_is_refused(
     said = edge.post(f"{AT}/drafts", who, status, document=edge.document(*pairs), base_version=1)
     if status == 403:
         assert said["code"] == "no_role" and "live" not in said["detail"]
-        permission, target, answer, route = edge.doors.told[-1]
-        assert (permission, answer, target.firm_id) == (Permission.DRAFT_CONFIG, Answer.NO_ROLE, FIRM)
-        assert route.endswith("/configs/drafts") and len(edge.service.history(FIRM)) == 1
+        told = edge.doors.told[-1]
+        assert (told.permission, told.answer) == (Permission.DRAFT_CONFIG, Answer.NO_ROLE)
+        assert told.target.firm_id == FIRM and told.route.endswith("/configs/drafts")
+        assert len(edge.service.history(FIRM)) == 1
 
 
 def test_what_tightens_is_in_force_at_once(edge: Configs) -> None:
@@ -293,7 +294,8 @@ def test_what_tightens_is_in_force_at_once(edge: Configs) -> None:
     number = edge.drafted(TIGHTER)
     for who in ("analyst+fresh", "viewer", "pm:core", "admin:live"):
         assert edge.post(f"{AT}/{number}/apply", who, 403)["code"] == "no_role"
-    assert edge.doors.told[-1][:2] == (Permission.TIGHTEN, Target(FIRM, CORE))
+    told = edge.doors.told[-1]
+    assert (told.permission, told.target) == (Permission.TIGHTEN, Target(FIRM, CORE))
     done = edge.post(f"{AT}/{number}/apply", "admin")
     assert (done["status"], done["by"], done["direction"]) == ("applied", "u-admin", "tightens")
     assert 'gross: "0.8"' in edge.get(f"{AT}/current", "analyst")["document"]

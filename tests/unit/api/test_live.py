@@ -174,7 +174,8 @@ def test_who_may_halt_an_account(edge: Live, who: str, level: str, answer: str) 
         assert said["code"] == answer and not edge.halts.store(NORTH).all() and not edge.voided
         permission = Permission.HALT if level == "K1" else Permission.KILL
         asked = Permission.HALT if who == "viewer" else permission
-        assert edge.doors.told[-1][:3] == (asked, Target(NORTH, CORE), Answer.NO_ROLE)
+        told = edge.doors.told[-1]
+        assert (told.permission, told.target, told.answer) == (asked, Target(NORTH, CORE), Answer.NO_ROLE)
         return
     assert (said["control_no"], said["scope"], said["level"], said["flag"]) == (1, CORE, level, False)
     assert (said["voided"], edge.voided) == (2, [(NORTH, CORE, f"{level} of {CORE}")])
@@ -187,7 +188,7 @@ def test_who_may_halt_an_account(edge: Live, who: str, level: str, answer: str) 
 def test_who_may_halt_the_firm(edge: Live) -> None:
     for who in ("analyst", "viewer", "pm:" + CORE.partition("/")[2]):
         assert edge.post(f"{AT}/halt", who, 403, level="K1", **SAID)["code"] == "no_role"
-    assert edge.doors.told[-1][0] is Permission.KILL_FIRM
+    assert edge.doors.told[-1].permission is Permission.KILL_FIRM
     said = edge.post(f"{AT}/halt", "pm", 201, level="K2", **SAID)
     assert (said["scope"], edge.voided) == (NORTH, [(NORTH, None, f"K2 of {NORTH}")])
     assert {row["halt"]["level"] for row in edge.get(f"{AT}/live", "pm")["accounts"]} == {2}
@@ -306,9 +307,9 @@ def test_no_mode_beyond_dry_runs_is_enabled(
     said = edge.post(at(DRY, "mode"), who, 403, mode=mode, reason="it is time")
     assert said["code"] == code
     assert "G0 history: not met" in said["detail"] or code != "not_built"
-    assert len(edge.doors.told) == 1
-    permission, target, _, route = edge.doors.told[0]
-    assert (permission, target) == (asked, Target(NORTH, DRY)) and route.endswith("/accounts/{account}/mode")
+    (told,) = edge.doors.told
+    assert (told.permission, told.target) == (asked, Target(NORTH, DRY))
+    assert told.route.endswith("/accounts/{account}/mode")
     assert edge.row(DRY)["mode"] == "dry_run"
 
 

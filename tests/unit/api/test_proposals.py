@@ -248,8 +248,9 @@ def test_another_firms_proposals_are_not_there_and_that_is_recorded(edge: Propos
             answer = edge.ask(method, f"{AT}/{at}{end}", "pm", json=said, headers=headers)
             assert answer.status_code == 404
             texts.add(answer.text.replace(at, "").replace(end, ""))
-            ((_, target, said_to, _),) = edge.doors.told
-            assert (target, said_to) == (Target(FIRM), Answer.UNKNOWN)
+            (told,) = edge.doors.told
+            assert (told.target, told.answer) == (Target(FIRM), Answer.UNKNOWN)
+            assert (told.what, told.name) == ("proposal", at)
     assert len(texts) == 1, "what is another's and what is not there are told in the same words"
     assert edge.get(f"/firms/{OTHER}/proposals/pr-foreign", "pm", 404)["code"] == "not_found"
 

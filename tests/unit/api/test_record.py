@@ -59,7 +59,13 @@ class Record(Edge):
             state=lambda: SimpleNamespace(log=log, reached=0, signed={}, witnessed={}, witness_faults=()),
             witnesses=0,
         )
-        sources: Any = SimpleNamespace(firm_id=FIRM, proofs=proofs, readable=lambda *_: (CORE, DEFENSIVE))
+        sources: Any = SimpleNamespace(
+            firm_id=FIRM,
+            proofs=proofs,
+            readable=lambda *_: (CORE, DEFENSIVE),
+            runs={"run-1": SimpleNamespace(kind="run"), "bt-1": SimpleNamespace(kind="backtest")},
+            record=SimpleNamespace(runs=dict),
+        )
         deps = RecordDeps(
             self.jobs,
             lambda _: sources,
@@ -68,7 +74,8 @@ class Record(Edge):
             lambda job, who: record_fetched(self.acts, job, who),
         )
         accounts = {FIRM: (CORE, DEFENSIVE), OTHER: (f"{OTHER}/growth",)}
-        super().__init__([jobs_router(self.jobs, pseudonym), record_router(deps)], accounts, FIRM, T)
+        routers = [jobs_router(self.jobs, pseudonym, lambda _: sources), record_router(deps)]
+        super().__init__(routers, accounts, FIRM, T)
 
     def bundle(self, firm: str, job_id: str) -> tuple[Path, str] | None:
         found = LocalExports(self.path, firm_id=firm).find(job_id)
@@ -125,6 +132,7 @@ def edge(tmp_path: Path) -> Iterator[Record]:
         ("report", {"run_id": "run-1"}, 202),
         ("verify", {}, 202),
         ("report", {"run_id": "bt-1"}, 400),
+        ("report", {"run_id": "run-2"}, 404),
         ("export", {}, 400),
         ("whatif", {"version": 1}, 400),
         ("run", {"proposal": {"weights": {"KO": "0.1"}}}, 400),
@@ -252,8 +260,9 @@ def test_another_firms_exports_are_not_there_and_that_is_recorded(edge: Record) 
             answer = edge.ask("GET", f"{AT}/audit/exports/{name}{end}", ADMIN)
             assert answer.status_code == 404
             texts.add(answer.text.replace(f"{name}{end}", ""))
-            ((permission, target, said, _),) = edge.doors.told
-            assert (permission, target, said) == (Permission.EXPORT_AUDIT, Target(FIRM), Answer.UNKNOWN)
+            (told,) = edge.doors.told
+            assert (told.permission, told.answer) == (Permission.EXPORT_AUDIT, Answer.UNKNOWN)
+            assert (told.target, told.what, told.name) == (Target(FIRM), "export", name)
     assert len(texts) == 1
     for end in ("", "/download"):
         edge.get(f"/firms/{OTHER}/audit/exports/job-foreign{end}", ADMIN, 404)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,18 @@ import pytest
 from tests.identity_samples import HOUR, MINUTE, PASSWORD, World, world
 
 from regime_trading.adapters.database import SqlMessages
-from regime_trading.core.access import MATRIX, Answer, Caller, Grant, Permission, Principal, Role, Target, may
+from regime_trading.core.access import (
+    MATRIX,
+    Answer,
+    Caller,
+    Denial,
+    Grant,
+    Permission,
+    Principal,
+    Role,
+    Target,
+    may,
+)
 from regime_trading.core.errors import BadInput
 from regime_trading.core.users import NotIdentified
 from regime_trading.services.people import OPERATOR, By
@@ -359,9 +371,14 @@ def test_the_last_use_of_a_token_is_written_at_most_once_a_minute(w: World) -> N
 
 
 def deny(
-    w: World, who: Principal, target: Target, answer: Answer = Answer.NO_ROLE, route: str = "POST /v1/x"
+    w: World,
+    who: Principal,
+    target: Target,
+    answer: Answer = Answer.NO_ROLE,
+    route: str = "POST /v1/x",
+    **more: str,
 ) -> None:
-    record_denied(w.people, who, Permission.TIGHTEN, target, answer, route, w.now)
+    record_denied(w.people, who, Denial(Permission.TIGHTEN, target, answer, route, **more), w.now)
 
 
 def denials(w: World, firm: str = "alpha") -> list[tuple[Any, ...]]:
@@ -397,16 +414,53 @@ def test_denials_of_several_processes_add_up(w: World) -> None:
     assert sum(found[-1] for found in denials(w)) == 20 and len(denials(w)) == 2
 
 
+def sought(w: World, firm: str = "alpha") -> list[tuple[Any, ...]]:
+    return [(e["what"], e["asked"], e["count"], e["correlation_id"]) for e in w.told(firm, "DENIED")]
+
+
 def test_trying_out_names_fills_no_record(w: World) -> None:
+    """What is not there leaves one trace a minute, in one's own firm, whatever firm was named: the first name, and how
+    many came after it."""
     w.person()
     who = w.login().presence.principal
     for n in range(30):
-        deny(w, who, Target("beta", f"beta/{n}"), Answer.UNKNOWN)
-        deny(w, who, Target("alpha", f"alpha/{n}"), Answer.UNKNOWN)
-    deny(w, who, Target("Beta!", "Beta!/'; drop"), Answer.UNKNOWN, "GET /v1/other")
-    assert denials(w) == [("config.tighten", "alpha/0", "unknown", 1)]
-    assert denials(w, "_platform") == [
-        ("config.tighten", "beta/0", "unknown", 1),
-        ("config.tighten", "", "unknown", 1),
+        for firm in ("beta", "alpha"):
+            name = f"{firm}/{n}"
+            deny(w, who, Target(firm), Answer.UNKNOWN, what="account", name=name, request_id=f"r{n:08}")
+    deny(w, who, Target("Beta!"), Answer.UNKNOWN, "GET /v1/other", what="account", name="Beta!/'; drop")
+    assert denials(w) == [("config.tighten", "", "unknown", 1)] * 2
+    assert sought(w) == [
+        ("account", "beta/0", 1, "request-r00000000"),
+        ("account", "Beta!/'; drop", 1, ""),
     ]
-    assert w.told("beta") == []
+    w.now += MINUTE
+    deny(w, who, Target("beta"), Answer.UNKNOWN, what="account", name="beta/later")
+    assert sought(w)[2:] == [("account", "beta/later", 60, "")], "59 that waited, and this one"
+    deny(w, who, Target("beta"), Answer.UNKNOWN, what="account", name="beta/last")
+    w.now += MINUTE + 1
+    record_tallies(w.people, "alpha", w.now)
+    assert sought(w)[3:] == [("account", "", 1, "")], "counted, and not named"
+    assert w.told("_platform", "DENIED") == [] and w.told("beta") == []
+    assert w.told(kind="DENIED")[0]["rationale"] == "config.tighten denied: no such account."
+
+
+def test_what_is_not_there_is_told_to_every_firm_of_the_person(w: World) -> None:
+    grants = tuple(Grant(firm, Role.PM, None) for firm in ("alpha", "beta"))
+    who = Principal(w.person().user_id, grants)
+    deny(w, who, Target("beta"), Answer.UNKNOWN, what="job", name="job-1")
+    assert sought(w) == [] and sought(w, "beta") == [("job", "job-1", 1, "")]
+    for firm in ("", "gamma"):
+        deny(w, who, Target(firm), Answer.UNKNOWN, f"GET /{firm}", what="preview", name="pv-1")
+    assert sought(w) == [("preview", "pv-1", 1, "")] * 2 == sought(w, "beta")[1:]
+    deny(w, replace(who, grants=()), Target("alpha"), Answer.UNKNOWN, what="firm", name="alpha")
+    assert sought(w, "_platform") == [("firm", "alpha", 1, "")] and len(sought(w)) == 2
+
+
+def test_a_name_that_was_asked_for_is_masked_and_cut(w: World) -> None:
+    who = Principal(w.person().user_id, (Grant("alpha", Role.PM, None),))
+    names = ("eve@example.com", "x" * 400, "two\nlines", "", "a" * 70 + "-eve@example.com")
+    for n, name in enumerate(names):
+        deny(w, who, Target("alpha"), Answer.UNKNOWN, f"GET /{n}", what="job", name=name)
+    told = [one[1] for one in sought(w)]
+    assert "example" not in "".join(told) and max(map(len, told)) == 80
+    assert told[1] == "x" * 79 + "…" and told[2:4] == ["two lines", ""]

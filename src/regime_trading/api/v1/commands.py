@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
-from regime_trading.api.deps import BaseDep, PrincipalDep, limited
+from regime_trading.api.deps import BaseDep, PrincipalDep, limited, record_missing
 from regime_trading.api.idempotency import KeyHeader, require_key
 from regime_trading.api.shapes import DoneOut, InstantText, PreviewOut, Shape, preview_out
 from regime_trading.core.access import Principal
 from regime_trading.core.commands.catalogue import ALIASES
-from regime_trading.core.commands.completion import Candidates, complete, offered
+from regime_trading.core.commands.completion import Candidates, complete, named_elsewhere, offered
 from regime_trading.core.commands.grammar import MAX_LENGTH
 from regime_trading.core.commands.spec import CommandSpec, KeySpec
+from regime_trading.core.errors import NotThere
 from regime_trading.core.instants import instant_text
 from regime_trading.services.commands import Asker, confirm, do, preview
 from regime_trading.services.desk import Desk
@@ -103,12 +104,17 @@ def commands_router(desk: Desk, candidates: CandidatesOf) -> APIRouter:
 
     @router.get("/complete")
     def read_completions(
+        request: Request,
         principal: PrincipalDep,
         text: Annotated[str, Query(max_length=2 * MAX_LENGTH, examples=["/ha"])],
         account: Annotated[list[str], Query(description="accounts on the screen")] = [],  # noqa: B006
     ) -> list[CompletionOut]:
         """What may follow the text up to the caret."""
-        rows = complete(text, principal, candidates(principal, tuple(account[:50])))
+        known = candidates(principal, tuple(account[:50]))
+        named = (*account[:50], *named_elsewhere(text, principal))
+        if missing := [name for name in named if "/" in name and name not in known.values["account"]]:
+            record_missing(request, NotThere("account", missing[0], missing[0].split("/")[0]))
+        rows = complete(text, principal, known)
         return [
             CompletionOut(
                 what=row.what.value,

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field, JsonValue
 
 from regime_trading.api.deps import Allowed, Base, BaseDep, require, require_also
-from regime_trading.api.errors import not_found
 from regime_trading.api.etags import IfMatch, Match, require_match
 from regime_trading.api.idempotency import KeyHeader, OnceDep, require_key
 from regime_trading.api.limits import alone
@@ -34,7 +33,7 @@ from regime_trading.api.v1.jobs import JobOut, Pseudonym, job_out
 from regime_trading.core.access import Permission, Principal, reachable
 from regime_trading.core.config_schema import document_schema
 from regime_trading.core.config_versions import ConfigVersion, document_hash
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.jobs import MOST_REPLAYED, JobKind
 from regime_trading.core.numbers import LARGEST_NUMBER
 from regime_trading.services.commands import Asker
@@ -378,7 +377,7 @@ def _find(service: ConfigService, firm: str, version: int) -> ConfigVersion:
     try:
         return service.get(firm, version)
     except BadInput as error:
-        raise not_found() from error
+        raise NotThere("version", str(version)) from error
 
 
 def _require_touched(request: Request, base: Base, allowed: Allowed, diff: VersionDiff) -> None:
@@ -406,8 +405,8 @@ def _own(named: tuple[str, ...], eyes: Eyes) -> tuple[str, ...]:
     """Accounts to replay: those asked for, all of which one may draft for, or all that one may."""
     allowed = eyes.allowed
     mine = tuple(reachable(allowed.principal, allowed.permission, eyes.known, allowed.now_ns))
-    if not set(named) <= set(mine):
-        raise not_found()
+    if missing := [name for name in named if name not in mine]:
+        raise NotThere("account", missing[0])
     return named or mine
 
 

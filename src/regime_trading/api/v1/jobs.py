@@ -14,15 +14,19 @@ from regime_trading.api.errors import ApiError
 from regime_trading.api.idempotency import KeyHeader, require_key
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.core.access import Answer, Permission, Target, may, reachable
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere, NotYet
 from regime_trading.core.instants import instant_text
 from regime_trading.core.jobs import Job, JobKind, JobStatus
 from regime_trading.services.jobs import JobService, report_request
+from regime_trading.services.views.artifacts import may_see_run
+from regime_trading.services.views.base import Asker
+from regime_trading.services.views.sources import FirmSources
 
 Reader = Annotated[Allowed, require(Permission.READ, some=True)]
 Starter = Annotated[Allowed, require(Permission.RUN)]
 Canceller = Annotated[Allowed, require(Permission.CANCEL_RUN)]
 Pseudonym = Callable[[str, str], str]
+SourcesOf = Callable[[str], FirmSources]
 #: Kinds that are asked for here; the others have routes that ask for more.
 GENERAL = frozenset(
     {JobKind.RUN, JobKind.BACKTEST, JobKind.REGIME, JobKind.SCAN, JobKind.REPORT, JobKind.VERIFY}
@@ -71,8 +75,9 @@ class LineOut(Shape):
     line: str
 
 
-def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
-    """Routes over the jobs of a firm; ``pseudonym`` names a person in its record."""
+def jobs_router(jobs: JobService, pseudonym: Pseudonym, sources_of: SourcesOf) -> APIRouter:
+    """Routes over the jobs of a firm; ``pseudonym`` names a person in its record, ``sources_of`` is what its views
+    read."""
     router = APIRouter(prefix="/firms/{firm}/jobs", tags=["jobs"])
 
     def shown(job: Job, allowed: Allowed, base: Base) -> JobOut:
@@ -86,7 +91,10 @@ def jobs_router(jobs: JobService, pseudonym: Pseudonym) -> APIRouter:
         somebody's own weights are asked for where they belong."""
         request = _over_own(firm, body, allowed, base.accounts(firm) or ())
         if body.kind is JobKind.REPORT:
-            request = report_request(jobs, firm, str(request.get("run_id", "")))
+            run_id = str(request.get("run_id", ""))
+            if not may_see_run(sources_of(firm), Asker(allowed.principal, allowed.now_ns), run_id):
+                raise NotThere("run", run_id)
+            request = report_request(jobs, firm, run_id)
         by = pseudonym(firm, allowed.principal.user_id)
         return job_out(jobs.enqueue(firm, body.kind, request, by=by, key=require_key(key)))
 
@@ -146,8 +154,11 @@ def _over_own(firm: str, body: JobIn, allowed: Allowed, known: tuple[str, ...]) 
         return dict(body.request)
     mine = [one for one in known if _may(allowed, firm, one)]
     asked = body.request.get("accounts") or mine
-    if not isinstance(asked, list) or not asked or not set(map(str, asked)) <= set(mine):
-        raise ApiError(404, "not_found", "no such thing, or none that you may see")
+    named = [str(one) for one in asked] if isinstance(asked, list) else [str(asked)]
+    if missing := [one for one in named if one not in mine]:
+        raise NotThere("account", missing[0])
+    if not named:
+        raise NotYet("account", "none")
     return dict(body.request) | {"accounts": list(asked)}
 
 

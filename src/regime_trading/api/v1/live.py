@@ -18,7 +18,7 @@ from regime_trading.api.deps import (
     require_also,
     visible_accounts,
 )
-from regime_trading.api.errors import ApiError, not_found
+from regime_trading.api.errors import ApiError
 from regime_trading.api.idempotency import OnceDep
 from regime_trading.api.v1.live_shapes import (
     ControlOut,
@@ -36,7 +36,7 @@ from regime_trading.api.v1.live_shapes import (
 from regime_trading.core.access import Answer, Permission
 from regime_trading.core.config_versions import NeedsAgreement
 from regime_trading.core.controls import Control, Flag, HaltStatus, Level, permission
-from regime_trading.core.errors import NotDurable, RegimeError, StoreDown
+from regime_trading.core.errors import NotDurable, NotThere, RegimeError, StoreDown
 from regime_trading.core.ladder import reasons_against
 from regime_trading.core.ports import Ledger
 from regime_trading.core.schemas import ActorType, Mode
@@ -285,4 +285,4 @@ def _standing(deps: LiveDeps, firm: str, account: str, number: int) -> Control:
     for one in deps.halts.store(firm).all():
         if (one.control_no, one.account, one.cleared_ns) == (number, account, None):
             return one
-    raise not_found()
+    raise NotThere("halt", f"{account or firm} {number}")

@@ -11,12 +11,12 @@ from fastapi.responses import Response
 from pydantic import BeforeValidator, Field
 
 from regime_trading.api.deps import Allowed, Base, BaseDep, PrincipalDep, limited, require
-from regime_trading.api.errors import ApiError, not_found
+from regime_trading.api.errors import ApiError
 from regime_trading.api.idempotency import OnceDep, once
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.session import CookieDep, SessionOut, opened, passkey_site, session_out
 from regime_trading.core.access import Caller, Permission, Principal, held, shows_amounts
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.instants import instant_text, parse_instant
 from regime_trading.core.users import ApiToken, Factor
 from regime_trading.services.factors import Enrolled, FactorService
@@ -317,7 +317,7 @@ def _sessions(router: APIRouter, sessions: SessionService) -> None:
             By.of(principal), principal.user_id, base.clock.now_ns(), session_ids=[session_id]
         )
         if not ended:
-            raise not_found()
+            raise NotThere("session", session_id)
         return Response(status_code=204)
 
 

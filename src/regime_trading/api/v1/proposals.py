@@ -9,15 +9,15 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from regime_trading.api.deps import Allowed, Base, BaseDep, record_refusal, require, require_also
-from regime_trading.api.errors import ApiError, not_found
+from regime_trading.api.deps import Allowed, Base, BaseDep, require, require_also
+from regime_trading.api.errors import ApiError
 from regime_trading.api.etags import IfMatch, require_match
 from regime_trading.api.idempotency import KeyHeader, OnceDep, require_key
 from regime_trading.api.limits import alone
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.jobs import JobOut, job_out
-from regime_trading.core.access import Answer, Permission, Target, reachable
-from regime_trading.core.errors import BadInput
+from regime_trading.core.access import Permission, reachable
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.instants import instant_text
 from regime_trading.core.jobs import job_id_of
 from regime_trading.core.proposals import (
@@ -360,8 +360,7 @@ def _find(
             return found
     except BadInput:
         pass
-    record_refusal(request, base, allowed, allowed.permission, Target(allowed.target.firm_id), Answer.UNKNOWN)
-    raise not_found()
+    raise NotThere("proposal", proposal_id)
 
 
 def _content(body: WeightsIn, allowed: Allowed, base: Base, sources: FirmSources) -> Content:
@@ -370,10 +369,10 @@ def _content(body: WeightsIn, allowed: Allowed, base: Base, sources: FirmSources
     mine = reachable(allowed.principal, Permission.PROPOSE_BASKET, known, allowed.now_ns)
     following = () if body.basket is None else baskets.followers(sources, _asker(allowed), body.basket)
     if body.basket is not None and not following:
-        raise not_found()
+        raise NotThere("basket", body.basket)
     accounts = body.accounts or following
-    if not set(accounts) <= set(mine):
-        raise not_found()
+    if missing := [account for account in accounts if account not in mine]:
+        raise NotThere("account", missing[0])
     name = body.name or body.basket
     if name is None or not accounts:
         raise BadInput(expected="a basket, or a name and accounts", found="neither", where="body")

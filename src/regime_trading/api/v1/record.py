@@ -14,13 +14,13 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import Field
 
-from regime_trading.api.deps import Allowed, Base, BaseDep, record_refusal, require
-from regime_trading.api.errors import ApiError, not_found
+from regime_trading.api.deps import Allowed, Base, BaseDep, require
+from regime_trading.api.errors import ApiError
 from regime_trading.api.idempotency import KeyHeader, require_key
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.jobs import JobOut, Pseudonym, job_out
-from regime_trading.core.access import Answer, Permission, Target
-from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.access import Permission
+from regime_trading.core.errors import BadInput, CheckFailed, NotThere
 from regime_trading.core.instants import instant_text
 from regime_trading.core.jobs import EXPORT_TTL_NS, Job, JobKind, JobStatus
 from regime_trading.core.schemas import ActorType, Ident
@@ -136,7 +136,7 @@ def _add_exports(router: APIRouter, deps: RecordDeps) -> None:
         """Queue a bundle of the record for an auditor; it is in the record with its digest as soon as it can be
         fetched. The same key again is the same export."""
         if body.account is not None and body.account not in (base.accounts(firm) or ()):
-            raise not_found()
+            raise NotThere("account", body.account)
         request = body.model_dump(mode="json", exclude_none=True)
         by, intent = deps.who(allowed), require_key(key)
         job = deps.jobs.enqueue(firm, JobKind.EXPORT, request, by=by, key=intent)
@@ -198,8 +198,7 @@ def _find(deps: RecordDeps, request: Request, base: Base, allowed: Allowed, job_
             return found
     except BadInput:
         pass
-    record_refusal(request, base, allowed, allowed.permission, Target(firm), Answer.UNKNOWN)
-    raise not_found()
+    raise NotThere("export", job_id)
 
 
 def _export_out(job: Job) -> ExportOut:

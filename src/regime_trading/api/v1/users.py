@@ -15,7 +15,7 @@ from regime_trading.api.idempotency import OnceDep, once
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.me import TokenOut, token_out
 from regime_trading.core.access import Grant, Permission, Role
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import NotThere
 from regime_trading.core.instants import instant_text
 from regime_trading.core.users import Member
 from regime_trading.services.people import By
@@ -185,7 +185,7 @@ def _seen(match: str) -> Callable[[Member], None]:
 def _grant(firm: str, body: GrantIn) -> Grant:
     for account in body.accounts or ():
         if account.split("/")[0] != firm:
-            raise BadInput(expected=f"accounts of {firm}", found=account[:81], where="accounts")
+            raise NotThere("account", account, expected=f"accounts of {firm}")
     return Grant(firm, body.role, body.accounts, body.redact)
 
 

@@ -77,6 +77,19 @@ def complete(text: str, principal: Principal, candidates: Candidates) -> tuple[C
     return tuple(row for row, _ in zip(rows, range(MOST), strict=False))
 
 
+def named_elsewhere(text: str, principal: Principal) -> tuple[str, ...]:
+    """Accounts that a text names in full, in firms of which this person knows nothing. A name without its firm, or in
+    a firm of theirs, may be half typed: it names nothing yet."""
+    words = (word for word in _TOKEN.findall(text[:MAX_LENGTH]) if word.startswith("account:"))
+    names = (name.strip('"@') for word in words for name in word.removeprefix("account:").split(","))
+    return tuple(name for name in names if _is_elsewhere(name, principal))
+
+
+def _is_elsewhere(name: str, principal: Principal) -> bool:
+    firm, _, account = name.partition("/")
+    return bool(account) and firm not in principal.firms
+
+
 def needs(spec: CommandSpec, principal: Principal) -> str:
     """Which role somebody lacks for a command, as ``needs PM``; empty where none."""
     return "" if _may(spec, _allowed(principal)) or spec.permission is None else _missing(spec.permission)

@@ -9,7 +9,7 @@ from regime_trading.core.access import Answer, Caller, Permission, Principal, Ta
 from regime_trading.core.approvals import Approval, ApprovalStatus
 from regime_trading.core.commands.execution import Context, Effects, Executor
 from regime_trading.core.commands.grammar import Command
-from regime_trading.core.errors import Conflict, Refused
+from regime_trading.core.errors import Conflict, NotThere, NotYet, Refused
 from regime_trading.services.desk import Desk
 
 
@@ -67,7 +67,13 @@ def within_reach(context: Context, permission: Permission, accounts: Iterable[st
     return reachable(in_person(context), permission, accounts, context.now_ns)
 
 
+def not_seen(context: Context, command: Command, what: str, name: str) -> Refused:
+    """The refusal of what is not there for whoever gave a command; without a name, nobody named it."""
+    sought = (NotThere if name else NotYet)(what, name, context.firm_id)
+    return Refused(Answer.UNKNOWN, f"to use {command.name}", sought)
+
+
 def require_known(context: Context, command: Command, accounts: Iterable[str]) -> None:
     """Refuse an account that is not there, in the words of one that may not be seen."""
     if context.account not in accounts:
-        raise Refused(Answer.UNKNOWN, f"to use {command.name}")
+        raise not_seen(context, command, "account", context.account)

@@ -10,12 +10,12 @@ from regime_trading.core.access import Answer
 from regime_trading.core.commands.execution import Context, Effects, Outcome
 from regime_trading.core.commands.grammar import Command
 from regime_trading.core.config_diff import Direction
-from regime_trading.core.errors import Conflict, Refused
+from regime_trading.core.errors import Conflict, NotThere, Refused
 from regime_trading.core.events import refusal
 from regime_trading.core.proposals import Content
 from regime_trading.services.executors.deps import ExecutorDeps
 from regime_trading.services.executors.looking import in_person, looked_again, require_known
-from regime_trading.services.views.base import Asker, NotThere
+from regime_trading.services.views.base import Asker
 from regime_trading.services.views.weights import left_weights, proposed_weights
 
 
@@ -64,7 +64,8 @@ class Proposing:
                 else left_weights(sources, asker, context.account, run_id)
             )
         except NotThere as error:
-            raise Refused(Answer.UNKNOWN, f"to use {command.name}") from error
+            error.firm_id = context.firm_id
+            raise Refused(Answer.UNKNOWN, f"to use {command.name}", error) from error
         try:
             return found, Content(
                 name=name,

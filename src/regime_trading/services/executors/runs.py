@@ -17,7 +17,7 @@ from regime_trading.core.errors import BadInput, Refused
 from regime_trading.core.jobs import ENDED, Job, JobKind, checked_request
 from regime_trading.core.schemas import Mode
 from regime_trading.services.executors.deps import ExecutorDeps
-from regime_trading.services.executors.looking import has_role, in_person, within_reach
+from regime_trading.services.executors.looking import has_role, in_person, not_seen, within_reach
 from regime_trading.services.jobs import report_request
 from regime_trading.services.views.artifacts import may_see_run
 from regime_trading.services.views.base import Asker
@@ -71,7 +71,8 @@ class Running:
         named = [value.text for value in command.values("account")]
         accounts = within_reach(context, Permission.RUN, named or sorted(known))
         if not accounts or not set(named or accounts) <= set(accounts) & set(known):
-            raise Refused(Answer.UNKNOWN, f"to use {command.name}")
+            missing = next((one for one in named if one not in accounts or one not in known), "")
+            raise not_seen(context, command, "account", missing)
         found = {name: command.text(key) for key, name in _KEYS[self.kind].items() if command.values(key)}
         symbols = [value.text for value in command.values("symbol")]
         return found | {"accounts": list(dict.fromkeys(accounts))} | ({"symbols": symbols} if symbols else {})
@@ -105,7 +106,7 @@ class Reporting:
         if not may_see_run(
             self.deps.sources(context.firm_id), Asker(in_person(context), context.now_ns), run_id
         ):
-            raise Refused(Answer.UNKNOWN, f"to use {command.name}")
+            raise not_seen(context, command, "run", run_id)
         return report_request(self.deps.jobs, context.firm_id, run_id)
 
 
@@ -141,10 +142,11 @@ class Cancelling:
         try:
             job = self.deps.jobs.get(context.firm_id, command.text("id"))
         except BadInput as error:
-            raise Refused(Answer.UNKNOWN, f"to use {command.name}") from error
+            raise not_seen(context, command, "job", command.text("id")) from error
         if job.by == context.actor[1] or has_role(context, Permission.KILL_FIRM, None):
             return job
         accounts = json.loads(job.request).get("accounts") or [None]
         seen = all(has_role(context, Permission.READ, account) for account in accounts)
-        answer = Answer.NO_ROLE if seen else Answer.UNKNOWN
-        raise Refused(answer, f"to use {command.name}" + (": it is somebody else's job" if seen else ""))
+        if not seen:
+            raise not_seen(context, command, "job", job.job_id)
+        raise Refused(Answer.NO_ROLE, f"to use {command.name}: it is somebody else's job")

@@ -15,9 +15,9 @@ import orjson
 from pydantic import Field, JsonValue
 
 from regime_trading.core.access import Permission
-from regime_trading.core.errors import CheckFailed
+from regime_trading.core.errors import CheckFailed, NotThere
 from regime_trading.core.firm_files import FileKind, RunFile, kind_of_file, scope_of
-from regime_trading.services.views.base import Asker, Hash, Instant, NotThere, Shown, instant
+from regime_trading.services.views.base import Asker, Hash, Instant, Shown, instant
 from regime_trading.services.views.sources import FirmSources
 
 PREVIEW_BYTES = 256 * 1024

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from regime_trading.core.access import Permission
 from regime_trading.core.audit import ADMIN_ENV, FIRM_ACCOUNT
 from regime_trading.core.canonical import GENESIS
+from regime_trading.core.errors import NotThere
 from regime_trading.core.events import SEVERITY
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS
 from regime_trading.core.jobs import Job
@@ -19,14 +20,7 @@ from regime_trading.core.record_query import EntryQuery, fits, key_of
 from regime_trading.core.recorded import Recorded
 from regime_trading.core.schemas import EventType
 from regime_trading.services.registers import REGISTERS, Scope, register
-from regime_trading.services.views.base import (
-    Asker,
-    Instant,
-    NotThere,
-    Seconds,
-    Shown,
-    instant,
-)
+from regime_trading.services.views.base import Asker, Instant, Seconds, Shown, instant
 from regime_trading.services.views.decisions import Place, before_of, place_of
 from regime_trading.services.views.pages import Page, page_of, require_limit
 from regime_trading.services.views.proof import ProofState, ProofStatus

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from regime_trading.core.access import Answer, Permission, Principal, Target, may, reachable, shows_amounts
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import NotThere
 from regime_trading.core.instants import instant_text
 from regime_trading.core.rules import UNLIMITED
 
@@ -35,13 +35,6 @@ class Shown(BaseModel):
     """Base of every view: immutable; unknown keys and other types than the declared ones are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class NotThere(BadInput):
-    """What does not exist, or exists for others only: the asker is told the same of both."""
-
-    def __init__(self, what: str, name: str) -> None:
-        super().__init__(expected=f"{what} that exists", found=name[:140], where=what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from regime_trading.core.access import Permission
+from regime_trading.core.errors import NotThere
 from regime_trading.core.proposals import Prechecked
 from regime_trading.core.rules import RULE_BY_ID
 from regime_trading.core.schemas import Target
@@ -20,7 +21,6 @@ from regime_trading.services.views.base import (
     DecimalText,
     Fraction,
     Instant,
-    NotThere,
     Seconds,
     Shown,
     instant,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue
 
 from regime_trading.core.access import Permission
+from regime_trading.core.errors import NotThere
 from regime_trading.core.record_query import EntryQuery, key_of
 from regime_trading.core.recorded import Recorded
 from regime_trading.core.risk_layers import LayerKind, adapter
@@ -22,7 +23,6 @@ from regime_trading.services.views.base import (
     Fraction,
     Hash,
     Instant,
-    NotThere,
     Seconds,
     Shown,
     instant,

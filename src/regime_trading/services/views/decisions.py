@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.errors import BadInput, CheckFailed, NotThere
 from regime_trading.core.instants import EARLIEST_NS, LATEST_NS
 from regime_trading.core.record_query import EntryQuery, Key, key_of
 from regime_trading.core.recorded import Recorded
@@ -22,7 +22,6 @@ from regime_trading.services.views.base import (
     Fraction,
     Hash,
     Instant,
-    NotThere,
     Shown,
     instant,
     nano,

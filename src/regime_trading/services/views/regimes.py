@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.errors import BadInput, CheckFailed, NotThere, NotYet
 from regime_trading.core.schemas import REGIME_LABELS
 from regime_trading.engine.histories import RegimeHistory
 from regime_trading.engine.regime_table import from_parquet
@@ -21,7 +21,6 @@ from regime_trading.services.views.base import (
     Fraction,
     Instant,
     Measured,
-    NotThere,
     Seconds,
     Shown,
     instant,
@@ -241,7 +240,7 @@ def history(
     run_id, market = _market(sources, asker, run_id)
     past, ts_ns = _past(sources, run_id, market["regime"])
     if past is None or symbol not in past.symbols:
-        raise NotThere("symbol", symbol)
+        raise NotYet("symbol", symbol)
     at = past.symbols.index(symbol)
     return History(
         run_id=run_id,
@@ -271,10 +270,10 @@ _MOST_BARS = 5_000
 def _market(sources: FirmSources, asker: Asker, run_id: str | None) -> tuple[str, dict[str, Any]]:
     name = latest_run(sources, asker) if run_id is None else run_id
     if name is None or not may_see_run(sources, asker, name):
-        raise NotThere("run with regimes", name or "none")
+        raise NotYet("run with regimes", "none") if run_id is None else NotThere("run", run_id)
     market = market_of(sources, name)
     if market is None or "regime" not in market:
-        raise NotThere("run with regimes", name)
+        raise NotYet("run with regimes", name)
     return name, market
 
 

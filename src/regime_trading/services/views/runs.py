@@ -10,10 +10,11 @@ import orjson
 from pydantic import Field
 
 from regime_trading.core.access import Permission
+from regime_trading.core.errors import NotThere
 from regime_trading.core.record_query import EntryQuery
 from regime_trading.core.schemas import Mode, RunRecord
 from regime_trading.services.views.artifacts import MARKET_ONLY, Artifact, may_see_run, tree
-from regime_trading.services.views.base import Account, Asker, Hash, Instant, NotThere, Shown, instant
+from regime_trading.services.views.base import Account, Asker, Hash, Instant, Shown, instant
 from regime_trading.services.views.decisions import KINDS, Outcome, TradingState, said_in
 from regime_trading.services.views.pages import Page, listed
 from regime_trading.services.views.sources import FirmSources

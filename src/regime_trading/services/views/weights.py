@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere, NotYet
 from regime_trading.core.proposals import OwnWeights
 from regime_trading.core.record_query import EntryQuery
 from regime_trading.services.views.artifacts import may_see_run
-from regime_trading.services.views.base import Asker, NotThere
+from regime_trading.services.views.base import Asker
 from regime_trading.services.views.baskets import basket
 from regime_trading.services.views.decisions import KINDS, said_in
 from regime_trading.services.views.regimes import latest_run
@@ -31,11 +31,11 @@ def proposed_weights(
     basket(sources, asker, name)
     found = run_id or latest_run(sources, asker) or ""
     if not found or not may_see_run(sources, asker, found):
-        raise NotThere("run", run_id or "none")
+        raise NotThere("run", run_id) if run_id else NotYet("run", "none")
     market = market_of(sources, found) or {}
     said = next((one for one in market.get("proposals") or () if one["basket"] == name), None)
     if said is None:
-        raise NotThere("proposal", f"{name} {found}")
+        raise NotYet("proposal", f"{name} {found}")
     return found, _weights({symbol: Decimal(text) for symbol, text in said["weights"].items()}, found)
 
 
@@ -54,7 +54,7 @@ def left_weights(
     entries = sources.record.newest(query, None, 1)
     columns: Mapping[str, Any] | None = said_in(entries[0]).get("targets") if entries else None
     if not columns:
-        raise NotThere("decision", f"{account} {run_id}".strip())
+        raise NotThere("run", run_id) if run_id else NotYet("decision", account)
     pairs = zip(columns["symbol"], columns["target_w_e9"], strict=True)
     run = str(said_in(entries[0]).get("run_id", run_id))
     return run, _weights({symbol: Decimal(nano).scaleb(-9) for symbol, nano in pairs}, run)

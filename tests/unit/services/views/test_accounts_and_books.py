@@ -10,11 +10,11 @@ from tests.gate_samples import CORE, GROWTH
 from tests.views_world import DEFENSIVE, KESTREL, NORTH, World, asker
 
 from regime_trading.core.access import Role
+from regime_trading.core.errors import NotThere
 from regime_trading.core.rules import RULE_BY_ID, RULE_IDS
 from regime_trading.core.schemas import Mode
 from regime_trading.core.trader_profile import in_mode
 from regime_trading.services.views import accounts, constraints, portfolio
-from regime_trading.services.views.base import NotThere
 from regime_trading.services.views.constraints import ConstraintRow
 from regime_trading.services.views.headroom import headroom, used_fraction
 

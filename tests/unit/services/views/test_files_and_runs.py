@@ -22,12 +22,12 @@ from tests.views_world import DEFENSIVE, EVAL, KESTREL, NORTH, World, asker, req
 from regime_trading.adapters import firm_files as firm_files_module
 from regime_trading.adapters.firm_files import LocalFirmFiles
 from regime_trading.core.access import Role
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.firm_files import scope_of
 from regime_trading.core.proposals import OwnWeights, Prechecked
 from regime_trading.services.pm import GateConfig, decide
 from regime_trading.services.views import artifacts, baskets, regimes, rl, runs, weights
-from regime_trading.services.views.base import NotThere, Shown
+from regime_trading.services.views.base import Shown
 
 PRINTABLE = st.text(st.characters(min_codepoint=0, max_codepoint=0x2FFF), max_size=20)
 

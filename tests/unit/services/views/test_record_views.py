@@ -15,14 +15,13 @@ from tests.views_world import DEFENSIVE, EVAL, KESTREL, NORTH, NOW, S, World, as
 
 from regime_trading.bootstrap.proof import verify_record
 from regime_trading.core.access import Role
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.jobs import Job, JobKind
 from regime_trading.core.recorded import Selection
 from regime_trading.core.schemas import Mode
 from regime_trading.services.verify import answer
 from regime_trading.services.views import audit, decisions
 from regime_trading.services.views.audit import EntryFilter
-from regime_trading.services.views.base import NotThere
 from regime_trading.services.views.decisions import DecisionFilter
 
 # --- decisions --------------------------------------------------------------------------------------------------
