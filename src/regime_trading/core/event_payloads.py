@@ -379,8 +379,8 @@ class AccessChanged(Payload):
 class Denied(Payload):
     """The actor asked for what they may not do; ``count`` times within a minute. ``account`` is empty where the firm as
     a whole was meant. To an actor for whom it is not there, whether it exists or not (``unknown``), ``what`` says what
-    kind of thing they named and ``asked`` how they called it, masked and cut; of several within a minute the first
-    is named, and those that ``count`` counts beside it are not."""
+    kind of thing they named and ``asked`` how they called it, masked and cut: the last of ``count``, whose other
+    names are not kept; empty where only those are told."""
 
     kind: ClassVar[EventType] = EventType.DENIED
     permission: Annotated[str, Field(max_length=40)]

@@ -247,6 +247,24 @@ def kills(history: RecordHistory, scope: Scope) -> Register:
     return _register("kills", columns, list(rows.values()))
 
 
+def denials(history: RecordHistory, scope: Scope) -> Register:
+    """One row per refusal: who asked for what, and how often within a minute; what was not there for them by the name
+    they gave. That of an account has refusals over the account alone."""
+    rows = []
+    for entry in history.entries(scope.of_firm(E.DENIED)):
+        said = entry.fields()
+        if scope.holds(entry.ts_event_ns) and scope.account in ("", said["account"]):
+            rows.append(
+                {key: said[key] for key in ("permission", "account", "answer", "route", "count")}
+                | {key: said.get(key, "") for key in ("what", "asked")}
+                | {"at": instant_text(entry.ts_event_ns), "first_ns": entry.ts_event_ns}
+                | {"by": said["actor"]["id"], "request": said["correlation_id"].removeprefix("request-")}
+                | place_of(entry)
+            )
+    columns = "at by answer what asked account route permission count request chain seq"
+    return _register("denials", columns, rows)
+
+
 def _each_once(history: RecordHistory, wanted: Sequence[Selection]) -> Iterator[Recorded]:
     seen: set[tuple[str, int]] = set()
     for selection in wanted:
@@ -367,6 +385,7 @@ REGISTERS: Mapping[str, Query] = {
     "overrides": overrides,
     "approvals": approvals,
     "kills": kills,
+    "denials": denials,
     "orders": orders,
 }
 

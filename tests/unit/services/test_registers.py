@@ -308,6 +308,26 @@ def test_kill_drills_say_how_long_they_took(store: Store) -> None:
     assert store.rows("kills", account="firm/other") == []
 
 
+def test_denials_say_what_was_asked_for(store: Store) -> None:
+    route = "GET /api/v1/firms/{firm}/jobs/{job_id}"
+    act(
+        store,
+        p.Denied(permission="order.exit", account="firm/acc", answer="no_role", route="POST /x", count=2),
+        T,
+    )
+    sought = p.Denied(permission="", account="", answer="unknown", route=route, what="job", asked="job-1")
+    record_act(store.acts(T + 1), place_of_firm("firm"), Act(sought, correlation_id="request-0123abcd"))
+    first, second = store.rows("denials")
+    assert (first["permission"], first["account"], first["count"], first["what"]) == (
+        "order.exit",
+        "firm/acc",
+        2,
+        "",
+    )
+    assert (second["what"], second["asked"], second["request"]) == ("job", "job-1", "0123abcd")
+    assert store.rows("denials", account="firm/acc") == [first]
+
+
 # --- limits in force ----------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ _HELP = {
     "overrides": "Temporary tightenings, with their reason and their end.",
     "approvals": "Requests that people had to agree to, and their answers.",
     "kills": "Uses of the kill switch, drills included, and how long they took.",
+    "denials": "Who was refused what, and what they asked for that is not there for them.",
     "orders": "Orders and what became of them.",
 }
 #: What fits a terminal; --json and --csv have every column.
@@ -40,6 +41,7 @@ _SHOWN = {
     "overrides": "at account path value ends reason by",
     "approvals": "at account kind request state required agreed",
     "kills": "at level scope drill effective_s flat_s by",
+    "denials": "at by answer what asked permission count",
     "orders": "at account symbol intent qty state price order",
 }
 
