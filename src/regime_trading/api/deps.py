@@ -287,11 +287,8 @@ def record_missing(request: Request, sought: NotThere) -> None:
 
 
 def _denial(request: Request, permission: Permission | None, target: Target, answer: Answer) -> Denial:
-    route, request_id = (
-        f"{request.method} {route_of(request.scope)}",
-        getattr(request.state, "request_id", ""),
-    )
-    return Denial(permission, target, answer, route, request_id=request_id)
+    route = f"{request.method} {route_of(request.scope)}"
+    return Denial(permission, target, answer, route, request_id=getattr(request.state, "request_id", ""))
 
 
 def is_person(principal: Principal) -> bool:
