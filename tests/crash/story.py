@@ -1,5 +1,5 @@
 """What the process does that is ended: decisions through the gate with a lockout, orders, a store that is down for a
-while, sealing, compaction, a new trading day. And what must hold afterwards, whenever it was ended."""
+while, dry runs, sealing, compaction, a new trading day. And what must hold afterwards, whenever it was ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 from tests import record_samples as sample
-from tests.gate_samples import CORE, DEFENSIVE, T, answers, changed, request, shipped
+from tests.gate_samples import CORE, DEFENSIVE, GROWTH, T, answers, changed, request, shipped
 from tests.whole_chain import whole_chain
 
 from regime_trading.adapters.artifacts import LocalArtifacts
@@ -36,13 +36,15 @@ from regime_trading.core.rules import TradingState
 from regime_trading.core.schemas import EventType, Mode, PMDecision
 from regime_trading.engine.request_books import Subject
 from regime_trading.engine.request_rl import notes_of
+from regime_trading.engine.rl_body import RECORDS
 from regime_trading.services.degraded import AUDIT_DEGRADED, waiting
 from regime_trading.services.pm import GateConfig, GateStore, decide
 from regime_trading.services.rl import check as rl_check
 from regime_trading.services.rl_dataset import RLDataset, unsealed
 from regime_trading.services.sealing import Sealing
 
-FIRM, OTHER = "north-pier", "alpha"
+FIRM, OTHER, DRY = "north-pier", "alpha", "kestrel-lane"
+FIRMS = [FIRM, OTHER, DRY]
 DAY = 86_400
 RECON = ("portfolio.recon", {"status": "ok", "count": 2, "equity_gap": 0})
 LOST = ("portfolio.cash", "900000")
@@ -54,11 +56,10 @@ Ack = Callable[..., None]
 
 @cache
 def configuration() -> Configuration:
-    """The shipped accounts of one firm in shadow."""
+    """The shipped accounts of one firm in shadow, and one of another in dry runs."""
     settings, profiles = shipped()
-    return Configuration(
-        settings, tuple(changed(profiles[name], mode=Mode.SHADOW) for name in (CORE, DEFENSIVE))
-    )
+    shadow = (changed(profiles[name], mode=Mode.SHADOW) for name in (CORE, DEFENSIVE))
+    return Configuration(settings, (*shadow, profiles[GROWTH]))
 
 
 def gate_config() -> GateConfig:
@@ -114,11 +115,13 @@ def tell(folder: Path, config: GateConfig, ack: Ack) -> None:
         for n in range(ROUNDS):
             act(_decide, place, ack, 10 * n, LOST if n == 1 else None, both=n == 0)
             act(_order, place, ack, n + 1)
-            act(place.sealing.seal_all, [FIRM, OTHER])
+            act(_dry_run, place, ack, 10 * n)
+            act(place.sealing.seal_all, FIRMS)
             if n == 2:
                 act(_while_down, place, ack, 10 * n + 5)
         act(_decide, place, ack, DAY)
-        act(place.sealing.seal_all, [FIRM, OTHER])
+        act(_dry_run, place, ack, DAY)
+        act(place.sealing.seal_all, FIRMS)
         ack(end=True)
 
 
@@ -153,6 +156,12 @@ def _order(place: Place, ack: Ack, n: int) -> None:
         chain=receipt.chain_id, seq=receipt.seq, hash=receipt.entry_hash, decision=sample.decision_id(n),
         orders=[order.client_order_id for order in orders],
     )  # fmt: skip
+
+
+def _dry_run(place: Place, ack: Ack, seconds: int) -> None:
+    (decision,) = place.ask(seconds, accounts=(GROWTH,))
+    if AUDIT_DEGRADED not in decision.rationale:
+        ack(account=GROWTH, decision=decision.decision_id, latches=[])
 
 
 def _while_down(place: Place, ack: Ack, seconds: int) -> None:
@@ -196,9 +205,9 @@ def check(folder: Path, config: GateConfig, acks: list[dict[str, Any]]) -> dict[
         _outbox(engine, before)
         _go_on(place, acks)
         _rows(_dataset(place, engine), acks)
-        place.sealing.seal_all([FIRM, OTHER])
-        _rows(RLDataset(place.files, place.sealer), acks)
+        place.sealing.seal_all(FIRMS)
         _sealed_rows(folder, engine)
+        _rows(_dataset(place, engine), acks)
         after = {chain: _whole(place, chain) for chain in _chains()}
         for chain, hashes in before.items():
             assert after[chain][: len(hashes)] == hashes, f"{chain} was rewritten"
@@ -250,7 +259,7 @@ def _outbox(engine: Any, whole: dict[str, list[str]]) -> None:
     with reading(engine) as connection:
         decided = {
             (row.chain_id, row.decision_id, row.seq, row.entry_hash)
-            for row in connection.execute(select(ACCOUNT_STATE))
+            for row in connection.execute(select(ACCOUNT_STATE).where(ACCOUNT_STATE.c.firm_id != DRY))
         }
         orders = [
             (row.chain_id, row.decision_id, row.seq, row.entry_hash)
@@ -263,7 +272,7 @@ def _outbox(engine: Any, whole: dict[str, list[str]]) -> None:
 
 def _dataset(place: Place, engine: Any) -> RLDataset:
     """RL rows, sealed and waiting."""
-    told = [SqlRLLog(engine, firm_id=firm).waiting() for firm in (FIRM, OTHER)]
+    told = [SqlRLLog(engine, firm_id=firm).waiting() for firm in FIRMS]
     rows, decisions = ([one for part in told for one in part[n]] for n in (0, 1))
     return RLDataset(place.files, place.sealer, waiting=unsealed(rows, decisions, block_table))
 
@@ -276,7 +285,7 @@ def _rows(dataset: RLDataset, acks: list[dict[str, Any]]) -> None:
     of: dict[str, list[tuple[int, int]]] = {}
     for chain in found.chains:
         assert chain.decisions == chain.transitions + chain.open
-        of.setdefault(chain.chain, []).append((chain.decisions, chain.open))
+        of.setdefault(f"{chain.env}/{chain.account}", []).append((chain.decisions, chain.open))
     for name, runs in of.items():
         assert sum(opened for _, opened in runs) == 1, f"{name}: more than the last decision is open: {runs}"
     told = {
@@ -291,12 +300,17 @@ def _sealed_rows(folder: Path, engine: Any) -> None:
     with reading(engine) as connection:
         left = [(row.account, row.sealed) for row in connection.execute(select(RL_ROWS))]
     assert len(left) == len(set(left)) and all(sealed for _, sealed in left), left
-    for record in ("state", "action"):
+    for record in RECORDS:
         seen: list[tuple[str, str]] = []
         for path in (folder / f"rl_dataset/schema=1/record={record}").rglob("*.parquet"):
             table = pq.read_table(path, partitioning=None)
             seen += zip(*(table[name].to_pylist() for name in ("account_id", "state_id")), strict=True)
         assert len(seen) == len(set(seen)), f"{record}: a row lies in two files"
+    for manifest in (folder / "rl_dataset/_manifest").rglob("run=*.json"):
+        parts = json.loads(manifest.read_bytes())["parts"]
+        there = (folder / parts[0]["path"]).parent.glob("*.parquet")
+        assert {part["path"].rsplit("/", 1)[1] for part in parts} == {path.name for path in there}
+        assert len(parts) < 2 * FAN_IN, f"{manifest}: {len(parts)} parts"
 
 
 def _go_on(place: Place, acks: list[dict[str, Any]]) -> None:

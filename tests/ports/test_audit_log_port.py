@@ -140,8 +140,8 @@ def test_the_backlog_of_a_dry_run_is_told_to_whoever_asks_for_it(log: AuditLog) 
         log.append([event(1, run_id=run_id), event(2, run_id=run_id)])
     log.append(DECISIONS_THEN_FILLS)
     assert [one.chain_id for one in log.backlog()] == [SHADOW_CHAIN]
-    assert [one.chain_id for one in log.backlog("run-1")] == ["dry_run/run-1/alpha/main", SHADOW_CHAIN]
-    assert [one.chain_id for one in log.backlog("run%")] == [SHADOW_CHAIN]
+    assert [one.chain_id for one in log.backlog(["run-1"])] == ["dry_run/run-1/alpha/main", SHADOW_CHAIN]
+    assert [one.chain_id for one in log.backlog(["run%"])] == [SHADOW_CHAIN]
 
 
 def test_what_was_sealed_may_go_and_the_chain_goes_on_from_its_last_decision(

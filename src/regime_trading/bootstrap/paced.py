@@ -58,7 +58,7 @@ from regime_trading.services.controls import Halts, in_force, took_effect
 from regime_trading.services.market import tape_days
 from regime_trading.services.paced import Bar, Paced
 from regime_trading.services.paced_market import market_pages
-from regime_trading.services.paced_plan import Loaded, PacedDeps, Prepared, paced_run_id
+from regime_trading.services.paced_plan import Loaded, PacedDeps, Prepared
 from regime_trading.services.sealing import BackgroundSealing, Sealing
 from regime_trading.services.study import Progress
 
@@ -145,7 +145,7 @@ def open_paced(
         acts = make_acts(engine, store, code_version())
         files = Configured(config_folder(config), engine, acts, alarm)
         halts = make_halts(store.root, lambda: engine, lambda: acts, lambda: files().profiles, alarm)
-        decided = stack.enter_context(_sealing(paced_run_id(request), store, engine, files, alarm))
+        decided = stack.enter_context(_sealing(store, engine, files, alarm))
         pages = MarketPages(store, alarm, told)
         stack.callback(pages.write)
         deps = replace(_deps(store, engine, files, halts, alarm), decided=decided, shown=pages)
@@ -154,7 +154,7 @@ def open_paced(
 
 @contextmanager
 def _sealing(
-    run_id: str, store: LocalArtifacts, engine: Engine, files: Configured, alarm: Callable[[str], None]
+    store: LocalArtifacts, engine: Engine, files: Configured, alarm: Callable[[str], None]
 ) -> Iterator[Callable[[str, int], None]]:
     """Seals and signs the record of a paced run and of its firms beside it, and whatever is left at its end."""
     sealer, proof = ParquetSealer(store), open_proof(store, files().settings.audit.witness, to_stderr)
@@ -164,7 +164,6 @@ def _sealing(
         sealer,
         on_sealed=proof.sign,
         rl=lambda firm: SqlRLLog(engine, firm_id=firm),
-        run_id=run_id,
     )
     background, clock = BackgroundSealing(sealing, alarm), SystemClock()
     try:

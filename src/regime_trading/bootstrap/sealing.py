@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from regime_trading.adapters.artifacts import LocalArtifacts
@@ -13,8 +14,11 @@ from regime_trading.core.errors import BadInput
 from regime_trading.services.sealing import Sealed, Sealing
 
 
-def seal_everything(artifacts: Path | None, config: Path | None = None) -> tuple[Sealed, ...]:
-    """Seal and compact whatever waits, of every firm, once, and sign it.
+def seal_everything(
+    artifacts: Path | None, config: Path | None = None, on_rows: Callable[[str, int], None] = lambda *_: None
+) -> tuple[Sealed, ...]:
+    """Seal and compact whatever waits, of every firm, once, and sign it; ``on_rows`` is told of the RL rows, as
+    :class:`~regime_trading.services.sealing.Sealing` tells.
 
     Raises
     ------
@@ -35,6 +39,7 @@ def seal_everything(artifacts: Path | None, config: Path | None = None) -> tuple
             ParquetSealer(store),
             on_sealed=proof.sign,
             rl=lambda firm: SqlRLLog(engine, firm_id=firm),
+            on_rows=on_rows,
         )
         return sealing.seal_all(firms_with_entries(engine))
     finally:

@@ -30,6 +30,7 @@ FIRM_ACCOUNT = (
 ADMIN_ENV = (
     "admin"  #: the environment of those acts and of the platform's; they belong to no account's trading
 )
+GATE_RUNS = "_gate"  #: the folder that RL rows of the gate's dry runs share (no run can have this id)
 Dataset = Literal["audit", "state", "action", "transition"]
 
 _IDENT = re.compile(r"[a-z0-9-]{1,40}")
@@ -123,7 +124,8 @@ class SealedPart:
     path : str
         Relative to the artifacts folder.
     rows, seq_from, seq_to : int
-        Number of rows and the sequence numbers of the first and the last.
+        Number of rows and the sequence numbers of the first and the last; the gate's dry runs, whose RL rows lie
+        together in the order of their times, are counted from 1.
     sha256 : str
         Of the file.
     schema_fingerprint : str
@@ -158,7 +160,8 @@ class SealedHead:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Entries of a chain that wait to be sealed: how many, and the time of the oldest, UTC nanoseconds."""
+    """Entries of a chain, or RL rows of a trail, that wait to be sealed: how many, and the time of the oldest, UTC
+    nanoseconds."""
 
     chain_id: str
     rows: int
@@ -230,6 +233,12 @@ def is_gate_run(env: str, run_id: str) -> bool:
     """Whether a run is the gate's, whose decisions of one account follow each other from run to run: a trading day, or
     in dry runs a single decision."""
     return bool((_GATE_RUN if env == Mode.DRY_RUN else _TRADING_DAY).fullmatch(run_id))
+
+
+def rl_folder(env: str, run_id: str) -> str:
+    """In which folder of an account the RL rows of a run lie: its own, but those of the gate's dry runs, each of which
+    is a single decision, in one together."""
+    return GATE_RUNS if env == Mode.DRY_RUN and is_gate_run(env, run_id) else run_id
 
 
 def trail_of(env: str, run_id: str, firm_id: str, account_id: str) -> str:

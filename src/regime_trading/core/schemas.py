@@ -601,7 +601,8 @@ class RLBlock:
     """Columnar RL rows of one chain: ``record`` is ``state``, ``action`` or ``transition``.
 
     Every column has the same first dimension; two-dimensional columns become list columns, and so do lists of one array
-    a row.
+    a row. A block of the gate's dry runs (``run_id`` is :data:`~regime_trading.core.audit.GATE_RUNS`) has a column
+    ``run_id`` and is in the order of its times, any other in the order of ``seq``.
     """
 
     record: Literal["state", "action", "transition"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import orjson
 
-from regime_trading.core.audit import chain_id, event_id
+from regime_trading.core.audit import GATE_RUNS, chain_id, event_id, rl_folder
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.numbers import B1, F8, I8
 from regime_trading.core.rl import REWARDS, symbols_of
@@ -32,6 +32,7 @@ _WIDE = frozenset(
     }
 )
 Record = Literal["state", "action", "transition"]
+RECORDS: tuple[Record, ...] = get_args(Record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def action_of(seen: Noted, row: int) -> dict[str, Any]:
 
 
 def blocks_of(rows: Sequence[RLWaiting]) -> list[RLBlock]:
-    """Everything that ``rows`` hold, by account, run and feature set; ``seq`` increases in each block.
+    """Everything that ``rows`` hold, by account, folder (:func:`~regime_trading.core.audit.rl_folder`) and feature set,
+    each in the order of the store.
 
     Lists of assets are one array a row: requests are not all about the same assets.
 
@@ -129,13 +131,13 @@ def blocks_of(rows: Sequence[RLWaiting]) -> list[RLBlock]:
     """
     told = [(row, _read(row)) for row in rows]
     found = list[RLBlock]()
-    for (_, run_id, version), group in _grouped(told, lambda row, body: row.run_id):
-        found += _decisions(group, run_id, version)
+    for (_, folder, version), group in _grouped(told, lambda row, body: row.run_id):
+        found += _decisions(group, folder, version)
     moves = [
         (row, {**move, "version": body["version"]}) for row, body in told for move in body["transitions"]
     ]
-    for (_, run_id, version), group in _grouped(moves, lambda row, move: move["run_id"]):
-        found.append(_transitions(group, run_id, version))
+    for (_, folder, version), group in _grouped(moves, lambda row, move: move["run_id"]):
+        found.append(_transitions(group, folder, version))
     return found
 
 
@@ -156,24 +158,29 @@ _Key = tuple[tuple[str, str, str], str, str]
 def _grouped(
     told: Iterable[_Told], run_of: Callable[[RLWaiting, dict[str, Any]], str]
 ) -> list[tuple[_Key, list[_Told]]]:
-    """By account, run and feature set, each in the order of the store."""
+    """By account, folder and feature set, each in the order of the store."""
 
     def key(one: _Told) -> _Key:
         row, body = one
-        return (row.firm_id, row.account_id, row.env), run_of(row, body), body["version"]
+        folder = rl_folder(row.env, run_of(row, body))
+        return (row.firm_id, row.account_id, row.env), folder, body["version"]
 
-    ordered = sorted(told, key=lambda one: (key(one), one[0].row_no))
+    ordered = sorted(told, key=lambda one: (key(one)[:2], one[0].row_no))
     return [(name, list(group)) for name, group in groupby(ordered, key)]
 
 
-def _block(record: Record, row: RLWaiting, run_id: str, version: str, columns: dict[str, Any]) -> RLBlock:
-    return RLBlock(record, row.firm_id, row.account_id, run_id, row.env, version, columns)
+def _block(
+    record: Record, row: RLWaiting, folder: str, version: str, runs: list[str], columns: dict[str, Any]
+) -> RLBlock:
+    """A block, with the run of each row where it is of many."""
+    head = {name: columns[name] for name in ("seq", "ts_event_ns")}
+    whose = {"run_id": runs} if folder == GATE_RUNS else {}
+    return RLBlock(record, row.firm_id, row.account_id, folder, row.env, version, head | whose | columns)
 
 
-def _decisions(group: Sequence[_Told], run_id: str, version: str) -> Iterator[RLBlock]:
-    first, n = group[0][0], len(group)
-    chain = chain_id(first.env, run_id, first.firm_id, first.account_id)
-    ids = [event_id(chain, row.seq) for row, _ in group]
+def _decisions(group: Sequence[_Told], folder: str, version: str) -> Iterator[RLBlock]:
+    first, n, runs = group[0][0], len(group), [row.run_id for row, _ in group]
+    ids = [event_id(chain_id(row.env, row.run_id, row.firm_id, row.account_id), row.seq) for row, _ in group]
     head = {
         "seq": _whole([row.seq for row, _ in group]),
         "ts_event_ns": _whole([row.ts_event_ns for row, _ in group]),
@@ -196,16 +203,16 @@ def _decisions(group: Sequence[_Told], run_id: str, version: str) -> Iterator[RL
         values,
     )
     state |= masks(values)
-    yield _block("state", first, run_id, version, head | _by_row(state, _WIDE, widths))
+    yield _block("state", first, folder, version, runs, head | _by_row(state, _WIDE, widths))
     weights = {
         name: _flat([said[name] for said in actions], widths, _NULLS.get(name, np.nan)) for name in _WEIGHTS
     }
     codes = (_whole([said[name] for said in actions]) for name in _CODES)
     action = action_columns(ids, weights, *codes)
-    yield _block("action", first, run_id, version, head | _by_row(action, _WIDE, widths))
+    yield _block("action", first, folder, version, runs, head | _by_row(action, _WIDE, widths))
 
 
-def _transitions(group: Sequence[_Told], run_id: str, version: str) -> RLBlock:
+def _transitions(group: Sequence[_Told], folder: str, version: str) -> RLBlock:
     moves = [move for _, move in group]
     n = len(moves)
 
@@ -215,8 +222,9 @@ def _transitions(group: Sequence[_Told], run_id: str, version: str) -> RLBlock:
     return _block(
         "transition",
         group[0][0],
-        run_id,
+        folder,
         version,
+        each("run_id"),
         {
             "seq": _whole(each("seq")),
             "ts_event_ns": _whole(each("ts_event_ns")),

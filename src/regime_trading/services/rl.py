@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from regime_trading.core.errors import RegimeError
 from regime_trading.core.event_payloads import UNDECIDED
 from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.rl_features import BLOCKS, FEATURES, MASKS, bits, features, known_column, mask_column
+from regime_trading.engine.rl_body import RECORDS, Record
 from regime_trading.services.rl_dataset import (
     RLDataset,
     RLRun,
@@ -25,8 +27,6 @@ from regime_trading.services.rl_dataset import (
     numbers_of,
     values_of,
 )
-
-_RECORDS = ("state", "action", "transition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,9 @@ def check(dataset: RLDataset, run_id: str | None = None) -> RLCheck:
             uncovered.append(run.chain)
     following = _following({run: told[run] for run in runs})
     chosen = [run for run in sorted(runs) if run_id in (None, run.run_id)]
+    intact = cache(partial(_intact, dataset))
     return RLCheck(
-        tuple(_checked(dataset, run, told[run], following[run]) for run in chosen),
+        tuple(_checked(dataset, run, told[run], following[run], intact) for run in chosen),
         tuple(sorted(set(uncovered))),
     )
 
@@ -186,19 +187,32 @@ def _following(told: Mapping[RLRun, _Told]) -> dict[RLRun, dict[int, _Next | Non
     return found
 
 
-def _checked(dataset: RLDataset, run: RLRun, told: _Told, following: _Following) -> ChainRows:
+def _intact(dataset: RLDataset, folder: RLRun, record: Record) -> tuple[str, ...]:
+    """What is wrong with the files of a folder."""
+    where = (folder.run_id, folder.firm_id, folder.account_id, record)
+    if dataset.sealer.sealed(*where) is None:
+        return ()
+    found = dataset.sealer.verify_sealed(*where)
+    return () if found.ok else (f"{record}: {found.reason}",)
+
+
+def _checked(
+    dataset: RLDataset,
+    run: RLRun,
+    told: _Told,
+    following: _Following,
+    intact: Callable[[RLRun, Record], tuple[str, ...]],
+) -> ChainRows:
     decided = {seq: entry for seq, entry in told.items() if not entry.held}
     faults, frames = list[str](), dict[str, pl.DataFrame]()
-    for record in _RECORDS:
+    for record in RECORDS:
         try:
-            if dataset.sealer.sealed(run.run_id, run.firm_id, run.account_id, record) is not None:  # type: ignore[arg-type]
-                intact = dataset.sealer.verify_sealed(run.run_id, run.firm_id, run.account_id, record)  # type: ignore[arg-type]
-                faults += [] if intact.ok else [f"{record}: {intact.reason}"]
-            frames[record] = dataset.table(run, record)  # type: ignore[arg-type]
+            faults += intact(run.folder, record)
+            frames[record] = dataset.table(run, record)
         except (RegimeError, pl.exceptions.PolarsError) as error:
             faults.append(f"{record}: {error}")
             frames[record] = pl.DataFrame()
-    state, action, moves = (frames[record] for record in _RECORDS)
+    state, action, moves = (frames[record] for record in RECORDS)
     for record, frame in (("state", state), ("action", action)):
         faults += _joins(record, frame, decided)
     for piece in by_symbols(state) if state.height else []:

@@ -6,17 +6,26 @@ A file of an older feature set stays readable: what it lacks is null and 0 in th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Literal
 
 import numpy as np
 import orjson
 import polars as pl
 
-from regime_trading.core.audit import Dataset, chain_id, is_gate_run, require_firm
+from regime_trading.core.audit import (
+    GATE_RUNS,
+    Dataset,
+    SealedPart,
+    chain_id,
+    is_gate_run,
+    require_firm,
+    rl_folder,
+    trail_of,
+)
 from regime_trading.core.errors import BadInput, CheckFailed
+from regime_trading.core.instants import EARLIEST_NS, LATEST_NS
 from regime_trading.core.ports import ArtifactStore, RecordSealer
 from regime_trading.core.rl import REWARDS
 from regime_trading.core.rl_features import (
@@ -33,9 +42,8 @@ from regime_trading.core.rl_features import (
 )
 from regime_trading.core.rl_rows import RLWaiting
 from regime_trading.core.schemas import AuditEvent, Mode, RLBlock
-from regime_trading.engine.rl_body import blocks_of
+from regime_trading.engine.rl_body import Record, blocks_of
 
-Record = Literal["state", "action", "transition"]
 _PIECE = "piece"
 WHO = ("firm_id", "account_id", "run_id", "env", "feature_set_version")
 _NUMBERS = pl.List(pl.Float64)
@@ -60,7 +68,8 @@ _MINUS_ONE = ("book", "tape_grade")
 
 @dataclass(frozen=True, slots=True, order=True)
 class RLRun:
-    """One run of one account, and the environment it was recorded in."""
+    """One run of one account, and the environment it was recorded in; or the folder in which the gate's dry runs lie
+    together (:data:`~regime_trading.core.audit.GATE_RUNS`)."""
 
     firm_id: str
     account_id: str
@@ -74,6 +83,17 @@ class RLRun:
     @property
     def chain(self) -> str:
         return chain_id(self.env, self.run_id, self.firm_id, self.account_id)
+
+    @property
+    def trail(self) -> str:
+        if self.run_id == GATE_RUNS:
+            return f"{self.env}/{self.account}"
+        return trail_of(self.env, self.run_id, self.firm_id, self.account_id)
+
+    @property
+    def folder(self) -> RLRun:
+        """Where its RL rows lie."""
+        return replace(self, run_id=rl_folder(self.env, self.run_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +117,21 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Unsealed:
-    """What the store holds of decisions made one by one at one instant, sealed or not: rows by run and record, and
-    bodies of DECISION entries by run and ``seq``."""
+    """What the store holds of decisions made one by one at one instant: rows that are not sealed by folder and record,
+    bodies of DECISION entries by run and ``seq``, and by trail the time of its last decision, UTC nanoseconds."""
 
     tables: Mapping[tuple[RLRun, Dataset], pl.DataFrame] = field(default_factory=dict)
     decisions: Mapping[RLRun, Mapping[int, bytes]] = field(default_factory=dict)
+    until_ns: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """Rows of a folder, and where the row of each run is in one of many; valid while the same parts are sealed."""
+
+    parts: tuple[SealedPart, ...]
+    table: pl.DataFrame
+    rows: Mapping[str, int]
 
 
 def unsealed(
@@ -116,16 +146,19 @@ def unsealed(
         run = RLRun(block.firm_id, block.account_id, block.run_id, block.env)
         tables.setdefault((run, block.record), []).append(upgraded(table_of(block), block.record))
     told: dict[RLRun, dict[int, bytes]] = {}
+    until_ns: dict[str, int] = {}
     here = {run for run, _ in tables}
     for event in decisions:
         run = RLRun(event.firm_id, event.account_id, event.run_id, event.env)
         if run in here or is_gate_run(run.env, run.run_id):
             told.setdefault(run, {})[event.seq] = event.body
-    return Unsealed({key: pl.concat(found, how="diagonal") for key, found in tables.items()}, told)
+            until_ns[run.trail] = max(event.ts_event_ns, until_ns.get(run.trail, event.ts_event_ns))
+    return Unsealed({key: pl.concat(found, how="diagonal") for key, found in tables.items()}, told, until_ns)
 
 
 class RLDataset:
-    """RL rows of an artifacts folder.
+    """RL rows of an artifacts folder, of one instant where the store is at hand: what was decided after it was read is
+    left out.
 
     Parameters
     ----------
@@ -148,14 +181,24 @@ class RLDataset:
         self.store, self.sealer = store, sealer
         self.firm_id = None if firm_id is None else require_firm(firm_id)
         self._waiting = waiting or Unsealed()
+        self._read: dict[tuple[RLRun, Record], _Folder] = {}
 
     def runs(self, dataset: Dataset = "state") -> tuple[RLRun, ...]:
         """Every run with rows of ``dataset``, sorted."""
         if dataset == "audit":
-            waiting = set(self._waiting.decisions)
-        else:
-            waiting = {run for run, record in self._waiting.tables if record == dataset}
-        return tuple(sorted({*self._sealed_runs(dataset), *waiting}))
+            return tuple(sorted({*self._sealed_runs(dataset), *self._waiting.decisions}))
+        found = set[RLRun]()
+        for folder in self.folders(dataset):
+            if folder.run_id == GATE_RUNS:
+                found |= {replace(folder, run_id=run_id) for run_id in self._folder(folder, dataset).rows}
+            else:
+                found.add(folder)
+        return tuple(sorted(found))
+
+    def folders(self, record: Record = "state") -> tuple[RLRun, ...]:
+        """Every run with rows of ``record``, sorted; the gate's dry runs of an account are one."""
+        waiting = {folder for folder, kind in self._waiting.tables if kind == record}
+        return tuple(sorted({*self._sealed_runs(record), *waiting}))
 
     def _sealed_runs(self, dataset: Dataset) -> tuple[RLRun, ...]:
         base, record = ("audit", "") if dataset == "audit" else ("rl_dataset", f"record={dataset}/")
@@ -187,7 +230,8 @@ class RLDataset:
         return found
 
     def table(self, run: RLRun, record: Record) -> pl.DataFrame:
-        """Rows of one run by ``seq``, in the columns of this version; no rows where there are none.
+        """Rows of one run, or of one folder, in their order and in the columns of this version; no rows where there are
+        none.
 
         Raises
         ------
@@ -196,26 +240,58 @@ class RLDataset:
         BadInput
             A feature set that is not known.
         """
-        parts = self.sealer.sealed(run.run_id, run.firm_id, run.account_id, record) or ()
-        frames = [
-            pl.read_parquet(BytesIO(self.store.read_bytes(p.path)), hive_partitioning=False) for p in parts
-        ]
+        folder = self._folder(run.folder, record)
+        if run.run_id == run.folder.run_id:
+            return folder.table
+        row = folder.rows.get(run.run_id)
+        return pl.DataFrame() if row is None else folder.table.slice(row, 1)
+
+    def _folder(self, folder: RLRun, record: Record) -> _Folder:
+        whose = (folder.run_id, folder.firm_id, folder.account_id, record)
+        known = self._read.get((folder, record))
+        parts = self.sealer.sealed(*whose) or ()
+        if known is not None and known.parts == parts:
+            return known
+        contents = self.sealer.contents(*whose)
+        frames = [pl.read_parquet(BytesIO(data), hive_partitioning=False) for data in contents]
         for frame in frames:
-            _require_own(frame, run, record)
-        last = max((int(frame["seq"][-1]) for frame in frames), default=0)
+            _require_own(frame, folder, record)
         found = [upgraded(frame, record) for frame in frames]
-        if (run, record) in self._waiting.tables:
-            found.append(self._waiting.tables[run, record].filter(pl.col("seq") > last))
-        found = [frame for frame in found if frame.height]
-        return pl.concat(found, how="diagonal") if found else pl.DataFrame()
+        if (folder, record) in self._waiting.tables:
+            at = pl.col("ts_event" if folder.run_id == GATE_RUNS else "seq").cast(pl.Int64)
+            last = frames[-1].select(at).item(-1, 0) if frames else EARLIEST_NS
+            found.append(self._waiting.tables[folder, record].filter(at > last))
+        found = [kept for frame in found if (kept := self._until(frame, folder, record)).height]
+        table = pl.concat(found, how="diagonal") if found else pl.DataFrame()
+        own = folder.run_id == GATE_RUNS and table.height
+        rows = {run_id: row for row, run_id in enumerate(table["run_id"].to_list())} if own else {}
+        if len(rows) != (table.height if own else 0):
+            raise CheckFailed(f"{folder.account}, {record}: several rows of one of the gate's dry runs")
+        made = _Folder(parts, table, rows)
+        if own:
+            self._read[folder, record] = made
+        return made
+
+    def _until(self, frame: pl.DataFrame, folder: RLRun, record: Record) -> pl.DataFrame:
+        """Rows without those that were sealed after the store was read, and were not decided then."""
+        until_ns = self._waiting.until_ns.get(folder.trail)
+        if until_ns is None:
+            return frame
+        at = pl.col("ts_event").cast(pl.Int64)
+        led = at < until_ns
+        return frame.filter(
+            led | ((at == until_ns) & pl.col("done")) if record == "transition" else at <= until_ns
+        )
 
     def decisions(self, run: RLRun) -> dict[int, bytes]:
         """Body of every DECISION of a run by sequence number, in order."""
         found = dict(self._waiting.decisions.get(run, {}))
-        for part in self.sealer.sealed(run.run_id, run.firm_id, run.account_id, "audit") or ():
-            data = BytesIO(self.store.read_bytes(part.path))
-            rows = pl.read_parquet(data, columns=["seq", "event_type", "body"], hive_partitioning=False)
-            told = rows.filter(pl.col("event_type") == "DECISION").select("seq", "body").iter_rows()
+        until_ns = self._waiting.until_ns.get(run.trail, LATEST_NS)
+        columns = ["seq", "ts_event", "event_type", "body"]
+        for data in self.sealer.contents(run.run_id, run.firm_id, run.account_id, "audit"):
+            rows = pl.read_parquet(BytesIO(data), columns=columns, hive_partitioning=False)
+            meant = (pl.col("event_type") == "DECISION") & (pl.col("ts_event").cast(pl.Int64) <= until_ns)
+            told = rows.filter(meant).select("seq", "body").iter_rows()
             found |= {seq: body.encode() for seq, body in told}
         return dict(sorted(found.items()))
 
@@ -228,12 +304,17 @@ class RLDataset:
             raise CheckFailed(f"{name}: not the manifest of a run: {err}") from err
 
 
-def _require_own(frame: pl.DataFrame, run: RLRun, record: Record) -> None:
-    own = {"firm_id": run.firm_id, "account_id": run.account_id, "run_id": run.run_id, "env": run.env}
+def _require_own(frame: pl.DataFrame, folder: RLRun, record: Record) -> None:
+    own = {"firm_id": folder.firm_id, "account_id": folder.account_id, "env": folder.env}
     for name, value in own.items():
         found = frame[name].unique().to_list()
         if found != [value]:
-            raise CheckFailed(f"{run.chain}, {record}: expected {name} {value} alone, found {found}")
+            raise CheckFailed(f"{folder.account}, {record}: expected {name} {value} alone, found {found}")
+    runs = frame["run_id"].unique().to_list()
+    if {rl_folder(folder.env, run_id) for run_id in runs} != {folder.run_id}:
+        raise CheckFailed(
+            f"{folder.account}, {record}: expected rows of {folder.run_id} alone, found {runs[:5]}"
+        )
 
 
 def upgraded(frame: pl.DataFrame, record: Record) -> pl.DataFrame:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
-
-from regime_trading.core.audit import Backlog, ChainEntry, SealedPart
+from regime_trading.core.audit import Backlog, ChainEntry, SealedPart, is_gate_run
 from regime_trading.core.checkpoint import SealedEntries
 from regime_trading.core.errors import CheckFailed
 from regime_trading.core.ports import AuditLog, RecordSealer, RLLog
 from regime_trading.core.schemas import RLBlock
-from regime_trading.engine.rl_body import blocks_of
+from regime_trading.engine.rl_body import RECORDS, blocks_of
 
 PAGE_ROWS = 10_000  #: entries that are held in memory at once
 RL_PAGE_ROWS = 1_000  #: decisions whose RL rows are
@@ -48,7 +46,11 @@ OnSealed = Callable[[str, tuple[SealedEntries, ...]], None]
 
 
 class Sealing:
-    """Seals and compacts the chains of shadow, live, administration and one dry run, beside writers and other sealers.
+    """Seals and compacts chains and RL rows beside writers and other sealers.
+
+    Chains of shadow, live, administration and paced runs; RL rows after the entries of their decisions. A dry run of
+    the gate is one decision with a chain of its own, whose entries stay in the write-ahead store: its RL rows alone are
+    sealed.
 
     Parameters
     ----------
@@ -59,9 +61,9 @@ class Sealing:
     on_sealed : callable, optional
         Called with a firm and what is now sealed of it after each sealing: the place for a checkpoint.
     rl : callable, optional
-        RL rows of a firm; those of sealed decisions are sealed after them.
-    run_id : str
-        A dry run whose chains are sealed too; other dry runs are sealed by whoever runs them.
+        RL rows of a firm; without them no paced run is sealed either.
+    on_rows : callable, optional
+        Called with a firm and the number of decisions whose RL rows are now sealed, after each sealing of some.
     """
 
     def __init__(
@@ -72,9 +74,9 @@ class Sealing:
         policy: SealPolicy | None = None,
         on_sealed: OnSealed | None = None,
         rl: Callable[[str], RLLog] | None = None,
-        run_id: str = "",
+        on_rows: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
-        self._audit, self._sealer, self._rl, self._run_id = audit, sealer, rl, run_id
+        self._audit, self._sealer, self._rl, self._on_rows = audit, sealer, rl, on_rows
         self.policy, self._on_sealed = policy or SealPolicy(), on_sealed
 
     def seal_due(self, firms: Iterable[str], now_ns: int) -> tuple[Sealed, ...]:
@@ -86,36 +88,47 @@ class Sealing:
         return tuple(one for firm in firms for one in self._seal_firm(firm, None))
 
     def _seal_firm(self, firm: str, now_ns: int | None) -> tuple[Sealed, ...]:
-        audit = self._audit(firm)
-        if now_ns is not None and not self._due(audit.backlog(self._run_id), now_ns):
-            return ()
+        audit, rl = self._audit(firm), None if self._rl is None else self._rl(firm)
+        paced = () if rl is None else rl.dry_runs()
+        if now_ns is not None:
+            waiting = (*audit.backlog(paced), *(() if rl is None else rl.backlog()))
+            if not self._due(waiting, now_ns):
+                return ()
         with audit.sealing() as mine:
             if not mine:
                 return ()
-            done = tuple(self._seal_chain(audit, one) for one in audit.backlog(self._run_id))
+            done = tuple(self._seal_chain(audit, one) for one in audit.backlog(paced))
         if done and self._on_sealed is not None:
             self._on_sealed(firm, tuple(one.entries for one in done))
-        if self._rl is not None:
-            self._seal_rl(audit, self._rl(firm))
+        if rl is not None and (decisions := self._seal_rl(audit, rl)):
+            self._on_rows(firm, decisions)
         return done
 
-    def _seal_rl(self, audit: AuditLog, log: RLLog) -> None:
-        """Seal the RL rows of decisions whose entries are sealed, and only then forget them: whatever interrupts it,
-        they still wait, and what is sealed already is not sealed again."""
+    def _seal_rl(self, audit: AuditLog, log: RLLog) -> int:
+        """Seal RL rows, compact, and only then forget them: whatever interrupts it, they still wait, and what is sealed
+        already is compared and not sealed again. How many decisions they are of."""
+        done = 0
         with audit.sealing() as mine:
             while mine and (page := log.sealable(RL_PAGE_ROWS)):
-                for block in blocks_of(page):
-                    self._seal_block(block)
+                blocks = blocks_of(page)
+                for block in blocks:
+                    self._sealer.seal_rl(block)
+                self._compact_rl(blocks)
                 log.drop_sealed(page)
+                done += len(page)
+        return done
 
-    def _seal_block(self, block: RLBlock) -> None:
-        run = (block.run_id, block.firm_id, block.account_id)
-        parts = self._sealer.sealed(*run, block.record)
-        there = parts[-1].seq_to if parts else 0
-        begin = int(np.searchsorted(block.columns["seq"], there, side="right"))
-        if begin < len(block.columns["seq"]):
-            columns = {name: column[begin:] for name, column in block.columns.items()}
-            self._sealer.seal_rl(replace(block, columns=columns))
+    def _compact_rl(self, blocks: Sequence[RLBlock]) -> None:
+        """Rows of a trading day are complete with the first decision of a later one: it leads there from the last."""
+        latest: dict[tuple[str, str, str], str] = {}
+        for block in blocks:
+            account = (block.firm_id, block.account_id, block.env)
+            latest[account] = max(block.run_id, latest.get(account, ""))
+        for run_id, *account in sorted({(b.run_id, b.firm_id, b.account_id, b.env) for b in blocks}):
+            firm, name, env = account
+            closed = is_gate_run(env, run_id) and run_id < latest[firm, name, env]
+            for record in RECORDS:
+                self._sealer.compact(run_id, firm, name, record, closed=closed)
 
     def _due(self, waiting: Sequence[Backlog], now_ns: int) -> bool:
         rows = sum(one.rows for one in waiting)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from tests.gate_samples import CORE, DEFENSIVE, T, changed, request, shipped
 from typer.testing import CliRunner
 
@@ -24,6 +24,7 @@ from regime_trading.adapters.database import Engine, SqlLedger, SqlRLLog, open_d
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.tables import RL_ROWS
 from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.journal.compaction import FAN_IN
 from regime_trading.bootstrap.gate import _store
 from regime_trading.bootstrap.rl import MINARI_NAME, export_dataset, open_dataset
 from regime_trading.cli import app
@@ -131,10 +132,7 @@ def test_every_decision_leaves_rows_and_closes_the_one_before(opened: Opened, mo
     runs = {move["next_run_id"] for move in moves}
     assert (None not in runs) if mode is Mode.DRY_RUN else runs == {None, "2026-11-21"}
     left = gate.rows()
-    assert len(left) == (7 if mode is Mode.DRY_RUN else 2), (
-        "of a dry run nothing is sealed, it waits with its entries"
-    )
-    assert {row.sealed for row in left} == {mode is Mode.SHADOW}
+    assert [row.sealed for row in left] == [True, True], "the last row of each account stays"
 
 
 def test_what_is_not_recorded_leaves_nothing(opened: Opened) -> None:
@@ -304,11 +302,106 @@ def test_a_degraded_decision_leaves_no_rows_and_the_step_over_it_is_a_gap(
 # --- sealing ----------------------------------------------------------------------------------------------
 
 
+def files(gate: Gate, record: str) -> list[Path]:
+    return sorted((gate.folder / f"rl_dataset/schema=1/record={record}").rglob("*.parquet"))
+
+
+def told_of(gate: Gate, target: Path) -> tuple[Any, ...]:
+    """What `regime rl` tells of the dry runs and of the others."""
+    envs = ("dry_run", "shadow")
+    found = [describe(open_dataset(gate.folder), Selection(env=env)) for env in envs]
+    for env in envs:
+        export_dataset(gate.folder, target / env, "parquet", Selection(env=env))
+    tables = [pl.read_parquet(target / env / rl_files.TABLE) for env in envs]
+    return gate.check().answer(), found, [table.sort("account_id", "ts_event").to_dicts() for table in tables]
+
+
+def test_many_small_sealings_leave_few_files_and_the_same_rows(opened: Opened, tmp_path: Path) -> None:
+    """Every decision is sealed alone; once in one piece, in another folder, is what it must come to."""
+    small, whole = tmp_path / "small", tmp_path / "whole"
+    both = [(opened(Mode.DRY_RUN, folder), opened(Mode.SHADOW, folder)) for folder in (small, whole)]
+    n = 2 * FAN_IN + 3
+    for k in range(n):
+        for dry, shadow in both:
+            for gate in (dry, shadow):
+                gate.ask(10 * k, *NOTHING_DONE, ("proposal.weights", {"KO": "0.1"} if k % 5 == 0 else {}))
+        both[0][0].sealing.seal_all(["north-pier"])
+        assert both[0][0].check().ok
+    whole_gate, gate = both[1][0], both[0][0]
+    before = told_of(whole_gate, tmp_path / "before")
+    assert not files(whole_gate, "state")
+    whole_gate.sealing.seal_all(["north-pier"])
+    assert told_of(whole_gate, tmp_path / "after") == before
+    assert repr(told_of(gate, tmp_path / "parts")) == repr(before)
+    for record in ("state", "action", "transition"):
+        assert len(files(whole_gate, record)) == 2 and len(files(gate, record)) <= 2 * (2 + 3)
+    for one in (gate, whole_gate):  # of the day that ended a single one is left
+        both[0 if one is gate else 1][1].ask(DAY, *NOTHING_DONE)
+        one.sealing.seal_all(["north-pier"])
+    day = [[p.name for p in files(one, "state") if p.parent.name == "run=2026-11-20"] for one in (gate, whole_gate)]
+    assert day[0] == day[1] and len(day[0]) == 1, "the same rows are the same bytes"
+    for one in (gate, whole_gate):
+        assert [row.sealed for row in one.rows()] == [True, True]
+
+
+def test_what_is_sealed_of_a_dry_run_is_due_by_number_and_by_age(opened: Opened) -> None:
+    gate = opened(Mode.DRY_RUN)
+    gate.ask(0)
+    age_ns = gate.sealing.policy.age_ns
+    gate.sealing.seal_due(["north-pier"], T + age_ns - 1)
+    assert [row.sealed for row in gate.rows()] == [False]
+    gate.sealing.seal_due(["north-pier"], T + age_ns)
+    assert [row.sealed for row in gate.rows()] == [True]
+
+
+def test_seal_tells_of_dry_runs(opened: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REGIME_DATABASE", str(sqlite_url(tmp_path / "state" / "regime.db")))
+    gate = opened(Mode.DRY_RUN)
+    for n in range(3):
+        gate.ask(10 * n)
+    done = CliRunner().invoke(app, ["audit", "seal", "--artifacts", str(gate.folder), "--json"])
+    assert json.loads(done.stdout) == {"entries": 0, "chains": [], "rl_decisions": {"north-pier": 3}}
+    assert [row.sealed for row in gate.rows()] == [True]
+    again = CliRunner().invoke(app, ["audit", "seal", "--artifacts", str(gate.folder)])
+    assert "nothing waits" in again.stdout
+    done = CliRunner().invoke(app, ["rl", "check", "--path", str(gate.folder), "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout)["decisions"] == 3
+
+
+def test_rows_that_contradict_what_is_sealed_stay_in_the_store(opened: Opened) -> None:
+    """A new store over files of another: nothing is passed over in silence."""
+    gate = opened(Mode.DRY_RUN)
+    gate.ask(0)
+    gate.ask(10)
+    gate.sealing.seal_all(["north-pier"])
+    with writing(gate.engine) as connection:
+        connection.execute(update(RL_ROWS).values(sealed=False, ts_event_ns=T + 1))
+    with pytest.raises(NotDurable, match="not what is sealed"):
+        gate.sealing.seal_all(["north-pier"])
+    assert [row.sealed for row in gate.rows()] == [False]
+
+
+def test_what_is_sealed_after_the_store_was_read_is_not_told(opened: Opened) -> None:
+    """Decisions, sealing and compaction beside a reader: it tells of one instant."""
+    for mode in (Mode.DRY_RUN, Mode.SHADOW):
+        gate = opened(mode)
+        for n in range(3):
+            gate.ask(10 * n)
+        dataset = open_dataset(gate.folder)
+        for n in range(3, 3 + FAN_IN):
+            gate.ask(10 * n)
+            gate.sealing.seal_all(["north-pier"])
+            found = check(dataset)
+            chains = [chain for chain in found.chains if chain.env == mode]
+            assert found.ok and sum(chain.decisions for chain in chains) == 3, found.answer()
+
+
+@pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.DRY_RUN])
 @pytest.mark.parametrize("record", ["state", "action", "transition"])
 def test_an_interrupted_sealing_is_finished_by_the_next(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch, record: str
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, record: str, mode: Mode
 ) -> None:
-    gate = opened()
+    gate = opened(mode)
     for n in range(3):
         gate.ask(10 * n)
     real = gate.sealer.seal_rl
@@ -330,7 +423,7 @@ def test_an_interrupted_sealing_is_finished_by_the_next(
     gate.ask(40)
     gate.sealing.seal_all(["north-pier"])
     found = gate.check()
-    assert found.ok and [(c.decisions, c.open) for c in found.chains] == [(5, 1)]
+    assert found.ok and (found.answer()["decisions"], found.answer()["open"]) == (5, 1)
 
 
 def test_requests_about_other_assets_lie_in_one_file(opened: Opened) -> None:

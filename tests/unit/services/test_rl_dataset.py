@@ -231,6 +231,9 @@ def test_rows_of_somebody_else_in_a_runs_files_are_refused(
             def sealed(self, run_id: str, firm: str, account: str, record: str) -> object:
                 return dataset.sealer.sealed(run_id, "north", account, record)  # type: ignore[arg-type]
 
+            def contents(self, run_id: str, firm: str, account: str, record: str) -> object:
+                return dataset.sealer.contents(run_id, "north", account, record)  # type: ignore[arg-type]
+
         RLDataset(dataset.store, Wrong()).table(replaced, "state")  # type: ignore[arg-type]
 
 

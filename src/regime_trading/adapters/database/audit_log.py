@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
@@ -155,13 +155,12 @@ class SqlAuditLog:
         with reading(self._engine) as connection:
             return _sealed(connection, self._firm_id, chain_id)
 
-    def backlog(self, run_id: str = "") -> tuple[Backlog, ...]:
-        """Chains with entries that are not sealed yet, by name: of dry runs only those of ``run_id``, since others are
-        sealed by whoever runs them."""
+    def backlog(self, run_ids: Collection[str] = ()) -> tuple[Backlog, ...]:
+        """Chains with entries that are not sealed yet, by name: of dry runs only those of ``run_ids``, since others are
+        sealed by whoever runs them, and those of the gate are not."""
         chain = WAL.c.chain_id
-        meant = chain.not_like(f"{Mode.DRY_RUN}/%")
-        if run_id:
-            meant = or_(meant, chain.startswith(f"{Mode.DRY_RUN}/{run_id}/", autoescape=True))
+        own = [chain.startswith(f"{Mode.DRY_RUN}/{run_id}/", autoescape=True) for run_id in run_ids]
+        meant = or_(chain.not_like(f"{Mode.DRY_RUN}/%"), *own)
         with reading(self._engine) as connection:
             rows = connection.execute(_BACKLOG.where(meant), {"firm": self._firm_id})
             return tuple(Backlog(*row) for row in rows)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, or_, select, update
 
 from regime_trading.adapters.database.audit_log import chunks
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.tables import RL_ROWS, SEALED_HEADS, WAL
-from regime_trading.core.audit import event_of, require_firm, trail_of
+from regime_trading.core.audit import Backlog, event_of, require_firm, trail_of
 from regime_trading.core.rl_rows import RLDecision, RLWaiting
-from regime_trading.core.schemas import AuditEvent, EventType
+from regime_trading.core.schemas import AuditEvent, EventType, Mode
 
 _ROW = (
     RL_ROWS.c.row_no, RL_ROWS.c.account, RL_ROWS.c.run_id, RL_ROWS.c.env, RL_ROWS.c.seq, RL_ROWS.c.ts_event_ns,
@@ -32,8 +32,22 @@ _WAITING = (
     .where(RL_ROWS.c.firm_id == bindparam("firm"), RL_ROWS.c.sealed.is_(False))
     .order_by(RL_ROWS.c.row_no)
 )
-_SEALABLE = _WAITING.join(SEALED_HEADS, SEALED_HEADS.c.chain_id == RL_ROWS.c.chain_id).where(
-    RL_ROWS.c.seq <= SEALED_HEADS.c.seq
+_DRY = RL_ROWS.c.env == Mode.DRY_RUN.value
+#: The entry of the decision is sealed, or it is the gate's dry run, whose entries stay in the store.
+_MAY_GO = or_(RL_ROWS.c.seq <= SEALED_HEADS.c.seq, _DRY & (RL_ROWS.c.trail != RL_ROWS.c.chain_id))
+_SEALABLE = _WAITING.outerjoin(SEALED_HEADS, SEALED_HEADS.c.chain_id == RL_ROWS.c.chain_id).where(_MAY_GO)
+_BACKLOG = (
+    select(RL_ROWS.c.trail, func.count(), func.min(RL_ROWS.c.ts_event_ns))
+    .outerjoin(SEALED_HEADS, SEALED_HEADS.c.chain_id == RL_ROWS.c.chain_id)
+    .where(RL_ROWS.c.firm_id == bindparam("firm"), RL_ROWS.c.sealed.is_(False), _MAY_GO)
+    .group_by(RL_ROWS.c.trail)
+    .order_by(RL_ROWS.c.trail)
+)
+_DRY_RUNS = (
+    select(RL_ROWS.c.run_id)
+    .where(RL_ROWS.c.firm_id == bindparam("firm"), _DRY, RL_ROWS.c.trail == RL_ROWS.c.chain_id)
+    .distinct()
+    .order_by(RL_ROWS.c.run_id)
 )
 _DECISIONS = (
     select(WAL.c.body)
@@ -64,9 +78,21 @@ class SqlRLLog:
             return rows, tuple(event_of(body) for body in bodies)
 
     def sealable(self, limit: int) -> tuple[RLWaiting, ...]:
-        """The oldest rows that are not sealed though the entries of their decisions are."""
+        """The oldest rows that are not sealed though the entries of their decisions are, or never will be: those of the
+        gate's dry runs."""
         with reading(self._engine) as connection:
             return self._rows(connection.execute(_SEALABLE.limit(limit), {"firm": self._firm_id}))
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """How many rows are sealable, by trail."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(_BACKLOG, {"firm": self._firm_id})
+            return tuple(Backlog(*row) for row in rows)
+
+    def dry_runs(self) -> tuple[str, ...]:
+        """Paced runs, whose entries are sealed as well: a row of each stays in the store."""
+        with reading(self._engine) as connection:
+            return tuple(connection.execute(_DRY_RUNS, {"firm": self._firm_id}).scalars())
 
     def drop_sealed(self, rows: Sequence[RLWaiting]) -> None:
         """Forget rows, which the caller has sealed; the last of each trail stays, so that the next decision can close

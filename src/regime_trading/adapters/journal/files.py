@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from regime_trading.core.audit import ChainEntry
+from regime_trading.core.audit import GATE_RUNS, ChainEntry
 from regime_trading.core.canonical import array_hash, content_hash
 from regime_trading.core.errors import BadInput
+from regime_trading.core.numbers import I8
 from regime_trading.core.schemas import AuditEvent, RLBlock
 
 AUDIT_ROW_OVERHEAD_BYTES = 512
@@ -81,8 +82,11 @@ def require_rl_columns(block: RLBlock) -> None:
         Columns of unequal length, an unsupported type, a reserved name, or a missing or unordered key.
     """
     where = f"RL {block.record} block"
+    together = block.run_id == GATE_RUNS
+    if together and "run_id" not in block.columns:
+        raise BadInput(expected="the run of each row", found="none", where=f"{where}.run_id")
     for name, column in block.columns.items():
-        if name in _RESERVED:
+        if name in _RESERVED and not (together and name == "run_id"):
             raise BadInput(expected="a column name that is free", found=name, where=where)
         text = isinstance(column, list) and all(item is None or isinstance(item, str) for item in column)
         if (
@@ -100,12 +104,36 @@ def require_rl_columns(block: RLBlock) -> None:
     lengths = {len(column) for column in block.columns.values()}
     if len(lengths) != 1 or lengths == {0}:
         raise BadInput(expected="columns of one length above 0", found=str(sorted(lengths)), where=where)
-    for key, step in (("seq", 1), ("ts_event_ns", 0)):
+    for key in ("seq", "ts_event_ns"):
         found = block.columns.get(key)
         if not (isinstance(found, np.ndarray) and found.dtype == np.int64 and found.ndim == 1):
             raise BadInput(expected="int64 [rows]", found=_kind(found), where=f"{where}.{key}")
-        if np.any(np.diff(found) < step) or (key == "seq" and found[0] < 1):
+        back = np.any(np.diff(found) < (key == order_of(block.run_id)))
+        if (back and not (together and key == "seq")) or (key == "seq" and np.any(found < 1)):
             raise BadInput(expected="increasing values", found="a step back", where=f"{where}.{key}")
+
+
+def order_of(run_id: str) -> str:
+    """Column of a block of a run whose values strictly increase."""
+    return "ts_event_ns" if run_id == GATE_RUNS else "seq"
+
+
+def places(block: RLBlock) -> I8:
+    """Where each row of a block stands among those of its run."""
+    found: I8 = block.columns[order_of(block.run_id)]  # type: ignore[assignment]
+    return found
+
+
+def places_in(table: pa.Table, run_id: str) -> I8:
+    """As :func:`places`, of rows of a run as their file holds them."""
+    name = "ts_event" if run_id == GATE_RUNS else "seq"
+    found: I8 = table.column(name).cast(pa.int64()).to_numpy()
+    return found
+
+
+def rows_of(block: RLBlock, rows: slice) -> RLBlock:
+    """Some consecutive rows of a block."""
+    return replace(block, columns={name: column[rows] for name, column in block.columns.items()})
 
 
 def rl_chunks(block: RLBlock, max_bytes: int) -> Iterator[RLBlock]:
@@ -114,20 +142,25 @@ def rl_chunks(block: RLBlock, max_bytes: int) -> Iterator[RLBlock]:
     size = sum(_nbytes(column) for column in block.columns.values())
     step = max(1, max_bytes * rows // max(size, 1))
     for start in range(0, rows, step):
-        yield replace(
-            block, columns={name: column[start : start + step] for name, column in block.columns.items()}
-        )
+        yield rows_of(block, slice(start, start + step))
 
 
 def rl_table(block: RLBlock) -> pa.Table:
     """RL rows with the columns that say whose they are."""
     rows = len(block.columns["seq"])
-    who = {name: pa.repeat(pa.scalar(getattr(block, name), pa.string()), rows) for name in _WHO}
+    who = {
+        name: _arrow(block.columns[name])
+        if name in block.columns
+        else pa.repeat(pa.scalar(getattr(block, name), pa.string()), rows)
+        for name in _WHO
+    }
     time = {
         "seq": pa.array(block.columns["seq"]),
         "ts_event": pa.array(block.columns["ts_event_ns"]).cast(_TS),
     }
-    rest = {name: _arrow(c) for name, c in block.columns.items() if name not in ("seq", "ts_event_ns")}
+    rest = {
+        name: _arrow(c) for name, c in block.columns.items() if name not in ("seq", "ts_event_ns", "run_id")
+    }
     return pa.table(who | time | rest)
 
 
@@ -138,8 +171,37 @@ def rl_content_hash(block: RLBlock) -> str:
     texts = {name: c for name, c in block.columns.items() if isinstance(c, list) and name not in ragged}
     for name, column in ragged.items():
         arrays |= {f"{name}:rows": np.array([len(row) for row in column]), name: np.concatenate(column)}
-    who = {name: getattr(block, name) for name in _WHO}
-    parts = (content_hash({"who": who, "texts": texts, "order": list(block.columns)}), array_hash(arrays))
+    return _content({name: getattr(block, name) for name in _WHO}, texts, arrays, list(block.columns))
+
+
+def rl_table_hash(table: pa.Table, run_id: str) -> str:
+    """As :func:`rl_content_hash`, of rows of a run as their file holds them: of a block whose lists are one array a row
+    and whose texts are lists it is the same."""
+    texts: dict[str, list[Any]] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    known = {*_WHO, "seq", "ts_event"} - ({"run_id"} if run_id == GATE_RUNS else set())
+    rest = {name: table.column(name) for name in table.column_names if name not in known}
+    head = {"seq": table.column("seq"), "ts_event_ns": table.column("ts_event").cast(pa.int64())}
+    for name, values in (head | rest).items():
+        if pa.types.is_string(values.type):
+            texts[name] = values.to_pylist()
+        elif pa.types.is_list(values.type):
+            whole = values.combine_chunks()
+            arrays[f"{name}:rows"] = whole.value_lengths().to_numpy().astype(np.int64)
+            arrays[name] = whole.flatten().to_numpy(zero_copy_only=False)
+        else:
+            arrays[name] = values.to_numpy()
+    who = {name: table.column(name)[0].as_py() for name in _WHO} | {"run_id": run_id}
+    return _content(who, texts, arrays, [*head, *rest])
+
+
+def _content(
+    who: dict[str, str],
+    texts: dict[str, list[Any]],
+    arrays: dict[str, npt.NDArray[Any]],
+    order: list[str],
+) -> str:
+    parts = (content_hash({"who": who, "texts": texts, "order": order}), array_hash(arrays))
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 

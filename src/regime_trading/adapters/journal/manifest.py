@@ -11,7 +11,14 @@ from typing import get_args
 
 import orjson
 
-from regime_trading.core.audit import Dataset, SealedPart, chain_id, require_account, require_ident
+from regime_trading.core.audit import (
+    GATE_RUNS,
+    Dataset,
+    SealedPart,
+    chain_id,
+    require_account,
+    require_ident,
+)
 from regime_trading.core.canonical import canonical_json
 from regime_trading.core.errors import BadInput, CheckFailed
 from regime_trading.core.ports import SealedFiles
@@ -21,7 +28,8 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class SealedRun:
-    """Address of what one run of one account left in one dataset.
+    """Address of what one run of one account left in one dataset; RL rows of the gate's dry runs have one for all
+    (:data:`~regime_trading.core.audit.GATE_RUNS`).
 
     Raises
     ------
@@ -38,7 +46,8 @@ class SealedRun:
         if self.dataset not in get_args(Dataset):
             raise BadInput(expected=" | ".join(get_args(Dataset)), found=repr(self.dataset), where="dataset")
         require_account(self.firm_id, self.account_id)
-        require_ident(self.run_id, "run_id")
+        if self.dataset == "audit" or self.run_id != GATE_RUNS:
+            require_ident(self.run_id, "run_id")
 
     @property
     def folder(self) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 
+import numpy as np
 import pyarrow as pa
 
 from regime_trading.adapters.journal import files
 from regime_trading.adapters.journal.compaction import closing_groups, growing_groups
 from regime_trading.adapters.journal.manifest import Manifest, SealedRun, read_manifest, write_manifest
 from regime_trading.core.audit import (
+    GATE_RUNS,
     ChainCheck,
     ChainEntry,
     Dataset,
@@ -40,6 +45,7 @@ class ParquetSealer:
 
     def __init__(self, store: SealedFiles, *, max_part_bytes: int = MAX_PART_BYTES) -> None:
         self._store, self._max_part_bytes = store, max_part_bytes
+        self._looked = lru_cache(1_024)(self._look)  #: a part never changes
 
     def seal_audit(
         self, chain_id: str, prev_hash: str, events: Sequence[AuditEvent]
@@ -71,11 +77,11 @@ class ParquetSealer:
         return self._publish(run, env, (*sealed, *parts))
 
     def seal_rl(self, block: RLBlock) -> tuple[SealedPart, ...]:
-        """Seal RL rows that follow the run's sealed ones, or compare rows that are sealed already.
+        """Seal RL rows that follow the run's sealed ones; rows that are sealed already are compared, not written again.
 
-        The block's columns include ``seq`` (of the decision's audit entry, strictly increasing) and
-        ``ts_event_ns``. One-dimensional columns become primitive columns, two-dimensional ones lists;
-        NaN stays NaN.
+        The block's columns include ``seq`` (of the decision's audit entry, strictly increasing) and ``ts_event_ns``; in
+        a block of the gate's dry runs that one is strictly increasing. One-dimensional columns become primitive
+        columns, two-dimensional ones lists; NaN stays NaN.
 
         Raises
         ------
@@ -87,16 +93,23 @@ class ParquetSealer:
             The run is sealed and its files are no longer what was sealed.
         """
         run = SealedRun(block.record, block.firm_id, block.account_id, block.run_id)
-        run.chain(block.env)
+        if block.run_id != GATE_RUNS:
+            run.chain(block.env)
+        elif block.env != Mode.DRY_RUN:
+            raise BadInput(expected=Mode.DRY_RUN, found=block.env, where=f"{run.folder}: env")
         files.require_rl_columns(block)
         sealed = self._sealed_in(run, block.env)
-        chunks = list(files.rl_chunks(block, self._max_part_bytes))
-        if sealed and int(block.columns["seq"][0]) <= sealed[-1].seq_to:
-            _require_same_rows(run, sealed, chunks)
+        at = files.places(block)
+        begin = int(np.searchsorted(at, self._last_place(run, sealed[-1]), side="right")) if sealed else 0
+        if begin:
+            self._require_same_rows(run, sealed, files.rows_of(block, slice(0, begin)))
+        if begin == len(at):
             self._require_intact(run)
             return sealed
-        parts = [self._write_rl(run, chunk) for chunk in chunks]
-        return self._publish(run, block.env, (*sealed, *parts))
+        parts = list(sealed)
+        for chunk in files.rl_chunks(files.rows_of(block, slice(begin, None)), self._max_part_bytes):
+            parts.append(self._write_rl(run, chunk, parts[-1].seq_to if parts else 0))
+        return self._publish(run, block.env, tuple(parts))
 
     def sealed(
         self, run_id: str, firm_id: str, account_id: str, dataset: Dataset = "audit"
@@ -126,7 +139,7 @@ class ParquetSealer:
                 return ChainCheck(0, GENESIS, 1, str(err))
             if manifest is None:
                 return ChainCheck(0, GENESIS, 1, f"{run.manifest}: missing")
-            check = self._check_audit(run, manifest) if dataset == "audit" else self._check_rl(manifest)
+            check = self._check_audit(run, manifest) if dataset == "audit" else self._check_rl(run, manifest)
             if check.ok or read_manifest(self._store, run) == manifest:
                 break  # else the parts were compacted under our hands
         last = (manifest.parts[-1].seq_to, check.head)
@@ -157,6 +170,19 @@ class ParquetSealer:
                     yield entry
             after_seq = part.seq_to
 
+    def contents(
+        self, run_id: str, firm_id: str, account_id: str, dataset: Dataset = "audit"
+    ) -> tuple[bytes, ...]:
+        """Files of all parts of a run in sequence, unchecked, as of one manifest: each row is in them once, also where
+        parts are compacted meanwhile."""
+        while True:
+            parts = self.sealed(run_id, firm_id, account_id, dataset) or ()
+            try:
+                return tuple(self._store.read_bytes(part.path) for part in parts)
+            except BadInput:
+                if parts == (self.sealed(run_id, firm_id, account_id, dataset) or ()):
+                    raise
+
     def runs(self, firm_id: str, account_id: str, env: str) -> tuple[str, ...]:
         """Runs of an account with sealed audit entries of an environment, in the order of their entries."""
         folder = SealedRun("audit", firm_id, account_id, "any").siblings
@@ -168,14 +194,16 @@ class ParquetSealer:
                 found.append((manifest.parts[0].seq_from, run_id))
         return tuple(run_id for _, run_id in sorted(found))
 
-    def compact(self, run_id: str, firm_id: str, account_id: str, *, closed: bool) -> tuple[SealedPart, ...]:
-        """Merge small audit parts of a run into larger ones, and remove what is left of an interrupted merge.
+    def compact(
+        self, run_id: str, firm_id: str, account_id: str, dataset: Dataset = "audit", *, closed: bool
+    ) -> tuple[SealedPart, ...]:
+        """Merge small parts of a run into larger ones, and remove what is left of an interrupted merge.
 
         While a run grows, eight or more neighbours of about one size become one part; a run that is ``closed`` is left
         with as few parts as their upper bound allows. The order of steps: the merged part is written and read back, the
-        manifest is replaced in one step, the old parts are removed. Through the manifest each entry is there once at
-        every instant. One glob over the folder counts the merged entries twice from the first step to the last, also
-        where it is interrupted in between, until the next call.
+        manifest is replaced in one step, the old parts are removed. Through the manifest each row is there once at
+        every instant. One glob over the folder counts the merged rows twice from the first step to the last, also
+        where it is interrupted in between, until the next call. RL rows of two feature sets never become one part.
 
         Raises
         ------
@@ -184,16 +212,16 @@ class ParquetSealer:
         NotDurable
             A store that cannot write; the old parts still count.
         """
-        run = SealedRun("audit", firm_id, account_id, run_id)
+        run = SealedRun(dataset, firm_id, account_id, run_id)
         manifest = read_manifest(self._store, run)
         if manifest is None:
             return ()
         parts = manifest.parts
-        groups = closing_groups(self._sizes(parts), self._max_part_bytes) if closed else growing_groups(parts)
+        spans = [(0, len(parts))] if closed else growing_groups(parts)
+        groups = [group for span in spans for group in self._fitting(run, parts, *span)]
         for start, stop in reversed(groups):
-            entries = self._checked(run, manifest, parts[start:stop])
-            merged = [self._write_audit(run, chunk) for chunk in self._chunks(entries)]
-            parts = (*parts[:start], *merged, *parts[stop:])
+            merged = self._merged(run, manifest, parts[start:stop])
+            parts = (*parts[:start], merged, *parts[stop:])
         if groups:
             write_manifest(self._store, run, Manifest(manifest.env, parts))
         self._tidy(run, parts)
@@ -225,9 +253,12 @@ class ParquetSealer:
             last_entry_hash=entries[-1].entry_hash,
         )
 
-    def _write_rl(self, run: SealedRun, block: RLBlock) -> SealedPart:
-        seq = block.columns["seq"]
-        part = self._write(run, files.rl_table(block), int(seq[0]), int(seq[-1]))
+    def _write_rl(self, run: SealedRun, block: RLBlock, before: int) -> SealedPart:
+        """Write rows that follow those up to ``before``."""
+        at = files.places(block)
+        if run.run_id == GATE_RUNS:
+            at = np.arange(before + 1, before + 1 + len(at))
+        part = self._write(run, files.rl_table(block), int(at[0]), int(at[-1]))
         return replace(part, content_hash=files.rl_content_hash(block))
 
     def _write(self, run: SealedRun, table: pa.Table, seq_from: int, seq_to: int) -> SealedPart:
@@ -253,11 +284,61 @@ class ParquetSealer:
             if path not in kept:
                 self._store.remove(path)
 
-    def _sizes(self, parts: Sequence[SealedPart]) -> list[int]:
-        """Bytes of each part before compression; of one part nobody asks."""
-        if len(parts) < 2:
-            return [0] * len(parts)
-        return [sum(map(_row_bytes, self._table_entries(part))) for part in parts]
+    def _fitting(
+        self, run: SealedRun, parts: Sequence[SealedPart], start: int, stop: int
+    ) -> Iterator[tuple[int, int]]:
+        """Half-open spans of neighbours among some parts that are of one kind and fit into one part."""
+        if stop - start < 2:
+            return
+        looked = [self._looked(run, part) for part in parts[start:stop]]
+        for _, like in groupby(looked, key=itemgetter(1)):
+            sizes = [size for size, _ in like]
+            for first, last in closing_groups(sizes, self._max_part_bytes):
+                yield start + first, start + last
+            start += len(sizes)
+
+    def _look(self, run: SealedRun, part: SealedPart) -> tuple[int, tuple[str, ...]]:
+        """Bytes of a part before compression, and what it must have in common with a part that it is merged with."""
+        if run.dataset == "audit":
+            return sum(map(_row_bytes, self._table_entries(part))), ()
+        table = self._rl_rows(run, part)
+        versions = table.column("feature_set_version").unique().to_pylist()
+        return table.nbytes, (part.schema_fingerprint, *versions)
+
+    def _merged(self, run: SealedRun, manifest: Manifest, parts: Sequence[SealedPart]) -> SealedPart:
+        """One part with the rows of consecutive ones, all of it checked."""
+        if run.dataset == "audit":
+            return self._write_audit(run, self._checked(run, manifest, parts))
+        table = pa.concat_tables([self._rl_rows(run, part) for part in parts]).combine_chunks()
+        part = self._write(run, table, parts[0].seq_from, parts[-1].seq_to)
+        return replace(part, content_hash=files.rl_table_hash(table, run.run_id))
+
+    def _rl_rows(self, run: SealedRun, part: SealedPart) -> pa.Table:
+        table, fault = self._read(part)
+        if table is None or fault or (fault := _rl_fault(run, part, table)):
+            raise CheckFailed(f"{part.path}: {fault}")
+        return table
+
+    def _last_place(self, run: SealedRun, part: SealedPart) -> int:
+        if run.run_id != GATE_RUNS:
+            return part.seq_to
+        return int(files.places_in(self._rl_rows(run, part), run.run_id)[-1])
+
+    def _require_same_rows(self, run: SealedRun, sealed: Sequence[SealedPart], block: RLBlock) -> None:
+        """Rows up to the last that is sealed must be those that are sealed in their places."""
+        first, last = (int(at) for at in files.places(block)[[0, -1]])
+        found: list[pa.Table] = []
+        for part in reversed(sealed):
+            found.insert(0, self._rl_rows(run, part))
+            if files.places_in(found[0], run.run_id)[0] <= first:
+                break
+        theirs = pa.concat_tables(found, promote_options="default")
+        begin, end = np.searchsorted(files.places_in(theirs, run.run_id), (first, last + 1))
+        theirs, ours = theirs.slice(begin, end - begin), files.rl_table(block)
+        if not len(theirs) or files.rl_table_hash(theirs, run.run_id) != files.rl_table_hash(
+            ours, run.run_id
+        ):
+            raise NotDurable(f"{run.folder}: rows {first} to {last} are not what is sealed there")
 
     def _table_entries(self, part: SealedPart) -> list[ChainEntry]:
         table, fault = self._read(part)
@@ -328,13 +409,15 @@ class ParquetSealer:
             ts_ns = entries[-1].event.ts_event_ns
         return so_far
 
-    def _check_rl(self, manifest: Manifest) -> ChainCheck:
-        rows, last = 0, 0
+    def _check_rl(self, run: SealedRun, manifest: Manifest) -> ChainCheck:
+        rows, before, last = 0, 0, -(2**63)
         for part in manifest.parts:
-            _, fault = self._read(part)
-            if fault or not last < part.seq_from <= part.seq_to:
+            table, fault = self._read(part)
+            fault = fault or ("" if table is None else _rl_fault(run, part, table))
+            at = None if table is None or fault else files.places_in(table, run.run_id)
+            if at is None or at[0] <= last or (run.run_id == GATE_RUNS and part.seq_from != before + 1):
                 return ChainCheck(rows, "", part.seq_from, f"{part.path}: {fault or 'parts out of order'}")
-            rows, last = rows + part.rows, part.seq_to
+            rows, before, last = rows + part.rows, part.seq_to, int(at[-1])
         return ChainCheck(rows, "")
 
 
@@ -376,12 +459,14 @@ def _beyond(sealed: Sequence[SealedPart], entries: list[ChainEntry], chain_id: s
     return entries[known:]
 
 
-def _require_same_rows(run: SealedRun, sealed: Sequence[SealedPart], chunks: Sequence[RLBlock]) -> None:
-    known = {(part.seq_from, part.seq_to): part.content_hash for part in sealed}
-    for chunk in chunks:
-        span = (int(chunk.columns["seq"][0]), int(chunk.columns["seq"][-1]))
-        if known.get(span) != files.rl_content_hash(chunk):
-            raise NotDurable(f"{run.folder}: rows {span[0]} to {span[1]} are not what is sealed there")
+def _rl_fault(run: SealedRun, part: SealedPart, table: pa.Table) -> str:
+    """What the manifest says wrongly of RL rows."""
+    at = files.places_in(table, run.run_id)
+    counted = (part.seq_from, part.seq_from + len(at) - 1)
+    ends = counted if run.run_id == GATE_RUNS or not len(at) else (at[0], at[-1])
+    if not len(at) or ends != (part.seq_from, part.seq_to) or np.any(np.diff(at) < 1):
+        return "rows out of order, or others than the manifest says"
+    return ""
 
 
 def _part_fault(run: SealedRun, part: SealedPart, entries: Sequence[ChainEntry]) -> str:

@@ -1,4 +1,4 @@
-"""``regime audit seal``: write-ahead entries into the sealed record."""
+"""``regime audit seal``: write-ahead entries and RL rows into sealed files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from regime_trading.cli.common import Artifacts, Config, Debug, Json, out, print
 def seal(
     artifacts: Artifacts = None, config: Config = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """Seal the entries of shadow, live and administration that wait, merge small files, and sign what is new."""
+    """Seal the entries of shadow, live, paced runs and administration that wait, and the RL rows of all decisions, merge
+    small files, and sign what is new."""
     with reporting(as_json, debug):
         from regime_trading.bootstrap.sealing import seal_everything
 
-        done = seal_everything(artifacts, config)
+        rows: dict[str, int] = {}
+        done = seal_everything(artifacts, config, rows.__setitem__)
         if as_json:
             print_json(
                 {
@@ -27,10 +29,13 @@ def seal(
                         }
                         for one in done
                     ],
+                    "rl_decisions": rows,
                 }
             )
             return
         for one in done:
             out.print(escape(f"{one.entries.chain_id}: {one.rows} entries sealed"), soft_wrap=True)
-        if not done:
+        for firm, decisions in rows.items():
+            out.print(escape(f"{firm}: RL rows of {decisions} decisions sealed"), soft_wrap=True)
+        if not done and not rows:
             out.print("nothing waits")

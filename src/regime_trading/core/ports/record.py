@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -57,8 +57,8 @@ class AuditLog(Protocol):
         """How far a chain is sealed, and how far its rows have gone."""
         ...
 
-    def backlog(self, run_id: str = "") -> tuple[Backlog, ...]:
-        """Chains with entries that are not sealed yet, by name; of dry runs only those of ``run_id``."""
+    def backlog(self, run_ids: Collection[str] = ()) -> tuple[Backlog, ...]:
+        """Chains with entries that are not sealed yet, by name; of dry runs only those of ``run_ids``."""
         ...
 
     def drop_sealed(self, chain_id: str, seq: int, entry_hash: str) -> int:
@@ -109,12 +109,20 @@ class RecordSealer(Protocol):
         unchecked."""
         ...
 
+    def contents(
+        self, run_id: str, firm_id: str, account_id: str, dataset: Dataset = "audit"
+    ) -> tuple[bytes, ...]:
+        """Files of all parts of a run in sequence, as of one instant whatever is compacted meanwhile; unchecked."""
+        ...
+
     def runs(self, firm_id: str, account_id: str, env: str) -> tuple[str, ...]:
         """Runs of an account with sealed audit entries of an environment, in the order of their entries."""
         ...
 
-    def compact(self, run_id: str, firm_id: str, account_id: str, *, closed: bool) -> tuple[SealedPart, ...]:
-        """Merge small audit parts of a run, all of them where the run is ``closed``; returns all its parts."""
+    def compact(
+        self, run_id: str, firm_id: str, account_id: str, dataset: Dataset = "audit", *, closed: bool
+    ) -> tuple[SealedPart, ...]:
+        """Merge small parts of a run, all of them where the run is ``closed``; returns all its parts."""
         ...
 
 
@@ -212,11 +220,20 @@ class RLLog(Protocol):
         ...
 
     def sealable(self, limit: int) -> tuple[RLWaiting, ...]:
-        """The oldest rows that are not sealed though the entries of their decisions are."""
+        """The oldest rows that are not sealed though the entries of their decisions are, or never will be: those of the
+        gate's dry runs."""
+        ...
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """How many rows are sealable, by trail (``core.audit.trail_of``)."""
+        ...
+
+    def dry_runs(self) -> tuple[str, ...]:
+        """Paced runs with rows in the store: their entries are sealed as well."""
         ...
 
     def drop_sealed(self, rows: Sequence[RLWaiting]) -> None:
-        """Forget rows that are sealed; the last of each trail (``core.audit.trail_of``) stays."""
+        """Forget rows that are sealed; the last of each trail stays."""
         ...
 
 

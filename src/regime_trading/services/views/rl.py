@@ -33,7 +33,7 @@ class Partition(Shown):
     """Sealed rows of one run of an account."""
 
     account: Account
-    run_id: str
+    run_id: str = Field(description="`_gate`: the dry runs of the gate, one decision each")
     env: str
     states: int
     actions: int
@@ -108,7 +108,7 @@ def dataset(
     accounts = set(sources.readable(asker)) & ({account} if account else set(sources.standings))
     chosen = [
         run
-        for run in sources.rl.runs()
+        for run in sources.rl.folders()
         if run.account in accounts and run.env == env and run_id in ("", run.run_id)
     ]
     parts, kept = list[Partition](), dict[RLRun, tuple[pl.DataFrame, pl.DataFrame]]()
