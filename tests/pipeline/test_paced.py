@@ -23,12 +23,13 @@ import pytest
 
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlLedger, SqlMessages, open_database, sqlite_url
-from regime_trading.adapters.journal import ParquetSealer
+from regime_trading.adapters.journal import ParquetSealer, compaction
 from regime_trading.adapters.witness import open_witnesses
 from regime_trading.bootstrap.acts import firm_history, make_acts
 from regime_trading.bootstrap.app import open_app
 from regime_trading.bootstrap.paced import Configured, MarketPages, PacedApp, open_paced
 from regime_trading.bootstrap.proof import verify_record
+from regime_trading.bootstrap.sealing import seal_everything
 from regime_trading.bootstrap.views import firm_sources, open_proofs
 from regime_trading.core.access import Caller, Grant, Principal, Role
 from regime_trading.core.controls import LOCAL, Level
@@ -227,11 +228,35 @@ def test_its_record_is_sealed_signed_witnessed_and_complete(
     proved(*whole, os.fspath(whole[0] / "witness"))
     checked = check(RLDataset(LocalArtifacts(whole[0]), ParquetSealer(LocalArtifacts(whole[0]))))
     assert checked.ok and len(checked.chains) == 3 and not checked.uncovered, checked.chains
-    monkeypatch.setattr("regime_trading.bootstrap.paced.Sealing", partial(Sealing, policy=SealPolicy(rows=7)))
+    monkeypatch.setattr("regime_trading.bootstrap.paced.Sealing", partial(Sealing, policy=SealPolicy(rows=2)))
+    monkeypatch.setattr(compaction, "FAN_IN", 3)
     with opened(folder, config) as app:  # in many small parts, while it decides
         app.paced.run()
     assert_same_run(folder, whole)
     proved(folder, whole[1], os.environ["REGIME_WITNESS"])
+    for manifest in (folder / "rl_dataset/_manifest").rglob("run=*.json"):
+        parts = orjson.loads(manifest.read_bytes())["parts"]
+        assert len(parts) <= 4, "of each order of magnitude two at most"
+
+
+def test_what_a_killed_one_left_is_sealed_by_whoever_seals(
+    whole: tuple[Path, str], folder: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise NotDurable("a test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ParquetSealer, "seal_audit", dies)
+        with opened(folder, config) as app:
+            app.paced.run(9)
+    rows: dict[str, int] = {}
+    done = seal_everything(folder, config, rows.__setitem__)
+    chains = {one.entries.chain_id for one in done}
+    assert {f"dry_run/{whole[1]}/{account}" for account in ACCOUNTS} <= chains
+    assert sum(rows.values()) == 9 * len(ACCOUNTS)
+    with opened(folder, config) as app:
+        app.paced.run()
+    assert_same_run(folder, whole)
 
 
 def test_what_it_has_found_of_the_market_is_shown_and_nothing_later(folder: Path, config: Path) -> None:

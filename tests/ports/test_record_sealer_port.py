@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
@@ -20,11 +23,12 @@ from tests.whole_chain import whole_chain
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, open_database, sqlite_url
 from regime_trading.adapters.journal import ParquetSealer
-from regime_trading.core.audit import chain_of, link, verify_chain
+from regime_trading.adapters.journal.compaction import FAN_IN
+from regime_trading.core.audit import GATE_RUNS, chain_of, link, verify_chain
 from regime_trading.core.canonical import GENESIS
 from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
 from regime_trading.core.ports import SealedFiles
-from regime_trading.core.schemas import AuditEvent, Mode, Receipt
+from regime_trading.core.schemas import AuditEvent, Mode, Receipt, RLBlock
 from regime_trading.services.sealing import Sealing
 
 RUN = ("run-1", "alpha", "main")
@@ -136,6 +140,73 @@ def test_rl_rows_are_sealed_too(sealer: ParquetSealer) -> None:
     sealer.seal_rl(rl_block(first=7))
     assert sealer.verify_sealed(*RUN, dataset="state").ok
     assert [(p.seq_from, p.seq_to) for p in sealer.sealed(*RUN, dataset="state") or ()] == [(1, 6), (7, 12)]
+
+
+def of_gate(rows: int, first: int = 1) -> RLBlock:
+    """Rows of the gate's dry runs: the run of each, sequence numbers of chains of one decision, lists of any length."""
+    block = rl_block(rows, first=first, run_id=GATE_RUNS)
+    n, head = block.columns["seq"], {name: block.columns[name] for name in ("seq", "ts_event_ns")}
+    whose = {"run_id": [f"pm-20240101-{i:012x}" for i in n]}
+    wide = {"weights": [np.arange(i % 4) / 7 for i in n], "label": ["calm" if i % 2 else None for i in n]}
+    rest = {name: c for name, c in block.columns.items() if name not in {*head, "mask", "state"}}
+    return replace(block, columns=head | whose | rest | wide | {"seq": np.ones(rows, dtype=np.int64)})
+
+
+def test_rl_rows_of_many_small_sealings_are_those_of_one(place: Place, tmp_path: Path) -> None:
+    sealer, once = ParquetSealer(place.files), ParquetSealer(LocalArtifacts(tmp_path / "once"))
+    whose = (GATE_RUNS, "alpha", "main", "state")
+    for n in range(1, 2 * FAN_IN + 3):
+        sealer.seal_rl(of_gate(1, n) if n % 2 else of_gate(n))  # also all of them again: compared
+        parts = sealer.compact(*whose, closed=False)
+        assert sum(part.rows for part in parts) == n == sealer.verify_sealed(*whose).entries
+    assert [part.rows for part in parts] == [8, 8, 1, 1] and sealer.verify_sealed(*whose).ok
+    assert len(place.files.names(parts[0].path.rsplit("/", 1)[0])) == len(sealer.contents(*whose)) == 4
+    (part,) = sealer.compact(*whose, closed=True)
+    assert (part,) == once.seal_rl(of_gate(2 * FAN_IN + 2)), "the same bytes, the same hash of what they hold"
+    wrong = of_gate(4)
+    wrong.columns["equity"][2] += 1e-9  # type: ignore[call-overload]
+    for block in (wrong, of_gate(1, 0)):
+        with pytest.raises(NotDurable, match="not what is sealed"):
+            sealer.seal_rl(block)
+    with pytest.raises(BadInput, match="dry_run"):
+        sealer.seal_rl(replace(of_gate(1, 99), env="shadow"))
+
+
+def test_rl_rows_of_two_feature_sets_stay_apart(place: Place) -> None:
+    sealer = ParquetSealer(place.files)
+    for n in range(1, 7):
+        sealer.seal_rl(rl_block(1, first=n, feature_set_version="fs-1" if n < 4 else "fs-2"))
+    parts = sealer.compact(*RUN, "state", closed=True)
+    assert [(part.seq_from, part.seq_to) for part in parts] == [(1, 3), (4, 6)]
+
+
+def test_full_parts_are_not_written_again(place: Place) -> None:
+    sealer = ParquetSealer(place.files, max_part_bytes=6_000)
+    sealer.seal_rl(rl_block(2_000))
+    before = sealer.sealed(*RUN, "state") or ()
+    assert len(before) > FAN_IN and sealer.compact(*RUN, "state", closed=False) == before
+
+
+def test_a_reader_sees_every_rl_row_once_while_parts_are_merged(place: Place) -> None:
+    sealer, whose = ParquetSealer(place.files), (GATE_RUNS, "alpha", "main", "state")
+    for n in range(1, FAN_IN + 1):
+        sealer.seal_rl(of_gate(1, n))
+    real, seen = place.files.read_bytes, []
+
+    class Merged:
+        """Parts are merged after the manifest was read, before the first of them is."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(place.files, name)
+
+        def read_bytes(self, path: str) -> bytes:
+            if path.endswith(".parquet") and not seen:
+                seen.append(path)
+                sealer.compact(*whose, closed=False)
+            return real(path)
+
+    data = ParquetSealer(Merged()).contents(*whose)  # type: ignore[arg-type]
+    assert [pq.read_table(pa.BufferReader(one)).num_rows for one in data] == [FAN_IN] and seen
 
 
 def test_write_ahead_rows_move_into_it(place: Place, tmp_path: Path) -> None:

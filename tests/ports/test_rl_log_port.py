@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 from tests.ports.test_ledger_port import of
+from tests.record_samples import event
 
 from regime_trading.adapters.database import SqlAuditLog, SqlLedger, SqlRLLog
+from regime_trading.core.audit import Backlog
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.ports import Ledger, RLLog
@@ -91,3 +93,24 @@ def test_environments_and_firms_are_apart(database: Callable[[], Engine], store:
     dry = SqlLedger(database(), firm_id="alpha", env=Mode.DRY_RUN)
     assert dry.open_ends(["alpha/a"]) == {}
     assert SqlRLLog(database(), firm_id="beta").waiting() == ((), ())
+
+
+def dry(database: Callable[[], Engine], account: str, n: int, run_id: str) -> None:
+    ledger = SqlLedger(database(), firm_id="alpha", env=Mode.DRY_RUN)
+    body = RLDecision(1, n * 10, b"end %d" % n, b"{}")
+    entry = event(1, account=account, env=Mode.DRY_RUN, run_id=run_id)
+    ledger.commit_decisions([of(account, 1, events=[entry], run_id=run_id, rl=body)])
+
+
+def test_the_gates_dry_runs_wait_for_no_entry_and_a_paced_run_does(
+    database: Callable[[], Engine], store: Store
+) -> None:
+    _, _, log = store
+    gate, paced = "pm-20240102-0123456789ab", "paced-1"
+    dry(database, "a", 1, gate)
+    dry(database, "b", 1, paced)
+    assert [(row.account_id, row.run_id) for row in log.sealable(9)] == [("a", gate)]
+    assert log.backlog() == (Backlog("dry_run/alpha/a", 1, 10),)
+    assert log.dry_runs() == (paced,)
+    log.drop_sealed(log.sealable(9))
+    assert log.backlog() == () and log.sealable(9) == () and log.dry_runs() == (paced,)

@@ -338,7 +338,10 @@ def test_many_small_sealings_leave_few_files_and_the_same_rows(opened: Opened, t
     for one in (gate, whole_gate):  # of the day that ended a single one is left
         both[0 if one is gate else 1][1].ask(DAY, *NOTHING_DONE)
         one.sealing.seal_all(["north-pier"])
-    day = [[p.name for p in files(one, "state") if p.parent.name == "run=2026-11-20"] for one in (gate, whole_gate)]
+    day = [
+        [p.name for p in files(one, "state") if p.parent.name == "run=2026-11-20"]
+        for one in (gate, whole_gate)
+    ]
     assert day[0] == day[1] and len(day[0]) == 1, "the same rows are the same bytes"
     for one in (gate, whole_gate):
         assert [row.sealed for row in one.rows()] == [True, True]

@@ -10,8 +10,8 @@ from regime_trading.cli.common import Artifacts, Config, Debug, Json, out, print
 def seal(
     artifacts: Artifacts = None, config: Config = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """Seal the entries of shadow, live, paced runs and administration that wait, and the RL rows of all decisions, merge
-    small files, and sign what is new."""
+    """Seal entries of shadow, live, paced runs and administration, and RL rows of all decisions, merge small files, and
+    sign what is new."""
     with reporting(as_json, debug):
         from regime_trading.bootstrap.sealing import seal_everything
 
