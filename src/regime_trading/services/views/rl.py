@@ -33,7 +33,7 @@ class Partition(Shown):
     """Sealed rows of one run of an account."""
 
     account: Account
-    run_id: str = Field(description="`_gate`: the dry runs of the gate, one decision each")
+    run_id: str  #: or ``core.audit.GATE_RUNS``
     env: str
     states: int
     actions: int
