@@ -1,15 +1,24 @@
 import "./styles.css";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRouter, RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { routeTree } from "./routeTree.gen";
 import { ApiProblem } from "./shared/api/client";
+import { door } from "./shared/api/door";
 import { LiveStore } from "./shared/live/store";
 import { showTheme } from "./shared/prefs";
-import { startWorker } from "./shell/update";
+import { isBusy, startWorker, update } from "./shell/update";
 
+const heard = (error: Error) => {
+  if (error instanceof ApiProblem && error.code === "sign_in") door.set(true);
+};
 const queries = new QueryClient({
+  queryCache: new QueryCache({
+    onError: heard,
+    onSuccess: (_, query) => query.queryKey[0] === "me" && door.set(false),
+  }),
+  mutationCache: new MutationCache({ onError: heard }),
   defaultOptions: {
     queries: {
       staleTime: 15_000,
@@ -38,10 +47,11 @@ declare module "@tanstack/react-router" {
   }
 }
 
-// A file of an older build that is gone: load the new one, once.
+// A file of an older build that is gone: load the new one, once, and never under what somebody is at.
 window.addEventListener("vite:preloadError", (event) => {
   const at = Number(sessionStorage.getItem("regime.reloaded") ?? 0);
   if (Date.now() - at < 60_000) return;
+  if (isBusy()) return update.gone();
   event.preventDefault();
   sessionStorage.setItem("regime.reloaded", String(Date.now()));
   location.reload();

@@ -142,7 +142,7 @@ class Require:
             raise NotThere("account", account) if account else NotThere("firm", request.path_params["firm"])
         if answer is not Answer.ALLOWED:
             base.doors.denied(principal, _denial(request, self.permission, target, answer))
-            raise refusal(answer)
+            raise refusal(answer, self.permission)
         return Allowed(principal, self.permission, target, now_ns, base.market_ns(now_ns))
 
     def _answer(self, principal: Principal, target: Target | None, base: Base, now_ns: int) -> Answer:
@@ -265,7 +265,7 @@ def require_also(
         return
     answer = Answer.NO_ROLE if answer is Answer.UNKNOWN else answer
     record_refusal(request, base, allowed, permission, target, answer)
-    raise refusal(answer)
+    raise refusal(answer, permission)
 
 
 def record_refusal(

@@ -25,7 +25,7 @@ PROBLEMS: Mapping[int, Mapping[str, str]] = MappingProxyType(
         400: {"bad_input": "expected a legal value, found another"},
         401: {"sign_in": "sign in first", "not_identified": "login and proof of identity do not fit"},
         403: {
-            "no_role": "none of your roles here may do that",
+            "no_role": "this takes the role pm or admin",
             "step_up": "prove your identity again: it must be at most five minutes old",
             "cross_site": "send this from a page of ours, with the header X-Regime",
         },

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regime_trading.api.shapes import preview_out
-from regime_trading.core.access import Answer
+from regime_trading.core.access import Answer, Permission, takes_role
 from regime_trading.core.commands.faults import ParseError
 from regime_trading.core.commands.previews import Preview
 from regime_trading.core.config_versions import NeedsAgreement, VersionConflict
@@ -112,8 +112,8 @@ def not_found() -> ApiError:
     return ApiError(404, "not_found", "no such thing, or none that you may see")
 
 
-def refusal(answer: Answer) -> ApiError:
-    """A denial of :func:`core.access.may` as an error."""
+def refusal(answer: Answer, permission: Permission | None = None) -> ApiError:
+    """A denial of :func:`core.access.may` as an error; of ``permission`` it says which roles have it."""
     if answer is Answer.UNKNOWN:
         return not_found()
     if answer is Answer.STEP_UP:
@@ -129,7 +129,8 @@ def refusal(answer: Answer) -> ApiError:
         return ApiError(403, "second_factor", "this role needs a second factor", needs=("second_factor",))
     if answer is Answer.NOT_BY_TOKEN:
         return ApiError(403, "not_by_token", "this token may not do that; some things no token may")
-    return ApiError(403, "no_role", "none of your roles here may do that", needs=("role",))
+    detail = "none of your roles here may do that" if permission is None else f"this takes {takes_role(permission)}"
+    return ApiError(403, "no_role", detail, needs=("role",))
 
 
 def problem_response(
@@ -261,6 +262,8 @@ def _conflict(request: Request, error: Exception) -> JSONResponse:
 
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
+    if error.answer is Answer.NO_ROLE:
+        return problem_response(request, 403, "no_role", f"you are not allowed {error.what}", needs=("role",))
     return _denied(request, error.answer, error.sought or NotThere("thing", ""))
 
 

@@ -258,6 +258,14 @@ def may(principal: Principal, permission: Permission, target: Target, now_ns: in
     return Answer.ALLOWED
 
 
+def takes_role(permission: Permission) -> str:
+    """Which roles a permission takes, in words: ``the role pm or admin over the whole firm``."""
+    rule = MATRIX[permission]
+    *others, last = (role.value for role in Role if role in rule.roles)
+    over = " over the whole firm" if rule.reach is Reach.FIRM else ""
+    return f"the role {', '.join(others)}{' or ' if others else ''}{last}{over}"
+
+
 def covers(grant: Grant, account: str) -> bool:
     """Whether a grant is about an account, by its full name."""
     if account.split("/")[0] != grant.firm_id:

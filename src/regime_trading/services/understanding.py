@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, held, may
+from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, held, may, takes_role
 from regime_trading.core.actors import masked_text, plain_text
 from regime_trading.core.approvals import PERMISSIONS
 from regime_trading.core.commands.catalogue import find_spec
@@ -158,7 +158,7 @@ def _allow(
         return
     if answers[denied] is not Answer.UNKNOWN:
         record_refusal(desk, context, command, spec.klass)
-        raise Refused(answers[denied], f"to use {command.name}")
+        raise Refused(answers[denied], f"to use {command.name}: it takes {takes_role(permission)}")
     named = [name for name in accounts if name]
     sought = (
         NotThere("account", named[denied], context.firm_id) if named else NotThere("firm", context.firm_id)

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { ApiProblem, newKey, Unreachable } from "@/shared/api/client";
 import { sessionQuery } from "@/shared/api/queries";
+import { serverNow } from "@/shared/clock";
 import { useLive } from "@/shared/live/store";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
@@ -163,7 +164,7 @@ export function Confirm({ preview: first, onClose }: { preview: Preview; onClose
 }
 
 function secondsLeft(preview: Preview): number {
-  return Math.max(0, Math.round((new Date(preview.expires_at).getTime() - Date.now()) / 1_000));
+  return Math.max(0, Math.round((new Date(preview.expires_at).getTime() - serverNow()) / 1_000));
 }
 
 export function Section({ title, lines }: { title: string; lines: readonly ReactNode[] }) {

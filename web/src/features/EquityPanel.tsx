@@ -63,7 +63,12 @@ export function EquityPanel({ className }: { className?: string }) {
             <div className="h-56">
               {ready ? (
                 <Suspense fallback={null}>
-                  <EquityChart points={points} hidden={prefs.amounts === "hidden"} theme={prefs.theme} />
+                  <EquityChart
+                    points={points}
+                    hidden={prefs.amounts === "hidden"}
+                    theme={prefs.theme}
+                    zone={prefs.zone}
+                  />
                 </Suspense>
               ) : null}
             </div>

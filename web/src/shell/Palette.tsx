@@ -60,6 +60,10 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     if (typeof data.theme === "string" && data.theme) setPrefs({ theme: data.theme as "dark" });
     if (typeof data.zone === "string") setPrefs({ zone: data.zone === "local" ? "local" : "utc" });
     if ("amounts" in data) setPrefs({ amounts: "hidden" });
+    if (typeof data.job_id === "string") {
+      onClose();
+      void navigate({ to: "/runs/jobs/$id", params: { id: data.job_id } });
+    }
     if (typeof data.to === "string" && PLACES.some((one) => one.to === `/${data.to}`)) {
       onClose();
       void navigate({ to: `/${data.to}` });
@@ -146,7 +150,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
                   value={`c-${one.text}`}
                   onSelect={() => fill(one)}
                   name={one.text}
-                  note={one.needs ? `needs ${one.needs}` : one.help}
+                  note={one.needs || one.help}
                   mono
                 />
               ))

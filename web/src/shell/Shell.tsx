@@ -21,8 +21,10 @@ import {
   Users,
 } from "lucide-react";
 import { lazy, type ReactNode, Suspense, useContext, useEffect, useState, useSyncExternalStore } from "react";
+import { door } from "@/shared/api/door";
 import { approvalsQuery, liveQuery } from "@/shared/api/queries";
-import { clock, span } from "@/shared/format/time";
+import { clockAhead, serverNow } from "@/shared/clock";
+import { clock, span, zoneName } from "@/shared/format/time";
 import { useLive } from "@/shared/live/store";
 import { usePrefs } from "@/shared/prefs";
 import { Button } from "@/shared/ui/Button";
@@ -186,6 +188,16 @@ function Where() {
   );
 }
 
+/** The server's time, each second. */
+function useNow(): number {
+  const [now, setNow] = useState(serverNow);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(serverNow()), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
+}
+
 const LINKS: Record<string, [string, string]> = {
   live: ["Live", "bg-accent"],
   connecting: ["Connecting", "bg-muted"],
@@ -198,16 +210,12 @@ function Connection() {
   const { live } = useScope();
   const { state } = useLive(live);
   const { zone } = usePrefs();
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, []);
+  const now = useNow();
   const [name, dot] = LINKS[state] ?? ["Unknown", "bg-muted"];
   return (
     <span className="flex items-center gap-2 text-meta text-muted" data-link={state}>
       <span className="whitespace-nowrap max-desk:hidden">
-        {clock(now, zone)} {zone === "utc" ? "UTC" : "local"}
+        {clock(now, zone)} {zoneName(now, zone)}
       </span>
       <span aria-hidden className={cx("size-2 rounded-full", dot)} />
       <span className={cx(state === "live" && "max-tablet:sr-only")}>{name}</span>
@@ -215,20 +223,22 @@ function Connection() {
   );
 }
 
+const SKEW_MS = 30_000;
+
 /** What is not as it should be, under the header, in words. */
 function Banners() {
   const { live, me, firm } = useScope();
   const { state, heardAt, reason } = useLive(live);
-  const [seen, setSeen] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => setSeen((n) => n + 1), 1_000);
-    return () => clearInterval(timer);
-  }, []);
+  const time = useNow();
+  const { zone } = usePrefs();
+  const here = useRouterState({ select: (found) => found.location.href });
+  const [held, setHeld] = useState(false);
   const waits = useSyncExternalStore(update.subscribe, update.waits);
+  const shut = useSyncExternalStore(door.subscribe, door.isShut);
+  const ahead = clockAhead();
   const { data: now } = useQuery({ ...liveQuery(firm), enabled: firm !== "" });
   const halted = now?.accounts.filter((one) => (one.halt.level ?? 0) > 0) ?? [];
   const quiet = state === "offline" || state === "stale" || state === "refused";
-  void seen;
   return (
     <section aria-label="Notices">
       {me.demo ? (
@@ -236,12 +246,26 @@ function Banners() {
           This is a demo: fictional firms, bundled prices, simulated orders.
         </p>
       ) : null}
-      {quiet && (heardAt > 0 || state !== "offline") ? (
+      {shut ? (
+        <p role="alert" className="border-b border-warn bg-surface px-4 py-1 text-warn">
+          You are signed out: what is shown is old, and nothing can be done.{" "}
+          <Link to="/login" search={{ next: here }} className="underline">
+            Sign in again
+          </Link>
+        </p>
+      ) : null}
+      {Math.abs(ahead) >= SKEW_MS ? (
+        <p role="status" className="border-b border-warn bg-surface px-4 py-1 text-warn">
+          This device's clock is {span(Math.abs(ahead) / 1_000)} {ahead > 0 ? "ahead" : "behind"}; times here go by the
+          server's.
+        </p>
+      ) : null}
+      {quiet && !shut && (heardAt > 0 || state !== "offline") ? (
         <div role="status" className="flex items-center gap-3 border-b border-warn bg-surface px-4 py-1 text-warn">
           <span className="mr-auto">
             {state === "refused"
               ? `The live channel is closed: ${reason || "rights changed"}. Figures are read once a minute.`
-              : `Last update ${clock(heardAt)} UTC, ${span((Date.now() - heardAt) / 1_000)} ago. What loosens anything is disabled until it is back.`}
+              : `Last update ${clock(heardAt, zone)} ${zoneName(heardAt, zone)}, ${span((time - heardAt) / 1_000)} ago. What loosens anything is disabled until it is back.`}
           </span>
           <Button kind="quiet" className="h-6" onClick={() => live.hurry()}>
             Connect now
@@ -255,8 +279,10 @@ function Banners() {
       ) : null}
       {waits ? (
         <div role="status" className="flex items-center gap-3 border-b border-line bg-raised px-4 py-1">
-          <span className="mr-auto">A new version is ready.</span>
-          <Button kind="quiet" className="h-6" onClick={() => update.take()}>
+          <span className="mr-auto">
+            A new version is ready.{held ? " It waits until what you are at is kept or dropped." : ""}
+          </span>
+          <Button kind="quiet" className="h-6" onClick={() => setHeld(!update.take())}>
             Load it
           </Button>
         </div>

@@ -43,7 +43,10 @@ export function whyNotOf(me: Schemas["MeOut"], firm: string, permission: Permiss
   const mine = held.find(
     (one) => one.accounts === null || account === undefined || one.accounts.includes(`${firm}/${account}`),
   );
-  if (mine === undefined) return "Your role does not allow this.";
+  if (mine === undefined) {
+    const takes = me.takes.find((one) => one.permission === permission)?.said ?? "another role";
+    return `This takes ${takes}.`;
+  }
   const missing = mine.needs.map((need) => NEEDS[need] ?? need).filter(Boolean);
   return missing.length > 0 ? `This takes ${missing.join(" and ")}.` : "";
 }

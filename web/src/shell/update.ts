@@ -1,6 +1,8 @@
 /** A new build waits until somebody takes it: never under an open dialog or an editor that has changes. */
 type Listener = () => void;
 let waiting: ServiceWorker | null = null;
+let old = false;
+let taken = false;
 const listeners = new Set<Listener>();
 
 export function startWorker(): void {
@@ -13,17 +15,25 @@ export function startWorker(): void {
       found.addEventListener("updatefound", () => found.installing?.addEventListener("statechange", look));
       setInterval(() => void found.update().catch(() => undefined), 15 * 60_000);
     });
-    let reloaded = false;
+    // another tab took it: this one is not loaded anew under whoever is at it
     navigator.serviceWorker.addEventListener("controllerchange", () => {
-      if (waiting === null || reloaded) return;
-      reloaded = true;
-      location.reload();
+      if (taken) location.reload();
+      else if (waiting !== null) update.gone();
     });
   });
 }
 
+/** Whether a reload would take something away from somebody: a dialog, or what is marked as not kept yet. */
+export function isBusy(): boolean {
+  return document.querySelector("[role='dialog'], [data-unsaved='true']") !== null;
+}
+
 function became(worker: ServiceWorker): void {
   waiting = worker;
+  tell();
+}
+
+function tell(): void {
   for (const listener of listeners) listener();
 }
 
@@ -34,6 +44,21 @@ export const update = {
       listeners.delete(listener);
     };
   },
-  waits: () => waiting !== null,
-  take: () => waiting?.postMessage({ type: "SKIP_WAITING" }),
+  waits: () => waiting !== null || old,
+  /** What this page was made of is not served any more. */
+  gone: () => {
+    old = true;
+    tell();
+  },
+  /** Load it, unless somebody is at something; says whether it does. */
+  take: (): boolean => {
+    if (isBusy()) return false;
+    if (old || waiting === null) {
+      location.reload();
+    } else {
+      taken = true;
+      waiting.postMessage({ type: "SKIP_WAITING" });
+    }
+    return true;
+  },
 };

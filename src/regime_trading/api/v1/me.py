@@ -15,7 +15,7 @@ from regime_trading.api.errors import ApiError
 from regime_trading.api.idempotency import OnceDep, once
 from regime_trading.api.shapes import InstantText, Shape
 from regime_trading.api.v1.session import CookieDep, SessionOut, opened, passkey_site, session_out
-from regime_trading.core.access import Caller, Permission, Principal, held, shows_amounts
+from regime_trading.core.access import Caller, Permission, Principal, held, shows_amounts, takes_role
 from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.instants import instant_text, parse_instant
 from regime_trading.core.users import ApiToken, Factor
@@ -35,6 +35,13 @@ class HeldOut(Shape):
     permission: Permission
     accounts: tuple[str, ...] | None
     needs: tuple[str, ...]
+
+
+class TakesOut(Shape):
+    """Which roles a permission takes, whoever asks: what somebody lacks can be said."""
+
+    permission: Permission
+    said: str
 
 
 class RoleOut(Shape):
@@ -64,6 +71,7 @@ class MeOut(Shape):
     firms: tuple[FirmOut, ...]
     roles: tuple[RoleOut, ...]
     permissions: tuple[HeldOut, ...]
+    takes: tuple[TakesOut, ...]
     demo: bool
     version: str
 
@@ -199,6 +207,7 @@ def _about(router: APIRouter, demo: bool, version: str) -> None:
                 HeldOut(firm=one.firm_id, permission=one.permission, accounts=one.accounts, needs=one.needs)
                 for one in held(principal)
             ),
+            takes=tuple(TakesOut(permission=one, said=takes_role(one)) for one in Permission),
             demo=demo,
             version=version,
         )

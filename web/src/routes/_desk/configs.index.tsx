@@ -180,7 +180,7 @@ function Editor({ document, base, etag }: { document: string; base: number; etag
         </Button>
       }
     >
-      <div className="grid gap-3">
+      <div className="grid gap-3" data-unsaved={changed}>
         <Suspense fallback={<div className="h-96" />}>
           <YamlEditor
             key={generation}

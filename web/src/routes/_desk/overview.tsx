@@ -172,7 +172,15 @@ function NeedsYou() {
               ))}
               {alarms.slice(0, 4).map((one) => (
                 <li key={one.seq}>
-                  <span className="text-safety">Breach</span> · {one.account}
+                  <Link
+                    to="/constraints/$rule"
+                    params={{ rule: (one.data as { rule_id: string }).rule_id }}
+                    search={(before) => ({ ...before, account: one.account?.split("/")[1] }) as never}
+                    className="hover:underline"
+                  >
+                    <span className="text-safety">Breach</span> · {one.account}{" "}
+                    {(one.data as { rule_id: string }).rule_id}
+                  </Link>
                   <br />
                   <span className="text-meta text-muted">{(one.data as { rationale: string }).rationale}</span>
                 </li>

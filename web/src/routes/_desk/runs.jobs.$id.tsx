@@ -4,6 +4,7 @@ import { answered, api } from "@/shared/api/client";
 import { jobLogQuery, jobQuery } from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
 import { clock } from "@/shared/format/time";
+import { usePrefs } from "@/shared/prefs";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
 import { Time } from "@/shared/ui/Figure";
@@ -19,6 +20,7 @@ const OPEN = new Set(["queued", "running"]);
 function OneJob() {
   const { id } = Route.useParams();
   const { firm } = useScope();
+  const { zone } = usePrefs();
   const query = useQuery(jobQuery(firm, id));
   const log = useQuery(jobLogQuery(firm, id));
   const cancel = useMutation({
@@ -91,7 +93,7 @@ function OneJob() {
                   <pre className="max-h-96 overflow-auto font-mono text-meta">
                     {lines.map((one) => (
                       <div key={one.line_no}>
-                        <span className="text-muted">{clock(one.at)}</span> {one.line}
+                        <span className="text-muted">{clock(one.at, zone)}</span> {one.line}
                       </div>
                     ))}
                   </pre>

@@ -1,4 +1,5 @@
 import createClient, { type Middleware } from "openapi-fetch";
+import { setClock } from "../clock";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -28,13 +29,21 @@ export class Unreachable extends Error {
   }
 }
 
+const asked = new WeakMap<Request, number>();
+
 const ours: Middleware = {
   onRequest({ request }) {
+    asked.set(request, Date.now());
     request.headers.set("x-regime", "1");
     if (request.method !== "GET" && !request.headers.has("idempotency-key")) {
       request.headers.set("idempotency-key", newKey());
     }
     return request;
+  },
+  onResponse({ request, response }) {
+    const at = asked.get(request);
+    if (at !== undefined) setClock(response.headers.get("date"), at, Date.now());
+    return undefined;
   },
   onError() {
     return new Unreachable();

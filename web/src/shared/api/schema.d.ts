@@ -2634,6 +2634,7 @@ export interface components {
             roles: components["schemas"]["RoleOut"][];
             second_factor: boolean;
             stepped_up_at: string | null;
+            takes: components["schemas"]["TakesOut"][];
             user_id: string;
             version: string;
         };
@@ -3221,6 +3222,10 @@ export interface components {
             columns: components["schemas"]["Column"][];
             rows: components["schemas"]["JsonValue"][][];
             total_rows: number | null;
+        };
+        TakesOut: {
+            permission: components["schemas"]["Permission"];
+            said: string;
         };
         Tape: {
             as_of: string;

@@ -30,6 +30,11 @@ export function clock(text: string | number | Date, zone: Zone = "utc"): string 
   return `${p.hour}:${p.minute}:${p.second}`;
 }
 
+/** How the zone is called at that instant: what follows a time of day. */
+export function zoneName(at: string | number | Date, zone: Zone = "utc"): string {
+  return partsOf(new Date(at), zone).timeZoneName ?? "";
+}
+
 export function day(text: string | null | undefined, zone: Zone = "utc"): string {
   return text ? instant(text, zone).slice(0, 10) : "unknown";
 }

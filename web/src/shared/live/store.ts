@@ -1,5 +1,6 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
+import { serverNow } from "../clock";
 import { type Frame, type LinkState, LiveSocket } from "./socket";
 
 export type Row = { key: string; frame: Frame } | { key: string; gap: string; ts: number };
@@ -23,6 +24,7 @@ const ABOUT: Record<string, readonly string[]> = {
   "proposal.update": ["approvals", "proposals"],
   "config.loaded": ["configs", "accounts", "constraints"],
   "run.status": ["runs", "jobs", "job"],
+  "run.log": ["job"],
   "audit.append": ["audit", "controls", "live", "verification"],
   resync: [],
 };
@@ -74,7 +76,7 @@ export class LiveStore {
 
   /** Taken in as from the socket; also what tests feed. */
   take(frame: Frame): void {
-    this.now = { ...this.now, heardAt: Date.now() };
+    this.now = { ...this.now, heardAt: serverNow() };
     if (frame.type === "hb") return;
     if (frame.type === "resync") this.gap("Messages are missing here; everything shown is read again.");
     else this.waiting.push({ key: `${frame.firm}-${frame.seq}`, frame });
@@ -100,6 +102,8 @@ export class LiveStore {
   private became(state: LinkState, reason: string): void {
     if (state === this.now.state && reason === this.now.reason) return;
     this.now = { ...this.now, state, reason };
+    // rights may be others, or the session may have ended
+    if (state === "offline" || state === "refused") void this.queries.invalidateQueries({ queryKey: ["me"] });
     this.tell();
   }
 

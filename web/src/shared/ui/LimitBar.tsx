@@ -17,7 +17,7 @@ export function LimitBar({ used, state, label, calm = false }: Props) {
   const span = 1.25; // the bar ends at 125 %
   const share = Math.max(0, Math.min(used ?? 0, span));
   const tone =
-    state === "breach" || state === "missing" ? "bg-safety" : !calm && (used ?? 0) >= 0.8 ? "bg-warn" : "bg-accent";
+    state === "breach" || state === "missing" ? "bg-safety" : !calm && (used ?? 0) >= 0.8 ? "bg-near" : "bg-accent";
   return (
     <div
       role="img"
