@@ -46,7 +46,7 @@ _ACCOUNT = """\
 
 """
 _BASKET = """\
-  us-asked:
+  us-manual:
     symbols: [KO, PEP]
     allocator: minimum_variance
     budget: "1"
@@ -70,9 +70,9 @@ def write_config(folder: Path) -> None:
     decides dry runs only), and one whose basket asks people before anything leaves."""
     shutil.copytree(ROOT / "config", folder)
     mandate = _ACCOUNT.format(id="mandate", name="Mandate", mode="shadow", basket="us-defensive")
-    asked = _ACCOUNT.format(id="asked", name="Asked", mode="dry_run", basket="us-asked")
+    manual = _ACCOUNT.format(id="manual", name="Manual", mode="dry_run", basket="us-manual")
     for name, before, more in (
-        ("traders.yaml", "  - id: kestrel-lane\n", mandate + asked),
+        ("traders.yaml", "  - id: kestrel-lane\n", mandate + manual),
         ("settings.yaml", "  us-growth:\n", _BASKET),
     ):
         text = (folder / name).read_text()

@@ -7,7 +7,7 @@ export const ACCOUNT = "core";
 /** In shadow, so that whatever loosens it takes another person; there where the tests own the server. */
 export const SHADOWED = "mandate";
 /** Its basket asks people before anything leaves. */
-export const ASKED = "asked";
+export const ASKED = "manual";
 export const FULL = Boolean(process.env.REGIME_FULL);
 export const CONTROL = process.env.REGIME_CONTROL ?? "";
 export const ROLES = ["viewer", "analyst", "pm", "admin"];

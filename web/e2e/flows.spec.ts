@@ -57,8 +57,11 @@ test("2 a run is started in the palette, tells how far it is by the channel, and
   await expect(page).toHaveURL(/\/runs\/jobs\/job-/);
   const run = page.getByRole("link", { name: /^regime-/ });
   await expect(run).toBeVisible({ timeout: 150_000 });
-  const told = heard.filter((one) => one.type === "run.status").map((one) => one.data);
-  expect(told.map((one) => one.status)).toEqual(expect.arrayContaining(["queued", "running", "done"]));
+  const statuses = () => heard.filter((one) => one.type === "run.status").map((one) => one.data);
+  await expect
+    .poll(() => statuses().map((one) => one.status))
+    .toEqual(expect.arrayContaining(["queued", "running", "done"]));
+  const told = statuses();
   expect(told.some((one) => typeof one.progress === "number" && one.progress > 0)).toBe(true);
   await run.click();
   await page.getByRole("table", { name: "Files" }).getByRole("link").first().click();
@@ -73,7 +76,7 @@ test("7 a breach comes by the channel, is on the board, and its link opens the r
   test.slow();
   const heard = frames(page);
   await signIn(page, "pm", FIRM, "/overview?account=defensive");
-  const set = `/config set account:${FIRM}/defensive daily_loss:0.01%`;
+  const set = `/config set account:${FIRM}/defensive risk.daily_loss:0.01%`;
   await give(page, set);
   await confirm(page, "", "a limit that the next bad day crosses", password("pm"));
   await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
@@ -114,7 +117,7 @@ test.describe("5 and 9 what loosens takes another person", () => {
     await signIn(page, "pm", FIRM, "/live");
     expect(
       (await ask(page, "POST", `${AT}/accounts/${SHADOWED}/halt`, { level: "K1", reason: "to be resumed" })).status,
-    ).toBe(200);
+    ).toBe(201);
     // an old preview is asked for anew
     await page.route("**/api/v1/commands/do", async (route) => {
       const answer = await route.fetch();
@@ -363,7 +366,7 @@ test.describe("13 a new build", () => {
     await page.getByRole("button", { name: "Load it" }).click();
     await expect(page.getByText("It waits until what you are at is kept or dropped.")).toBeVisible();
     expect(await marked(page)).toBe(true);
-    await expect(page.locator(".cm-line").first()).toContainText("# mine");
+    await expect(page.locator(".cm-content")).toContainText("# mine");
     await page.getByRole("button", { name: "Take back" }).click();
     await page.keyboard.press("Control+.");
     await expect(page.getByRole("dialog", { name: "Halt" })).toBeVisible();
@@ -384,7 +387,7 @@ test.describe("13 a new build", () => {
     await page.getByRole("link", { name: "RL dataset" }).hover();
     await expect(page.getByText("A new version is ready.")).toBeVisible();
     expect(await marked(page)).toBe(true);
-    await expect(page.locator(".cm-line").first()).toContainText("# mine");
+    await expect(page.locator(".cm-content")).toContainText("# mine");
     await page.getByRole("button", { name: "Take back" }).click();
     proxy.gone = null;
     await page.getByRole("button", { name: "Load it" }).click();

@@ -1,4 +1,4 @@
-import { QueryClient } from "@tanstack/react-query";
+import { QueryClient, QueryObserver } from "@tanstack/react-query";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Frame, frameOf, type LinkState, LiveSocket } from "./socket";
 import { LiveStore } from "./store";
@@ -157,5 +157,26 @@ describe("the store", () => {
     store.take(told(51, "resync", { reason: "slow" }));
     expect(asked).toHaveBeenLastCalledWith();
     expect(store.snapshot().rows[0]).toHaveProperty("gap");
+  });
+
+  it("lets an answer that takes longer than the messages come, and asks once more after it", async () => {
+    const queries = new QueryClient();
+    const slow = new QueryObserver(queries, {
+      queryKey: ["live", "f"],
+      queryFn: () => new Promise<string>((resolve) => setTimeout(() => resolve("there"), 3_000)),
+    });
+    const answers = () => queries.getQueryState(["live", "f"])?.dataUpdateCount ?? 0;
+    const leave = slow.subscribe(() => undefined);
+    const store = new LiveStore(queries);
+    for (let seq = 1; seq <= 50; seq += 1) {
+      store.take(told(seq, "mode.update"));
+      await vi.advanceTimersByTimeAsync(250);
+    }
+    expect(answers()).toBeGreaterThanOrEqual(3);
+    await vi.advanceTimersByTimeAsync(10_000);
+    const rest = answers();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(answers()).toBe(rest);
+    leave();
   });
 });

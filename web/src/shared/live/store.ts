@@ -109,13 +109,14 @@ export class LiveStore {
 
   private again(about: string): void {
     if (this.due.has(about)) return;
-    this.due.set(
-      about,
-      setTimeout(() => {
-        this.due.delete(about);
-        void this.queries.invalidateQueries({ queryKey: [about] });
-      }, AGAIN_MS),
-    );
+    const look = () => {
+      // an answer that is on its way may be older than the message, and is not cut off: a slow one would never come
+      if (this.queries.isFetching({ queryKey: [about] }) > 0) return wait();
+      this.due.delete(about);
+      void this.queries.invalidateQueries({ queryKey: [about] });
+    };
+    const wait = () => void this.due.set(about, setTimeout(look, AGAIN_MS));
+    wait();
   }
 
   private flush(): void {
