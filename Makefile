@@ -22,7 +22,7 @@ READY := $(VENV)/.ready-$(KEY)
 NODE_READY := web/node_modules/.ready-$(shell cat web/package-lock.json | cksum | tr -d ' ')
 PAGES := src/regime_trading/web/index.html
 
-.PHONY: help run serve demo web web-types web-check test test-full coverage mutants docs check format lock clean
+.PHONY: help run serve demo web web-types web-check shots test test-full coverage mutants docs check format lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ web-check: $(READY)  ## lint, types, unit tests of the command center, and wheth
 	@if ! command -v npm >/dev/null; then echo "npm is not here: the command center is NOT checked"; else \
 		$(MAKE) --no-print-directory $(NODE_READY) && $(BIN)/regime api openapi --to web/openapi.json >/dev/null && \
 		cd web && node scripts/types.mjs openapi.json --check && npm run --silent check && npm run --silent test; fi
+
+shots: $(READY) web  ## pictures of every page, to be looked at: web/shots/index.html
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.web.shots web/shots
 
 test: $(READY)  ## set up and run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not full" -rs

@@ -111,13 +111,13 @@ export async function confirm(page: Page, phrase: string, reason: string, passwo
   await sheet.getByRole("button", { name: /Do it|Ask for it/ }).click();
   const proof = sheet.getByLabel(/Prove who you are/);
   const over = page.getByRole("dialog", { name: /^(Done|Asked for|Refused)$/ });
-  await expect(proof.or(over)).toBeVisible();
+  await expect(proof.or(over)).toBeVisible({ timeout: 60_000 });
   if (await proof.isVisible()) {
     await proof.fill(password);
     await sheet.getByRole("button", { name: "Prove it" }).click();
     await sheet.getByRole("button", { name: /Do it|Ask for it/ }).click();
   }
-  await expect(over).toBeVisible();
+  await expect(over).toBeVisible({ timeout: 60_000 });
 }
 
 /** Starts the server again, as the tests own it; new passwords come with it. */

@@ -1,0 +1,39 @@
+"""``python -m tests.web.shots FOLDER``: a demo of its own, pictures of every page of it, and a contact sheet of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.web.demo import WEB, Demo, browser_env, missing
+
+
+def main(folder: Path) -> int:
+    """Take the pictures; what the demo has found of the past is kept for the next time."""
+    if lack := missing():
+        print(lack, file=sys.stderr)
+        return 1
+    home = folder / "demo"
+    for path in [*folder.glob("*.png"), *home.glob("*"), *(home / "artifacts").glob("*")]:
+        if path.is_dir() and path.name not in ("artifacts", "cache"):
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+    home.mkdir(parents=True, exist_ok=True)
+    demo = Demo(home)
+    try:
+        demo.start()
+        time.sleep(15)  # some sixty bars
+        return subprocess.run(
+            ["node", "e2e/shots.mjs", str(folder.resolve())],
+            cwd=WEB, env=browser_env(demo, ""), timeout=3_600, check=False,
+        ).returncode  # fmt: skip
+    finally:
+        demo.stop()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))
