@@ -124,6 +124,7 @@ test.describe("the palette", () => {
     await signIn(page, "pm");
     await page.keyboard.press("Control+k");
     const line = page.getByPlaceholder(/Overview/);
+    await expect(line).toBeFocused();
     await line.fill("portf");
     await expect(page.getByRole("option")).toHaveCount(1);
     await page.keyboard.press("Enter");

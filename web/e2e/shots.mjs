@@ -102,6 +102,8 @@ async function shoot(look) {
         .waitForSelector("[data-link='live']", { timeout: 20_000 })
         .catch(() => wrong.push(`${route} ${look}: not live`));
       await page.waitForLoadState("networkidle", { timeout: 4_000 }).catch(() => undefined);
+      const failed = page.getByRole("button", { name: "Try again" }).first();
+      if (state === "error") await failed.waitFor({ timeout: 10_000 }).catch(() => undefined);
       await page.waitForTimeout(500);
       const side = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       if (side > 0) wrong.push(`${route} ${state} ${look}: sideways by ${side}`);

@@ -81,6 +81,10 @@ for (const route of ROUTES) {
     await broken(page);
     await page.goto(`/${route}`);
     await settle(page);
+    // after its further tries; the settings ask for nothing of a firm
+    if (route !== "settings") {
+      await expect(page.getByRole("button", { name: "Try again" }).first()).toBeVisible({ timeout: 30_000 });
+    }
     n += await looked(page, "failed", wrong);
     await page.unrouteAll({ behavior: "ignoreErrors" });
     console.log(`figure: ${route}, ${n} states, ${wrong.length} faults`);

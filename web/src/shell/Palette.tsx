@@ -21,6 +21,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const [text, setText] = useState(start === "?" ? "?" : start);
   const [back, setBack] = useState(-1);
   const key = useRef(newKey());
+  const line = useRef<HTMLInputElement>(null);
   const asked = useDeferredValue(text);
   const commands = text.startsWith("/");
   const { data: completions } = useQuery({
@@ -84,7 +85,16 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const fill = (one: Completion) => setText(`${text.slice(0, one.start)}${one.text}${text.slice(one.end)}`.trimStart());
 
   return (
-    <Dialog open onOpenChange={(open) => (open ? undefined : onClose())} title="Go to, or command" wide>
+    <Dialog
+      open
+      onOpenChange={(open) => (open ? undefined : onClose())}
+      title="Go to, or command"
+      wide
+      onOpenAutoFocus={(event) => {
+        event.preventDefault();
+        line.current?.focus();
+      }}
+    >
       <Command
         label="Go to, or command"
         shouldFilter={false}
@@ -100,6 +110,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
         }}
       >
         <Command.Input
+          ref={line}
           value={text}
           onValueChange={(value) => {
             setBack(-1);

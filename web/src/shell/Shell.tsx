@@ -243,7 +243,7 @@ function Banners() {
     <section aria-label="Notices">
       {me.demo ? (
         <p className="border-b border-line bg-raised px-4 py-1 text-meta text-muted">
-          This is a demo: fictional firms, bundled prices, simulated orders.
+          Demo: fictional firms, bundled prices, simulated orders.
         </p>
       ) : null}
       {shut ? (

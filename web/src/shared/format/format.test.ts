@@ -1,7 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { fraction } from "@/routes/_desk/basket.index";
 import { money, percent, plainNumber, ruleValue, ruleValues, signed } from "./numbers";
-import { day, instant, nsToIso, span } from "./time";
+import { clock, day, instant, nsToIso, span, zoneName } from "./time";
 
 describe("figures", () => {
   it.each([
@@ -49,6 +49,22 @@ describe("instants", () => {
     expect(day("2022-12-28T21:00:00Z")).toBe("2022-12-28");
     expect(instant(null)).toBe("unknown");
     expect(instant("never")).toBe("never");
+  });
+
+  it.each([
+    ["2026-03-08T06:59:59Z", "2026-03-08 01:59 EST"],
+    ["2026-03-08T07:00:00Z", "2026-03-08 03:00 EDT"],
+    ["2026-11-01T05:30:00Z", "2026-11-01 01:30 EDT"],
+    ["2026-11-01T06:30:00Z", "2026-11-01 01:30 EST"],
+  ])("in a zone with summer time are told apart: %s", (at, said) => {
+    vi.stubEnv("TZ", "America/New_York");
+    try {
+      expect(instant(at, "local")).toBe(said);
+      expect(`${clock(at, "local").slice(0, 5)} ${zoneName(at, "local")}`).toBe(said.slice(11));
+      expect(zoneName(at)).toBe("UTC");
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it("come from nanoseconds without losing the second", () => {

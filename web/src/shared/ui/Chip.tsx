@@ -8,7 +8,7 @@ const TONES: Record<Tone, string> = {
   safety: "border-safety text-safety",
   warn: "border-warn text-warn",
   shadow: "border-shadow text-shadow",
-  unknown: "border-line text-muted hatch",
+  unknown: "border-dashed border-muted text-muted hatch-faint",
 };
 
 export function Chip({ tone = "plain", children, title }: { tone?: Tone; children: ReactNode; title?: string }) {
