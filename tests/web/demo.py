@@ -31,7 +31,9 @@ ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 PATIENCE_S = 600.0  #: until the demo has found the past
-SPEED = 4.0  #: bars a second
+SPEED = (
+    1.5  #: bars a second: a thousand are there, and something must happen as long as people are walked with
+)
 _PERSON = re.compile(r"^\s+(\S+@\S+\.demo)\s+(\S+)\s+\w+\s*$", re.MULTILINE)
 _CODE = "from regime_trading.cli import main; main()"
 _ACCOUNT = """\
@@ -82,7 +84,7 @@ def write_config(folder: Path) -> None:
 
 @dataclass
 class Demo:
-    """A demo that plays in ``folder``: its address, and its people with their passwords, which each start makes anew."""
+    """A demo that plays in ``folder``: its address, and its people with the passwords that each start makes anew."""
 
     folder: Path
     port: int = field(default_factory=free_port)

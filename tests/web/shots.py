@@ -1,4 +1,4 @@
-"""``python -m tests.web.shots FOLDER``: a demo of its own, pictures of every page of it, and a contact sheet of them."""
+"""``python -m tests.web.shots FOLDER``: a demo of its own, pictures of every page, and a contact sheet of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(folder: Path) -> int:
     home.mkdir(parents=True, exist_ok=True)
     demo = Demo(home)
     try:
-        demo.start()
+        demo.start(4)
         time.sleep(15)  # some sixty bars
         return subprocess.run(
             ["node", "e2e/shots.mjs", str(folder.resolve())],

@@ -21,7 +21,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     found = Demo(tmp_path_factory.mktemp("desk"))
     try:
         found.start()
-        time.sleep(10)  # some forty bars
+        time.sleep(15)  # some twenty bars
         yield found
     finally:
         found.stop()
@@ -40,5 +40,9 @@ def test_what_people_do_in_it(demo: Demo, size: str) -> None:
             cwd=WEB, env=env, capture_output=True, text=True, timeout=3_600, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-1_000:]
-    told = [line for line in done.stdout.splitlines() if re.match(r"\s+\d+ (passed|skipped|flaky)|.*figure:", line)]
+    told = [
+        line
+        for line in done.stdout.splitlines()
+        if re.match(r"\s+\d+ (passed|skipped|flaky)|.*figure:", line)
+    ]
     print("\n".join(told))

@@ -129,7 +129,11 @@ def refusal(answer: Answer, permission: Permission | None = None) -> ApiError:
         return ApiError(403, "second_factor", "this role needs a second factor", needs=("second_factor",))
     if answer is Answer.NOT_BY_TOKEN:
         return ApiError(403, "not_by_token", "this token may not do that; some things no token may")
-    detail = "none of your roles here may do that" if permission is None else f"this takes {takes_role(permission)}"
+    detail = (
+        "none of your roles here may do that"
+        if permission is None
+        else f"this takes {takes_role(permission)}"
+    )
     return ApiError(403, "no_role", detail, needs=("role",))
 
 
