@@ -105,7 +105,7 @@ export async function give(page: Page, command: string): Promise<void> {
 /** Confirms the sheet that is open: phrase, reason, and who one is where it asks. */
 export async function confirm(page: Page, phrase: string, reason: string, password: string): Promise<void> {
   const sheet = page.getByRole("dialog");
-  await expect(sheet.getByText("What changes")).toBeVisible();
+  await expect(sheet.getByText("What changes")).toBeVisible({ timeout: 60_000 });
   if (phrase) await sheet.getByLabel(/^Type/).fill(phrase);
   if (reason) await sheet.getByLabel(/^Why/).fill(reason);
   await sheet.getByRole("button", { name: /Do it|Ask for it/ }).click();
@@ -171,7 +171,7 @@ export const test = base.extend<{ complaints: string[] }>({
       page.on("console", (message) => {
         if (
           message.type() === "error" &&
-          !/status of (401|403|404|409|422|500|503)|ERR_INTERNET|ERR_CONNECTION|ERR_FAILED|WebSocket|Unreachable/.test(
+          !/status of (400|401|403|404|409|422|500|503)|ERR_INTERNET|ERR_CONNECTION|ERR_FAILED|WebSocket|Unreachable/.test(
             message.text(),
           )
         ) {
