@@ -49,10 +49,11 @@ web-types: $(READY) $(NODE_READY)  ## write the types of the API for the command
 	@$(BIN)/regime api openapi --to web/openapi.json
 	@cd web && node scripts/types.mjs openapi.json
 
-web-check: $(READY)  ## lint, types, unit tests of the command center, and whether its types are the API's
+web-check: $(READY)  ## lint, types, unit tests of the command center, its byte budgets, and whether its types are the API's
 	@if ! command -v npm >/dev/null; then echo "npm is not here: the command center is NOT checked"; else \
 		$(MAKE) --no-print-directory $(NODE_READY) && $(BIN)/regime api openapi --to web/openapi.json >/dev/null && \
-		cd web && node scripts/types.mjs openapi.json --check && npm run --silent check && npm run --silent test; fi
+		cd web && node scripts/types.mjs openapi.json --check && npm run --silent check && npm run --silent test && \
+		node scripts/budget.mjs --quiet; fi
 
 shots: $(READY) web  ## pictures of every page, to be looked at: web/shots/index.html
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.web.shots web/shots

@@ -1,39 +1,32 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync, gzipSync } from "node:zlib";
 import tailwindcss from "@tailwindcss/vite";
 import { tanstackRouter } from "@tanstack/router-plugin/vite";
 import react from "@vitejs/plugin-react";
-import type { Plugin } from "vite";
 import { VitePWA } from "vite-plugin-pwa";
 import { defineConfig } from "vitest/config";
+import { compressed, early, kept, MANIFEST } from "./scripts/plugins.ts";
 
 const OUT = fileURLToPath(new URL("../src/regime_trading/web", import.meta.url));
-const TEXT = /\.(js|css|html|svg|json|webmanifest|txt)$/;
 
-/** Twins that the server sends as they are, made after everything else is written. */
-function compressed(): Plugin {
-  return {
-    name: "compressed",
-    apply: "build",
-    enforce: "post",
-    closeBundle: {
-      sequential: true,
-      order: "post",
-      handler() {
-        for (const entry of readdirSync(OUT, { recursive: true, withFileTypes: true })) {
-          if (!entry.isFile() || !TEXT.test(entry.name)) continue;
-          const path = join(entry.parentPath, entry.name);
-          const data = readFileSync(path);
-          if (data.length < 1024) continue;
-          writeFileSync(`${path}.br`, brotliCompressSync(data));
-          writeFileSync(`${path}.gz`, gzipSync(data, { level: 9 }));
-        }
-      },
-    },
-  };
-}
+/** Few files, as each costs a way there and back: what every page begins with, and what every page of the desk has. */
+const CHUNKS = [
+  {
+    name: "frame",
+    priority: 3,
+    test: /node_modules\/(react|react-dom|scheduler|use-sync-external-store|openapi-fetch|@tanstack\/(react-router|router-core|history|store|react-store))\/|query-core\/build\/modern\/(?!infinite|queryObs|queriesObs|mutationObs|hydration|streamed)|react-query\/build\/modern\/(QueryClientProvider|queryOptions)/,
+  },
+  {
+    name: "base",
+    priority: 2,
+    test: /preload-helper|src\/(shared\/(api\/(client|me)|ui\/(cx|Button|Panel)|format\/time|prefs)|shell\/update)\./,
+  },
+  {
+    name: "desk",
+    priority: 1,
+    minShareCount: 4,
+    test: /src\/(shell|shared|features\/(?!Confirm|StepUp))|node_modules\/(@?radix-ui|lucide-react|@tanstack|react-remove-scroll|react-style-singleton|aria-hidden|use-sidecar|use-callback-ref|tslib|get-nonce)/,
+  },
+];
 
 export default defineConfig({
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
@@ -70,9 +63,25 @@ export default defineConfig({
         ],
       },
     }),
-    compressed(),
+    early(),
+    kept(OUT),
+    compressed(OUT),
   ],
-  build: { outDir: OUT, emptyOutDir: true, sourcemap: false, chunkSizeWarningLimit: 500, target: "es2022" },
+  build: {
+    outDir: OUT,
+    emptyOutDir: true,
+    manifest: MANIFEST,
+    sourcemap: false,
+    chunkSizeWarningLimit: 500,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    rollupOptions: { output: { codeSplitting: { groups: CHUNKS } } },
+  },
   server: { proxy: { "/api": "http://localhost:8000", "/ws": { target: "ws://localhost:8000", ws: true } } },
-  test: { environment: "jsdom", globals: true, setupFiles: ["src/test-setup.ts"], include: ["src/**/*.test.{ts,tsx}"] },
+  test: {
+    environment: "jsdom",
+    globals: true,
+    setupFiles: ["src/test-setup.ts"],
+    include: ["{src,scripts}/**/*.test.{ts,tsx,mjs}"],
+  },
 });

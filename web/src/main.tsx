@@ -6,7 +6,6 @@ import { createRoot } from "react-dom/client";
 import { routeTree } from "./routeTree.gen";
 import { ApiProblem } from "./shared/api/client";
 import { door } from "./shared/api/door";
-import { LiveStore } from "./shared/live/store";
 import { showTheme } from "./shared/prefs";
 import { isBusy, startWorker, update } from "./shell/update";
 
@@ -30,11 +29,10 @@ const queries = new QueryClient({
     mutations: { retry: false, networkMode: "always" },
   },
 });
-const live = new LiveStore(queries);
 
 const router = createRouter({
   routeTree,
-  context: { queries, live },
+  context: { queries },
   search: { strict: true }, // what no page declares is dropped, never passed on
   defaultPreload: "intent",
   defaultPreloadStaleTime: 0,

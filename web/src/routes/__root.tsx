@@ -1,9 +1,8 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, Link, Outlet, retainSearchParams } from "@tanstack/react-router";
-import type { LiveStore } from "@/shared/live/store";
 import { Failed } from "@/shared/ui/Panel";
 
-export type Context = { queries: QueryClient; live: LiveStore };
+export type Context = { queries: QueryClient };
 export type Search = { firm?: string; account?: string };
 
 const ID = /^[a-z0-9][a-z0-9_-]{0,63}$/;

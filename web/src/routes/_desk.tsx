@@ -1,6 +1,8 @@
 import { createFileRoute, Outlet, redirect } from "@tanstack/react-router";
+import { useState } from "react";
 import { ApiProblem } from "@/shared/api/client";
-import { meQuery } from "@/shared/api/queries";
+import { meQuery } from "@/shared/api/me";
+import { LiveStore } from "@/shared/live/store";
 import { Shell } from "@/shell/Shell";
 import { ScopeProvider } from "@/shell/scope";
 
@@ -17,7 +19,8 @@ export const Route = createFileRoute("/_desk")({
 });
 
 function Desk() {
-  const { live } = Route.useRouteContext();
+  const { queries } = Route.useRouteContext();
+  const [live] = useState(() => new LiveStore(queries));
   return (
     <ScopeProvider live={live}>
       <Shell>

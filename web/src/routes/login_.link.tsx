@@ -1,10 +1,10 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
+import { Door, Field, INPUT } from "@/features/door";
 import { answered, api } from "@/shared/api/client";
 import { Button } from "@/shared/ui/Button";
 import { Failed } from "@/shared/ui/Panel";
-import { Door, Field, INPUT } from "./login";
 
 export const Route = createFileRoute("/login_/link")({ component: OneTimeLink });
 

@@ -119,7 +119,7 @@ const RESULTS: readonly Column<Schemas["RunAccount"]>[] = [
   { name: "Bound by", cell: (one) => <RuleLinks rules={one.binding_rules} /> },
 ];
 
-export const FILES: readonly Column<Schemas["Artifact"]>[] = [
+const FILES: readonly Column<Schemas["Artifact"]>[] = [
   {
     name: "File",
     cell: (one) => (

@@ -1,15 +1,11 @@
 import { queryOptions } from "@tanstack/react-query";
 import { answered, api, tagged } from "./client";
 
+export { meQuery } from "./me";
+
 /** Everything the screens ask for: the first part of a key is what a message of the live channel makes old. */
 
 const path = <T extends Record<string, string | number>>(more: T) => ({ params: { path: more } });
-
-export const meQuery = queryOptions({
-  queryKey: ["me"],
-  queryFn: () => answered(api.GET("/api/v1/me")),
-  staleTime: 60_000,
-});
 
 export const sessionQuery = queryOptions({
   queryKey: ["session"],
