@@ -39,6 +39,11 @@ const router = createRouter({
   scrollRestoration: true,
 });
 
+// The page's own code comes while it is asked who is there.
+for (const { routeId } of router.matchRoutes(router.latestLocation)) {
+  void router.loadRouteChunk(router.routesById[routeId as keyof typeof router.routesById])?.catch(() => undefined);
+}
+
 declare module "@tanstack/react-router" {
   interface Register {
     router: typeof router;

@@ -50,7 +50,7 @@ export function EquityPanel({ className }: { className?: string }) {
     >
       <Loaded
         query={query}
-        height={224}
+        height={244}
         empty={{
           when: () => points.length < 2,
           why: shown?.redacted

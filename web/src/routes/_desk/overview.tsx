@@ -44,11 +44,11 @@ function Overview() {
 
 /** One line for each account: mode, state, money, and what it is closest to. */
 function Accounts() {
-  const { accounts, account } = useScope();
+  const { accounts, account, ids } = useScope();
   return (
     <section aria-label="Accounts" className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
-      {(accounts ?? [undefined, undefined]).map((one, n) => {
-        if (one === undefined) return <div key={String(n)} className="h-[92px] rounded-panel border border-line" />;
+      {(accounts ?? ids.map(() => undefined)).map((one, n) => {
+        if (one === undefined) return <div key={ids[n]} className="h-[104px] rounded-panel border border-line" />;
         const worst = [...one.loss_limits].sort((a, b) => (b.used ?? -1) - (a.used ?? -1))[0];
         return (
           <Link
@@ -56,7 +56,7 @@ function Accounts() {
             to="/overview"
             search={(before) => ({ ...before, account: one.account_id })}
             className={cx(
-              "block rounded-panel border bg-surface px-4 py-3 hover:border-muted",
+              "block min-h-[104px] rounded-panel border bg-surface px-4 py-3 hover:border-muted",
               one.account_id === account ? "border-accent" : "border-line",
             )}
           >

@@ -11,11 +11,24 @@ export function numberOf(value: Figure): number | null {
   return Number.isNaN(found) ? null : found;
 }
 
+// made once: to make one costs more than a hundred uses of it
+const formats = new Map<string, Intl.NumberFormat>();
+
+function formatOf(kind: "fixed" | "significant", digits: number): Intl.NumberFormat {
+  const known = formats.get(`${kind} ${digits}`);
+  if (known !== undefined) return known;
+  const made = new Intl.NumberFormat(
+    "en-US",
+    kind === "fixed"
+      ? { minimumFractionDigits: digits, maximumFractionDigits: digits }
+      : { maximumSignificantDigits: digits },
+  );
+  formats.set(`${kind} ${digits}`, made);
+  return made;
+}
+
 function plain(value: number, decimals: number): string {
-  const text = Math.abs(value).toLocaleString("en-US", {
-    minimumFractionDigits: decimals,
-    maximumFractionDigits: decimals,
-  });
+  const text = formatOf("fixed", decimals).format(Math.abs(value));
   const zero = Number(text.replaceAll(",", "")) === 0;
   return value < 0 && !zero ? MINUS + text : text;
 }
@@ -39,7 +52,7 @@ export function plainNumber(value: Figure, digits = 4): string {
   const found = numberOf(value);
   if (found === null) return typeof value === "string" && value ? value : UNKNOWN;
   if (!Number.isFinite(found)) return "unlimited";
-  const text = Math.abs(found).toLocaleString("en-US", { maximumSignificantDigits: digits });
+  const text = formatOf("significant", digits).format(Math.abs(found));
   return found < 0 && text !== "0" ? MINUS + text : text;
 }
 

@@ -2,8 +2,13 @@
 
 export type Zone = "utc" | "local";
 
-function partsOf(at: Date, zone: Zone): Record<string, string> {
-  const format = new Intl.DateTimeFormat("en-CA", {
+// made when they are first asked for: to make one costs more than a hundred uses of it
+const formats = new Map<Zone, Intl.DateTimeFormat>();
+
+function formatOf(zone: Zone): Intl.DateTimeFormat {
+  const known = formats.get(zone);
+  if (known !== undefined) return known;
+  const made = new Intl.DateTimeFormat("en-CA", {
     year: "numeric",
     month: "2-digit",
     day: "2-digit",
@@ -14,7 +19,16 @@ function partsOf(at: Date, zone: Zone): Record<string, string> {
     timeZoneName: "short",
     ...(zone === "utc" ? { timeZone: "UTC" } : {}),
   });
-  return Object.fromEntries(format.formatToParts(at).map((part) => [part.type, part.value]));
+  formats.set(zone, made);
+  return made;
+}
+
+function partsOf(at: Date, zone: Zone): Record<string, string> {
+  return Object.fromEntries(
+    formatOf(zone)
+      .formatToParts(at)
+      .map((part) => [part.type, part.value]),
+  );
 }
 
 export function instant(text: string | null | undefined, zone: Zone = "utc", seconds = false): string {
