@@ -59,7 +59,7 @@ export function HaltButton({ onClick }: { onClick: () => void }) {
 function HaltDialog({ account, onClose }: { account: string | undefined; onClose: () => void }) {
   const scope = useScope();
   const queries = useQueryClient();
-  const { state } = useLive(scope.live);
+  const state = useLive(scope.live, (told) => told.state);
   const [where, setWhere] = useState(account ?? "");
   const [level, setLevel] = useState<Level>("K1");
   const [reason, setReason] = useState("");

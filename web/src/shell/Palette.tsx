@@ -11,6 +11,9 @@ import { useConfirm } from "./confirming";
 import { PLACES } from "./Shell";
 import { useScope } from "./scope";
 
+/** More than anybody reads; the rest comes with another letter. */
+const MOST = 50;
+
 type Completion = Schemas["CompletionOut"];
 
 /** Everything by one line: nothing before it = where to go, `/` = a command, `@` = an account, `?` = help. */
@@ -79,9 +82,10 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const at = problem?.said.at ?? null;
   const words = text.toLowerCase();
   const places = commands || /^[@?]/.test(text) ? [] : PLACES.filter((one) => one.name.toLowerCase().includes(words));
-  const accounts = (scope.accounts ?? []).filter(
+  const found = (scope.accounts ?? []).filter(
     (one) => !commands && !text.startsWith("?") && one.account.includes(words.replace(/^@/, "")),
   );
+  const accounts = found.slice(0, MOST);
   const fill = (one: Completion) => setText(`${text.slice(0, one.start)}${one.text}${text.slice(one.end)}`.trimStart());
 
   return (
@@ -184,6 +188,9 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
               note={one.display_name ?? ""}
             />
           ))}
+          {found.length > MOST ? (
+            <p className="px-2 py-1 text-meta text-muted">{found.length - MOST} more: type on to find them.</p>
+          ) : null}
           {text === "" || text === "?" ? <Help onPick={setText} /> : null}
         </Command.List>
       </Command>

@@ -31,14 +31,15 @@ import { Button } from "@/shared/ui/Button";
 import { ModeChip, modeOf, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Dialog } from "@/shared/ui/Dialog";
-import { ConfirmProvider } from "./confirming";
+import { ConfirmProvider, confirms } from "./confirming";
 import { HaltButton, HaltProvider } from "./Halt";
 import { HaltContext } from "./halt-inside";
 import { GO, useKeys } from "./keys";
 import { useScope } from "./scope";
 import { update } from "./update";
 
-const Palette = lazy(() => import("./Palette"));
+const palettes = () => import("./Palette");
+const Palette = lazy(palettes);
 
 type Place = { to: string; name: string; icon: LucideIcon; key?: string };
 export const PLACES: readonly Place[] = [
@@ -75,6 +76,12 @@ function Frame({ children }: { children: ReactNode }) {
   const halt = useContext(HaltContext);
   const [palette, setPalette] = useState<string | null>(null);
   useEffect(() => (scope.firm ? scope.live.follow(scope.firm) : undefined), [scope.firm, scope.live]);
+  useEffect(() => {
+    // what opens by a key is there before the key, and without a network
+    const fetched = () => void Promise.all([palettes(), confirms()]).catch(() => undefined);
+    const timer = setTimeout(() => (window.requestIdleCallback ?? ((act: () => void) => act()))(fetched), 1_000);
+    return () => clearTimeout(timer);
+  }, []);
   useKeys(
     () => setPalette(""),
     (text) => setPalette(text),
@@ -208,7 +215,7 @@ const LINKS: Record<string, [string, string]> = {
 
 function Connection() {
   const { live } = useScope();
-  const { state } = useLive(live);
+  const state = useLive(live, (told) => told.state);
   const { zone } = usePrefs();
   const now = useNow();
   const [name, dot] = LINKS[state] ?? ["Unknown", "bg-muted"];
@@ -228,7 +235,8 @@ const SKEW_MS = 30_000;
 /** What is not as it should be, under the header, in words. */
 function Banners() {
   const { live, me, firm } = useScope();
-  const { state, heardAt, reason } = useLive(live);
+  const state = useLive(live, (told) => told.state);
+  const { heardAt, reason } = live.snapshot();
   const time = useNow();
   const { zone } = usePrefs();
   const here = useRouterState({ select: (found) => found.location.href });
@@ -381,7 +389,7 @@ function BottomBar() {
 /** Breaches and changes of mode for whoever cannot see the screen: at most one in five seconds. */
 function Alarms() {
   const { live } = useScope();
-  const { alarms } = useLive(live);
+  const alarms = useLive(live, (told) => told.alarms);
   const [said, setSaid] = useState("");
   const newest = alarms[0];
   useEffect(() => {

@@ -4,7 +4,8 @@ import { type Done, give, type Preview } from "@/features/command";
 import { newKey } from "@/shared/api/client";
 import { useScope } from "./scope";
 
-const Confirm = lazy(() => import("@/features/Confirm").then((found) => ({ default: found.Confirm })));
+export const confirms = () => import("@/features/Confirm").then((found) => ({ default: found.Confirm }));
+const Confirm = lazy(confirms);
 const Context = createContext<((preview: Preview) => void) | null>(null);
 
 /** Previews are confirmed above the pages: what a page shows may change while one is open. */

@@ -141,7 +141,7 @@ function Closest() {
 
 function NeedsYou() {
   const { firm, live } = useScope();
-  const { alarms } = useLive(live);
+  const alarms = useLive(live, (told) => told.alarms);
   const approvals = useQuery({ ...approvalsQuery(firm), enabled: firm !== "" });
   const jobs = useQuery({ ...jobsQuery(firm), enabled: firm !== "" });
   const waiting = approvals.data?.filter((one) => one.status === "requested") ?? [];

@@ -36,7 +36,7 @@ function frame(n: number, seq: number, type: string, data: unknown = {}) {
   return { v: 1, n, seq, ts: "1795188600000000000", type, firm: "f", account: "f/a", data };
 }
 
-function followed() {
+function followed(random = () => 1) {
   const said = { frames: [] as number[], states: [] as LinkState[], gaps: 0 };
   const socket = new LiveSocket(
     "f",
@@ -48,7 +48,7 @@ function followed() {
       },
     },
     (url) => new FakeSocket(url) as unknown as WebSocket,
-    () => 1,
+    random,
   );
   socket.open();
   const at = () => FakeSocket.made.at(-1) as FakeSocket;
@@ -96,6 +96,88 @@ describe("the socket", () => {
     expect(Math.max(...waits)).toBe(15_000);
   });
 
+  it.each([
+    [0, 150, 7_500],
+    [0.5, 225, 11_250],
+    [1, 300, 15_000],
+  ])("waits from half of its time to all of it, so that not everybody comes at once (%d)", (luck, first, most) => {
+    const { at } = followed(() => luck);
+    const waits: number[] = [];
+    for (let n = 0; n < 9; n += 1) {
+      const before = FakeSocket.made.length;
+      const began = Date.now();
+      at().drop(1006);
+      while (FakeSocket.made.length === before) vi.advanceTimersByTime(5);
+      waits.push(Date.now() - began);
+    }
+    expect(waits[0]).toBe(first);
+    expect(waits.at(-1)).toBe(most);
+  });
+
+  it("begins with the shortest wait again once it has heard something, not once it is open", () => {
+    const { at } = followed();
+    const wait = () => {
+      const before = FakeSocket.made.length;
+      const began = Date.now();
+      at().drop(1006);
+      while (FakeSocket.made.length === before) vi.advanceTimersByTime(5);
+      return Date.now() - began;
+    };
+    expect([wait(), wait(), wait()]).toEqual([300, 600, 1_200]);
+    at().up();
+    expect(wait()).toBe(2_400);
+    at().up();
+    at().tell(1, 1, "hb");
+    expect(wait()).toBe(300);
+  });
+
+  it("one missed heartbeat is nothing, two are stale, four are the end; a heartbeat makes it live again", () => {
+    const { said, at } = followed();
+    at().up();
+    at().tell(1, 1, "hb");
+    vi.advanceTimersByTime(9_900);
+    expect(said.states.at(-1)).toBe("live");
+    vi.advanceTimersByTime(2_000);
+    expect(said.states.at(-1)).toBe("stale");
+    at().tell(2, 1, "hb");
+    expect(said.states.at(-1)).toBe("live");
+    vi.advanceTimersByTime(19_900);
+    expect(said.states.at(-1)).toBe("stale");
+    vi.advanceTimersByTime(1_500);
+    expect(said.states.slice(-3)).toContain("offline");
+  });
+
+  it("gives up a connection that never opens, and hears nothing of one that was given up", () => {
+    const { said, at } = followed();
+    const first = at();
+    vi.advanceTimersByTime(12_000);
+    expect(FakeSocket.made.length).toBeGreaterThan(1);
+    const made = FakeSocket.made.length;
+    at().up();
+    at().tell(1, 5);
+    first.onmessage?.({ data: JSON.stringify(frame(1, 6, "audit.append")) });
+    first.drop(1006);
+    vi.advanceTimersByTime(3_000);
+    expect(said.frames).toEqual([5]);
+    expect(said.gaps).toBe(0);
+    expect(said.states.at(-1)).toBe("live");
+    expect(FakeSocket.made.length).toBe(made);
+  });
+
+  it("hurried, it comes at once, and once: not while it comes or is there", () => {
+    const { socket, at } = followed();
+    socket.hurry();
+    expect(FakeSocket.made.length).toBe(1);
+    at().up();
+    socket.hurry();
+    expect(FakeSocket.made.length).toBe(1);
+    at().drop(1006);
+    socket.hurry();
+    expect(FakeSocket.made.length).toBe(2);
+    vi.advanceTimersByTime(1_000);
+    expect(FakeSocket.made.length).toBe(2);
+  });
+
   it("notices a hole in the count, a silence, and an end for good", () => {
     const { said, at } = followed();
     at().up();
@@ -137,6 +219,16 @@ describe("the store", () => {
     expect(store.snapshot().rows[0]).toMatchObject({ key: "f-600" });
     store.take(told(601, "constraint.breach", { breach_id: "b1" }));
     expect(painted).toBe(2);
+  });
+
+  it("keeps no more than that while the clock stands still, and counts them all", () => {
+    const store = new LiveStore(new QueryClient());
+    for (let seq = 1; seq <= 10_000; seq += 1) store.take(told(seq, "pm.action"));
+    expect((store as unknown as { waiting: unknown[] }).waiting.length).toBeLessThan(1_000);
+    vi.advanceTimersByTime(100);
+    expect(store.snapshot()).toMatchObject({ count: 10_000 });
+    expect(store.snapshot().rows.length).toBe(500);
+    expect(store.snapshot().rows[0]).toMatchObject({ key: "f-10000" });
   });
 
   it("counts a breach once, however often it is told", () => {

@@ -4,6 +4,7 @@ export type Frame = Schemas["LiveServerFrame"];
 export type LinkState = "connecting" | "live" | "stale" | "offline" | "refused";
 
 const HEARTBEAT_MS = 5_000;
+const CONNECT_MS = 10_000;
 const BACKOFF_MS: [number, number] = [300, 15_000];
 const OVER = new Set([4401, 4403, 4404]); // coming again changes nothing
 
@@ -30,6 +31,7 @@ export class LiveSocket {
   private after: number | null = null;
   private n = 0;
   private tries = 0;
+  private began = 0;
   private heard = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private watch: ReturnType<typeof setInterval> | undefined;
@@ -50,13 +52,17 @@ export class LiveSocket {
     const socket = this.make(at.href);
     this.socket = socket;
     this.n = 0;
-    socket.onopen = () => {
-      const asked = { v: 1, firm: this.firm, subscribe: [{ topic: "*" }] };
-      socket.send(JSON.stringify(this.after === null ? asked : { ...asked, after: this.after }));
-      this.heard = Date.now();
-    };
-    socket.onmessage = (event: MessageEvent<string>) => this.take(event.data);
-    socket.onclose = (event) => this.ended(event.code, event.reason);
+    this.began = Date.now();
+    // what is said on a connection that was given up counts no more
+    const ofThis = (act: () => void) => this.socket === socket && act();
+    socket.onopen = () =>
+      ofThis(() => {
+        const asked = { v: 1, firm: this.firm, subscribe: [{ topic: "*" }] };
+        socket.send(JSON.stringify(this.after === null ? asked : { ...asked, after: this.after }));
+        this.heard = Date.now();
+      });
+    socket.onmessage = (event: MessageEvent<string>) => ofThis(() => this.take(event.data));
+    socket.onclose = (event) => ofThis(() => this.ended(event.code, event.reason));
     clearInterval(this.watch);
     this.watch = setInterval(() => this.look(), 1_000);
   }
@@ -70,7 +76,7 @@ export class LiveSocket {
 
   /** Come back now, not when the wait is over. */
   hurry(): void {
-    if (this.closed || this.socket?.readyState === WebSocket.OPEN) return;
+    if (this.closed || this.socket !== null) return;
     clearTimeout(this.timer);
     this.open();
   }
@@ -89,14 +95,24 @@ export class LiveSocket {
   }
 
   private look(): void {
+    if (this.socket?.readyState === WebSocket.CONNECTING && Date.now() - this.began > CONNECT_MS) this.giveUp();
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
     const quiet = Date.now() - this.heard;
-    if (this.socket?.readyState !== WebSocket.OPEN || this.heard === 0 || quiet < 2 * HEARTBEAT_MS + 1_000) return;
+    if (quiet < 2 * HEARTBEAT_MS + 1_000) return;
     this.events.onState("stale", "nothing heard for two heartbeats");
-    if (quiet > 4 * HEARTBEAT_MS) this.socket.close(4000);
+    if (quiet > 4 * HEARTBEAT_MS) this.giveUp();
+  }
+
+  /** A connection that leads nowhere may take minutes to end by itself. */
+  private giveUp(): void {
+    const socket = this.socket;
+    this.ended(4000, "");
+    socket?.close(4000);
   }
 
   private ended(code: number, reason: string): void {
     clearInterval(this.watch);
+    this.socket = null;
     if (this.closed) return;
     if (OVER.has(code)) {
       this.events.onState("refused", reason);

@@ -36,6 +36,7 @@ const NOTHING: Live = { state: "connecting", reason: "", heardAt: 0, rows: [], c
 export class LiveStore {
   private now: Live = NOTHING;
   private waiting: Row[] = [];
+  private come = 0;
   private readonly listeners = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly due = new Map<string, ReturnType<typeof setTimeout>>();
@@ -54,6 +55,7 @@ export class LiveStore {
   follow(firm: string): () => void {
     this.now = NOTHING;
     this.waiting = [];
+    this.come = 0;
     const socket = new LiveSocket(firm, {
       onFrame: (frame) => this.take(frame),
       onState: (state, reason) => this.became(state, reason),
@@ -61,10 +63,12 @@ export class LiveStore {
     });
     this.socket = socket;
     socket.open();
-    const back = () => socket.hurry();
+    const back = () => this.now.state === "offline" && socket.hurry();
     window.addEventListener("online", back);
+    document.addEventListener("visibilitychange", back);
     return () => {
       window.removeEventListener("online", back);
+      document.removeEventListener("visibilitychange", back);
       socket.close();
       this.socket = null;
     };
@@ -79,11 +83,18 @@ export class LiveStore {
     this.now = { ...this.now, heardAt: serverNow() };
     if (frame.type === "hb") return;
     if (frame.type === "resync") this.gap("Messages are missing here; everything shown is read again.");
-    else this.waiting.push({ key: `${frame.firm}-${frame.seq}`, frame });
+    else this.wait({ key: `${frame.firm}-${frame.seq}`, frame });
     for (const about of ABOUT[frame.type] ?? []) this.again(about);
     if (frame.type === "constraint.breach") this.alarm(frame);
     if (URGENT.has(frame.type)) this.flush();
     else this.timer ??= setTimeout(() => this.flush(), BATCH_MS);
+  }
+
+  /** No more wait than are shown: the clock of a page in the background may stand still for a minute. */
+  private wait(row: Row): void {
+    this.come += 1;
+    this.waiting.push(row);
+    if (this.waiting.length >= 2 * KEPT) this.waiting = this.waiting.slice(-KEPT);
   }
 
   private alarm(frame: Frame): void {
@@ -94,7 +105,7 @@ export class LiveStore {
 
   private gap(text: string): void {
     this.gaps += 1;
-    this.waiting.push({ key: `gap-${this.gaps}`, gap: text, ts: Date.now() });
+    this.wait({ key: `gap-${this.gaps}`, gap: text, ts: Date.now() });
     void this.queries.invalidateQueries();
     this.flush();
   }
@@ -124,7 +135,7 @@ export class LiveStore {
     this.timer = undefined;
     if (this.waiting.length > 0) {
       const rows = [...this.waiting.reverse(), ...this.now.rows].slice(0, KEPT);
-      this.now = { ...this.now, rows, count: this.now.count + this.waiting.length };
+      this.now = { ...this.now, rows, count: this.come };
       this.waiting = [];
     }
     this.tell();
@@ -135,6 +146,11 @@ export class LiveStore {
   }
 }
 
-export function useLive(store: LiveStore): Live {
-  return useSyncExternalStore(store.subscribe, store.snapshot);
+const whole = (live: Live): Live => live;
+
+/** What the channel tells; `pick` names the part that is shown, so that nothing else paints it again. */
+export function useLive(store: LiveStore): Live;
+export function useLive<T>(store: LiveStore, pick: (live: Live) => T): T;
+export function useLive(store: LiveStore, pick: (live: Live) => unknown = whole): unknown {
+  return useSyncExternalStore(store.subscribe, () => pick(store.snapshot()));
 }
