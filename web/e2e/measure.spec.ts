@@ -22,6 +22,7 @@ type Measured = {
 declare global {
   interface Window {
     measured: Measured;
+    took: Promise<number>;
   }
 }
 
@@ -232,45 +233,43 @@ test("ten thousand messages through a page that scrolls", async ({ context }) =>
 
 test("the palette", async ({ context }) => {
   const page = await opened(context, "/overview");
-  // from the press of a key to the frame that shows what it did
-  const timed = (act: string, key: string) =>
-    page.evaluate(
-      ([what, name]) =>
-        new Promise<number>((resolve) => {
-          const began = performance.now();
-          const isDone = () => {
-            const line = document.querySelector<HTMLInputElement>("[role='dialog'] input");
-            if (what === "open") return line !== null && document.activeElement === line;
-            if (what === "close") return line === null;
-            return line?.dataset.text !== document.querySelector("[role='listbox']")?.textContent;
+  // from the press of a key, as the page has it, to the frame that shows what it did
+  const timed = async (act: "open" | "close" | "type", key: string): Promise<number> => {
+    await page.evaluate((what) => {
+      const list = () => document.querySelector("[role='dialog'] [role='listbox']")?.textContent;
+      const before = list();
+      const line = () => document.querySelector<HTMLInputElement>("[role='dialog'] input");
+      const isDone = () => {
+        if (what === "open") return line() !== null && document.activeElement === line();
+        return what === "close" ? line() === null : list() !== before;
+      };
+      window.took = new Promise((resolve) => {
+        const onKey = (event: KeyboardEvent) => {
+          if (event.key === "Control") return;
+          window.removeEventListener("keydown", onKey, true);
+          const look = () => {
+            if (isDone()) setTimeout(() => resolve(performance.now() - event.timeStamp));
+            else if (performance.now() - event.timeStamp > 5_000) resolve(Number.NaN);
+            else requestAnimationFrame(look);
           };
-          const look = () =>
-            isDone() ? setTimeout(() => resolve(performance.now() - began)) : requestAnimationFrame(look);
-          if (what === "type") {
-            const line = document.querySelector<HTMLInputElement>("[role='dialog'] input") as HTMLInputElement;
-            line.dataset.text = document.querySelector("[role='listbox']")?.textContent ?? "";
-            const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")?.set;
-            set?.call(line, name);
-            line.dispatchEvent(new Event("input", { bubbles: true }));
-          } else if (what === "open") {
-            window.dispatchEvent(new KeyboardEvent("keydown", { key: "k", ctrlKey: true, bubbles: true }));
-          } else {
-            document.activeElement?.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
-          }
           requestAnimationFrame(look);
-        }),
-      [act, key] as const,
-    );
+        };
+        window.addEventListener("keydown", onKey, true);
+      });
+    }, act);
+    await page.keyboard.press(key);
+    return page.evaluate(() => window.took);
+  };
   await page.waitForTimeout(2_000); // idle once, as before any first use
-  tell("palette, cold, ms", { took: await timed("open", "") }, ["took", 300]);
+  tell("palette, cold, ms", { took: await timed("open", "Control+k") }, ["took", 300]);
   const warm: number[] = [];
   for (let n = 0; n < 20; n += 1) {
-    await timed("close", "");
-    warm.push(await timed("open", ""));
+    await timed("close", "Escape");
+    warm.push(await timed("open", "Control+k"));
   }
   tell("palette, warm, ms", { p50: cut(warm, 0.5), max: Math.max(...warm) }, ["p50", 60]);
 
-  await timed("close", "");
+  await timed("close", "Escape");
   const one = await page.evaluate(async (firm) => {
     const answer = await fetch(`/api/v1/firms/${firm}/accounts`, { headers: { "x-regime": "1" } });
     return (await answer.json())[0];
@@ -284,10 +283,14 @@ test("the palette", async ({ context }) => {
   await page.goto(`${home.url}/audit`);
   await expect(page.locator("[data-link='live']")).toBeVisible();
   await page.waitForTimeout(1_000);
-  await timed("open", "");
+  await timed("open", "Control+k");
   const keys: number[] = [];
-  const words = ["d", "de", "des", "desk", "desk-", "desk-1", "desk-19", "desk-199", "desk-1", "k-7", "k-77", "sk-1"];
-  for (const word of [...words, ...words]) keys.push(await timed("type", word));
+  for (const word of ["1987", "1234", "77"]) {
+    await page.keyboard.press("Control+a");
+    await page.keyboard.press("Delete");
+    await page.waitForTimeout(300);
+    for (const letter of word) keys.push(await timed("type", letter)); // every one of them changes the list
+  }
   tell("palette, a key with 2,000 accounts, ms", { p50: cut(keys, 0.5), p95: cut(keys, 0.95) }, ["p95", 50]);
 });
 

@@ -7,7 +7,7 @@ import { routeTree } from "./routeTree.gen";
 import { ApiProblem } from "./shared/api/client";
 import { door } from "./shared/api/door";
 import { showTheme } from "./shared/prefs";
-import { isBusy, startWorker, update } from "./shell/update";
+import { renew, startWorker } from "./shell/update";
 
 const heard = (error: Error) => {
   if (error instanceof ApiProblem && error.code === "sign_in") door.set(true);
@@ -50,15 +50,7 @@ declare module "@tanstack/react-router" {
   }
 }
 
-// A file of an older build that is gone: load the new one, once, and never under what somebody is at.
-window.addEventListener("vite:preloadError", (event) => {
-  const at = Number(sessionStorage.getItem("regime.reloaded") ?? 0);
-  if (Date.now() - at < 60_000) return;
-  if (isBusy()) return update.gone();
-  event.preventDefault();
-  sessionStorage.setItem("regime.reloaded", String(Date.now()));
-  location.reload();
-});
+window.addEventListener("vite:preloadError", () => void renew());
 
 showTheme();
 startWorker();

@@ -62,3 +62,25 @@ export const update = {
     return true;
   },
 };
+
+const AGAIN_MS = 60_000;
+
+/**
+ * A file did not come: where the server has another build by now, load that one, once a minute at most. Where the
+ * network is gone or the build is the same, the page stays: nobody loses what is open to a request that failed. Nor
+ * under what somebody is at: there the page says that it is old.
+ */
+export async function renew(reload: () => void = () => location.reload()): Promise<boolean> {
+  const ours = document.querySelector<HTMLScriptElement>("script[type='module'][src]")?.getAttribute("src");
+  const answer = await fetch("/index.html", { cache: "no-store" }).catch(() => null);
+  if (!ours || !answer?.ok || (await answer.text()).includes(ours)) return false;
+  if (isBusy()) {
+    update.gone();
+    return false;
+  }
+  const at = Number(sessionStorage.getItem("regime.reloaded") ?? 0);
+  if (Date.now() - at < AGAIN_MS) return false;
+  sessionStorage.setItem("regime.reloaded", String(Date.now()));
+  reload();
+  return true;
+}

@@ -48,7 +48,8 @@ function Accounts() {
   return (
     <section aria-label="Accounts" className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
       {(accounts ?? ids.map(() => undefined)).map((one, n) => {
-        if (one === undefined) return <div key={ids[n]} className="h-[104px] rounded-panel border border-line" />;
+        if (one === undefined)
+          return <div key={ids[n]} className="h-[112px] rounded-panel border border-line desk:h-[104px]" />;
         const worst = [...one.loss_limits].sort((a, b) => (b.used ?? -1) - (a.used ?? -1))[0];
         return (
           <Link
@@ -56,7 +57,7 @@ function Accounts() {
             to="/overview"
             search={(before) => ({ ...before, account: one.account_id })}
             className={cx(
-              "block min-h-[104px] rounded-panel border bg-surface px-4 py-3 hover:border-muted",
+              "block min-h-[112px] desk:min-h-[104px] rounded-panel border bg-surface px-4 py-3 hover:border-muted",
               one.account_id === account ? "border-accent" : "border-line",
             )}
           >
