@@ -22,7 +22,7 @@ READY := $(VENV)/.ready-$(KEY)
 NODE_READY := web/node_modules/.ready-$(shell cat web/package-lock.json | cksum | tr -d ' ')
 PAGES := src/regime_trading/web/index.html
 
-.PHONY: help run serve demo web web-types web-check shots test test-full coverage mutants docs check format lock clean
+.PHONY: help run serve demo web web-types web-check shots lighthouse measure test test-full coverage mutants docs check format lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,14 @@ web-check: $(READY)  ## lint, types, unit tests of the command center, its byte 
 
 shots: $(READY) web  ## pictures of every page, to be looked at: web/shots/index.html
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.web.shots web/shots
+
+lighthouse: $(PAGES)  ## Lighthouse on every page of a demo of its own, beside the goals (RUNS=5, ROUTES="overview audit")
+	@test -d web/tools/lighthouse/node_modules/lighthouse || \
+		(cd web/tools/lighthouse && npm ci --no-audit --no-fund --loglevel=error)
+	@$(BIN)/python -m tests.web.lighthouse
+
+measure: $(PAGES)  ## how fast the command center is in a browser; REGIME_RESTARTS=100 servers are killed under it (minutes)
+	@cd web && REGIME_MEASURE=1 node node_modules/@playwright/test/cli.js test e2e/measure.spec.ts
 
 test: $(READY)  ## set up and run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not full" -rs

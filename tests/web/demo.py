@@ -148,6 +148,18 @@ class Demo:
 
 
 @contextmanager
+def playing(folder: Path, speed: float = SPEED) -> Iterator[Demo]:
+    """A demo that has decided some twenty bars; ended at the end."""
+    found = Demo(folder)
+    try:
+        found.start(speed)
+        time.sleep(20 / speed)
+        yield found
+    finally:
+        found.stop()
+
+
+@contextmanager
 def control(demo: Demo) -> Iterator[str]:
     """An address on this machine: ``POST /restart?speed=4&demo=1`` answers with the people once it is up again."""
     lock = threading.Lock()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from tests.web.demo import WEB, Demo, browser_env, missing
+from tests.web.demo import WEB, browser_env, missing, playing
 
 
 def main(folder: Path) -> int:
@@ -23,16 +22,11 @@ def main(folder: Path) -> int:
         elif path.is_file():
             path.unlink()
     home.mkdir(parents=True, exist_ok=True)
-    demo = Demo(home)
-    try:
-        demo.start(4)
-        time.sleep(15)  # some sixty bars
+    with playing(home) as demo:
         return subprocess.run(
             ["node", "e2e/shots.mjs", str(folder.resolve())],
             cwd=WEB, env=browser_env(demo, ""), timeout=3_600, check=False,
         ).returncode  # fmt: skip
-    finally:
-        demo.stop()
 
 
 if __name__ == "__main__":

@@ -5,26 +5,22 @@ Needs Node, ``make web`` and a Chromium (``CHROMIUM`` names another); says loudl
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-import time
+import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.web.demo import WEB, Demo, browser_env, control, missing
+from tests.web.demo import CHROMIUM, WEB, Demo, browser_env, control, missing, playing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"THE COMMAND CENTER WAS NOT TESTED: {missing()}")
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    found = Demo(tmp_path_factory.mktemp("desk"))
-    try:
-        found.start()
-        time.sleep(15)  # some twenty bars
+    with playing(tmp_path_factory.mktemp("desk")) as found:
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.mark.parametrize("size", ["short", pytest.param("full", marks=pytest.mark.full)])
@@ -46,3 +42,15 @@ def test_what_people_do_in_it(demo: Demo, size: str) -> None:
         if re.match(r"\s+\d+ (passed|skipped|flaky)|.*figure:", line)
     ]
     print("\n".join(told))
+
+
+@pytest.mark.full
+def test_how_fast_it_is() -> None:
+    """What may never be (a message lost, a queue without an end) fails; times are figures."""
+    env = dict(os.environ) | {"REGIME_MEASURE": "1", "REGIME_PYTHON": sys.executable, "CHROMIUM": CHROMIUM}
+    done = subprocess.run(
+        ["node", "node_modules/@playwright/test/cli.js", "test", "e2e/measure.spec.ts"],
+        cwd=WEB, env=env, capture_output=True, text=True, timeout=6_000, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-1_000:]
+    print(done.stdout)

@@ -39,8 +39,12 @@ class Stage {
 
   ask(asked: object): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      this.waits.push(resolve);
-      this.process.once("exit", () => reject(new Error(`the stage has ended: ${this.said}`)));
+      const ended = () => reject(new Error(`the stage has ended: ${this.said}`));
+      this.process.once("exit", ended);
+      this.waits.push((answer) => {
+        this.process.off("exit", ended);
+        resolve(answer);
+      });
       this.process.stdin.write(`${JSON.stringify(asked)}\n`);
     });
   }

@@ -95,7 +95,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
       title="Go to, or command"
       wide
       onOpenAutoFocus={(event) => {
-        event.preventDefault();
+        event.preventDefault(); // not to the way to a halt: one types at once
         line.current?.focus();
       }}
     >
