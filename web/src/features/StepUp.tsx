@@ -3,6 +3,7 @@ import { useState } from "react";
 import { answered, api } from "@/shared/api/client";
 import { meQuery, sessionQuery } from "@/shared/api/queries";
 import { Button } from "@/shared/ui/Button";
+import { TextField } from "@/shared/ui/Field";
 
 /** Proving again who one is, with the second factor where there is one. */
 export function StepUp({ onDone }: { onDone: () => void }) {
@@ -19,19 +20,14 @@ export function StepUp({ onDone }: { onDone: () => void }) {
   });
   return (
     <div className="grid gap-2 rounded-control border border-line p-3">
-      <label className="grid gap-1">
-        <span className="text-meta text-muted">
-          Prove who you are: {kind === "totp" ? "six digits of your authenticator" : "your password"}
-        </span>
-        <input
-          type={kind === "totp" ? "text" : "password"}
-          inputMode={kind === "totp" ? "numeric" : "text"}
-          autoComplete={kind === "totp" ? "one-time-code" : "current-password"}
-          value={value}
-          onChange={(event) => setValue(event.target.value)}
-          className="h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11"
-        />
-      </label>
+      <TextField
+        label={`Prove who you are: ${kind === "totp" ? "six digits of your authenticator" : "your password"}`}
+        type={kind === "totp" ? "text" : "password"}
+        inputMode={kind === "totp" ? "numeric" : "text"}
+        autoComplete={kind === "totp" ? "one-time-code" : "current-password"}
+        value={value}
+        onValue={setValue}
+      />
       {prove.isError ? <p role="alert">{prove.error.message}</p> : null}
       <Button disabled={value === "" || prove.isPending} onClick={() => prove.mutate()}>
         Prove it

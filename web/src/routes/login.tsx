@@ -3,6 +3,7 @@ import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, type ReactNode, useState } from "react";
 import { answered, api } from "@/shared/api/client";
 import { Button } from "@/shared/ui/Button";
+import { TextField } from "@/shared/ui/Field";
 
 export const Route = createFileRoute("/login")({
   validateSearch: (said: Record<string, unknown>): { next?: string } => {
@@ -52,38 +53,32 @@ function Login() {
     <Door title={awaits ? "One more proof" : "Sign in"}>
       <form className="grid gap-4" onSubmit={submit}>
         {awaits ? (
-          <Field label="Six digits of your authenticator, or a recovery code">
-            <input
-              value={code}
-              onChange={(e) => setCode(e.target.value)}
-              autoComplete="one-time-code"
-              required
-              className={INPUT}
-            />
-          </Field>
+          <TextField
+            label="Six digits of your authenticator, or a recovery code"
+            value={code}
+            onValue={setCode}
+            autoComplete="one-time-code"
+            required
+          />
         ) : (
           <>
-            <Field label="Login">
-              <input
-                value={login}
-                onChange={(e) => setLogin(e.target.value)}
-                autoComplete="username"
-                autoCapitalize="none"
-                spellCheck={false}
-                required
-                className={INPUT}
-              />
-            </Field>
-            <Field label="Password">
-              <input
-                type="password"
-                value={password}
-                onChange={(e) => setPassword(e.target.value)}
-                autoComplete="current-password"
-                required
-                className={INPUT}
-              />
-            </Field>
+            <TextField
+              label="Login"
+              value={login}
+              onValue={setLogin}
+              autoComplete="username"
+              autoCapitalize="none"
+              spellCheck={false}
+              required
+            />
+            <TextField
+              label="Password"
+              type="password"
+              value={password}
+              onValue={setPassword}
+              autoComplete="current-password"
+              required
+            />
           </>
         )}
         {error ? <p role="alert">{error.message}</p> : null}
@@ -92,18 +87,6 @@ function Login() {
         </Button>
       </form>
     </Door>
-  );
-}
-
-export const INPUT = "h-10 rounded-control border border-line bg-raised px-3 max-desk:h-11";
-
-export function Field({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: its control is its child
-    <label className="grid gap-1">
-      <span className="text-meta text-muted">{label}</span>
-      {children}
-    </label>
   );
 }
 

@@ -6,6 +6,7 @@ import { ApiProblem, answered, api, newKey, type Schemas } from "@/shared/api/cl
 import { peopleQuery } from "@/shared/api/queries";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
+import { SelectField, TextField } from "@/shared/ui/Field";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
@@ -121,7 +122,6 @@ function Invite({ why }: { why: string | undefined }) {
       setProves(error instanceof ApiProblem && error.code === "step_up");
     },
   });
-  const field = "h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11";
   return (
     <Panel title="Add somebody">
       <form
@@ -132,34 +132,9 @@ function Invite({ why }: { why: string | undefined }) {
         }}
       >
         <div className="flex flex-wrap items-end gap-3">
-          <label className="grid gap-1">
-            <span className="text-meta text-muted">Login</span>
-            <input
-              required
-              value={login}
-              onChange={(event) => setLogin(event.target.value)}
-              autoComplete="off"
-              className={field}
-            />
-          </label>
-          <label className="grid gap-1">
-            <span className="text-meta text-muted">Name</span>
-            <input
-              required
-              value={name}
-              onChange={(event) => setName(event.target.value)}
-              autoComplete="off"
-              className={field}
-            />
-          </label>
-          <label className="grid gap-1">
-            <span className="text-meta text-muted">Role over every account</span>
-            <select value={role} onChange={(event) => setRole(event.target.value as Role)} className={field}>
-              {ROLES.map((one) => (
-                <option key={one}>{one}</option>
-              ))}
-            </select>
-          </label>
+          <TextField label="Login" required value={login} onValue={setLogin} autoComplete="off" />
+          <TextField label="Name" required value={name} onValue={setName} autoComplete="off" />
+          <SelectField label="Role over every account" value={role} onValue={setRole} of={ROLES} />
           <Button type="submit" kind="primary" why={why} disabled={invite.isPending} className="h-9">
             Make a link
           </Button>

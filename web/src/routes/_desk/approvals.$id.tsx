@@ -8,6 +8,7 @@ import { approvalQuery } from "@/shared/api/queries";
 import { useLive } from "@/shared/live/store";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
+import { TextField } from "@/shared/ui/Field";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
@@ -147,29 +148,25 @@ function Answer({ asked, etag }: { asked: Schemas["ApprovalNowOut"]; etag: strin
     <Panel title="Your answer">
       <div className="grid gap-3">
         {why ? <p className="text-warn">{why}</p> : null}
-        <label className="grid gap-1">
-          <span className="text-meta text-muted">Why (ten characters at least to refuse)</span>
-          <input
-            value={reason}
-            maxLength={500}
-            disabled={Boolean(asked.why_not)}
-            onChange={(event) => setReason(event.target.value)}
-            className="h-9 rounded-control border border-line bg-raised px-2 disabled:opacity-50 max-desk:h-11"
-          />
-        </label>
-        <label className="grid gap-1">
-          <span className="text-meta text-muted">
-            To agree, type <strong className="text-fg">{asked.phrase}</strong>
-          </span>
-          <input
-            value={phrase}
-            autoComplete="off"
-            spellCheck={false}
-            disabled={Boolean(why)}
-            onChange={(event) => setPhrase(event.target.value)}
-            className="h-9 rounded-control border border-line bg-raised px-2 disabled:opacity-50 max-desk:h-11"
-          />
-        </label>
+        <TextField
+          label="Why (ten characters at least to refuse)"
+          value={reason}
+          maxLength={500}
+          disabled={Boolean(asked.why_not)}
+          onValue={setReason}
+        />
+        <TextField
+          label={
+            <>
+              To agree, type <strong className="text-fg">{asked.phrase}</strong>
+            </>
+          }
+          value={phrase}
+          autoComplete="off"
+          spellCheck={false}
+          disabled={Boolean(why)}
+          onValue={setPhrase}
+        />
         {proves ? (
           <StepUp
             onDone={() => {
