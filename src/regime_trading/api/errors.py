@@ -261,6 +261,10 @@ def _conflict(request: Request, error: Exception) -> JSONResponse:
 
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
+    if error.why and error.answer is not Answer.UNKNOWN:
+        known = refusal(error.answer)
+        known.detail = error.why
+        return _api_error(request, known)
     return _denied(request, error.answer, error.sought or NotThere("thing", ""))
 
 
