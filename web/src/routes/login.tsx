@@ -1,6 +1,8 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, type ReactNode, useState } from "react";
+import { HAS_PASSKEYS } from "@/features/passkey";
+import { passkeyAnswer } from "@/features/StepUp";
 import { answered, api } from "@/shared/api/client";
 import { Button } from "@/shared/ui/Button";
 import { TextField } from "@/shared/ui/Field";
@@ -34,18 +36,19 @@ function Login() {
     onSuccess: (session) => (session.awaits_factor ? setPassword("") : done()),
   });
   const prove = useMutation({
-    mutationFn: () =>
-      answered(
-        api.POST("/api/v1/session/factor", {
-          body: { kind: /^\d{6}$/.test(code.trim()) ? "totp" : "recovery_code", value: code.trim() },
-        }),
-      ),
+    mutationFn: async (by: "code" | "passkey") => {
+      const typed = code.trim();
+      const kind = by === "passkey" ? by : /^\d{6}$/.test(typed) ? "totp" : "recovery_code";
+      const value = by === "passkey" ? await passkeyAnswer() : typed;
+      return answered(api.POST("/api/v1/session/factor", { body: { kind, value } }));
+    },
     onSuccess: done,
   });
+  const factors = enter.data?.factors ?? [];
   const awaits = enter.data?.awaits_factor === true;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (awaits) prove.mutate();
+    if (awaits) prove.mutate("code");
     else enter.mutate();
   };
   const error = awaits ? prove.error : enter.error;
@@ -54,7 +57,9 @@ function Login() {
       <form className="grid gap-4" onSubmit={submit}>
         {awaits ? (
           <TextField
-            label="Six digits of your authenticator, or a recovery code"
+            label={
+              factors.includes("totp") ? "Six digits of your authenticator, or a recovery code" : "A recovery code"
+            }
             value={code}
             onValue={setCode}
             autoComplete="one-time-code"
@@ -85,6 +90,16 @@ function Login() {
         <Button type="submit" kind="primary" disabled={enter.isPending || prove.isPending} className="h-10">
           {awaits ? "Prove it" : "Sign in"}
         </Button>
+        {awaits && factors.includes("passkey") ? (
+          <Button
+            why={HAS_PASSKEYS ? undefined : "This browser does not know passkeys."}
+            disabled={prove.isPending}
+            onClick={() => prove.mutate("passkey")}
+            className="h-10"
+          >
+            Use a passkey
+          </Button>
+        ) : null}
       </form>
     </Door>
   );
