@@ -22,7 +22,13 @@ export const ROUTES = [
   "admin",
   "rl",
   "live",
+  "actions?outcome=resize",
+  "approvals?order=age",
   "audit",
+  "audit?tab=registers",
+  "audit?tab=proof",
+  "audit?tab=exports",
+  "audit/admin/north-pier/_firm/1",
   "settings",
 ];
 
@@ -69,7 +75,7 @@ export const test = base.extend<{ complaints: string[] }>({
       page.on("console", (message) => {
         if (
           message.type() === "error" &&
-          !/status of (401|403|404|409|422)|ERR_INTERNET|ERR_CONNECTION|WebSocket|Unreachable/.test(message.text())
+          !/status of (400|401|403|404|409|422)|ERR_INTERNET|ERR_CONNECTION|WebSocket|Unreachable/.test(message.text())
         ) {
           heard.push(message.text());
         }
