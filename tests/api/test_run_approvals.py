@@ -76,7 +76,7 @@ def test_a_run_is_begun_by_an_analyst_agreed_to_by_a_pm_and_goes_out_once(place:
     assert orders(place) == []
     now = pm.get(at)["now"]
     assert ([one["text"] for one in now["effects"]], now["changed"]) == (request["effects"], "")
-    assert "no_role" in analyst.get(at)["why_not"]
+    assert analyst.get(at)["why_not"] == "None of your roles may answer it."
 
     refused = analyst.ask("POST", f"{at}/approve", {"phrase": CORE})
     assert (refused.status_code, refused.json()["code"]) == (403, "no_role")

@@ -40,7 +40,7 @@ COMMON = {"rule_id", "name", "basket", "symbol", "role"}  #: what every firm has
 #: Parameters that name nothing of a firm.
 FREE = {
     "limit", "from", "to", "before", "after", "bars", "status", "kind", "env", "outcome", "trading_state", "actor_id",
-    "correlation_id", "cursor", "Idempotency-Key", "If-Match", "text", "credential_id",
+    "correlation_id", "named", "cursor", "Idempotency-Key", "If-Match", "text", "credential_id",
 }  # fmt: skip
 
 

@@ -79,6 +79,7 @@ QUERIES = st.builds(
     trading_state=st.sampled_from(["", "NORMAL", "LOCKED"]),
     run_id=st.sampled_from(["", "bt-test", "other"]),
     chain_id=st.sampled_from(["", "dry_run/bt-test/north/a", "dry_run/bt-test/south/c"]),
+    named=st.sampled_from(["", "", "bt-test", "LD-01", "NORMAL"]),
 )
 
 

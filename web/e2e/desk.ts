@@ -29,7 +29,13 @@ export const ROUTES = [
   "admin",
   "rl",
   "live",
+  "actions?outcome=resize",
+  "approvals?order=age",
   "audit",
+  "audit?tab=registers",
+  "audit?tab=proof",
+  "audit?tab=exports",
+  "audit/admin/north-pier/_firm/1",
   "settings",
 ];
 

@@ -14,7 +14,6 @@ import { Route as DeskRouteImport } from "./routes/_desk";
 import { Route as LoginRouteImport } from "./routes/login";
 import { Route as DeskActionsRouteImport } from "./routes/_desk/actions";
 import { Route as DeskAdminRouteImport } from "./routes/_desk/admin";
-import { Route as DeskAuditRouteImport } from "./routes/_desk/audit";
 import { Route as DeskLiveRouteImport } from "./routes/_desk/live";
 import { Route as DeskOverviewRouteImport } from "./routes/_desk/overview";
 import { Route as DeskPortfolioRouteImport } from "./routes/_desk/portfolio";
@@ -26,6 +25,8 @@ import { Route as DeskApprovalsIndexRouteImport } from "./routes/_desk/approvals
 import { Route as DeskApprovalsIdRouteImport } from "./routes/_desk/approvals.$id";
 import { Route as DeskArtifactsIndexRouteImport } from "./routes/_desk/artifacts.index";
 import { Route as DeskArtifactsSplatRouteImport } from "./routes/_desk/artifacts.$";
+import { Route as DeskAuditIndexRouteImport } from "./routes/_desk/audit.index";
+import { Route as DeskAuditSplatRouteImport } from "./routes/_desk/audit.$";
 import { Route as DeskBasketIndexRouteImport } from "./routes/_desk/basket.index";
 import { Route as DeskBasketIdRouteImport } from "./routes/_desk/basket.$id";
 import { Route as DeskConfigsIndexRouteImport } from "./routes/_desk/configs.index";
@@ -58,11 +59,6 @@ const DeskActionsRoute = DeskActionsRouteImport.update({
 const DeskAdminRoute = DeskAdminRouteImport.update({
   id: "/admin",
   path: "/admin",
-  getParentRoute: () => DeskRoute,
-} as any);
-const DeskAuditRoute = DeskAuditRouteImport.update({
-  id: "/audit",
-  path: "/audit",
   getParentRoute: () => DeskRoute,
 } as any);
 const DeskLiveRoute = DeskLiveRouteImport.update({
@@ -120,6 +116,16 @@ const DeskArtifactsSplatRoute = DeskArtifactsSplatRouteImport.update({
   path: "/artifacts/$",
   getParentRoute: () => DeskRoute,
 } as any);
+const DeskAuditIndexRoute = DeskAuditIndexRouteImport.update({
+  id: "/audit/",
+  path: "/audit/",
+  getParentRoute: () => DeskRoute,
+} as any);
+const DeskAuditSplatRoute = DeskAuditSplatRouteImport.update({
+  id: "/audit/$",
+  path: "/audit/$",
+  getParentRoute: () => DeskRoute,
+} as any);
 const DeskBasketIndexRoute = DeskBasketIndexRouteImport.update({
   id: "/basket/",
   path: "/basket/",
@@ -171,7 +177,6 @@ export interface FileRoutesByFullPath {
   "/login": typeof LoginRoute;
   "/actions": typeof DeskActionsRoute;
   "/admin": typeof DeskAdminRoute;
-  "/audit": typeof DeskAuditRoute;
   "/live": typeof DeskLiveRoute;
   "/overview": typeof DeskOverviewRoute;
   "/portfolio": typeof DeskPortfolioRoute;
@@ -181,12 +186,14 @@ export interface FileRoutesByFullPath {
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
   "/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/audit/$": typeof DeskAuditSplatRoute;
   "/basket/$id": typeof DeskBasketIdRoute;
   "/configs/$version": typeof DeskConfigsVersionRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals/": typeof DeskApprovalsIndexRoute;
   "/artifacts/": typeof DeskArtifactsIndexRoute;
+  "/audit/": typeof DeskAuditIndexRoute;
   "/basket/": typeof DeskBasketIndexRoute;
   "/configs/": typeof DeskConfigsIndexRoute;
   "/constraints/": typeof DeskConstraintsIndexRoute;
@@ -198,7 +205,6 @@ export interface FileRoutesByTo {
   "/login": typeof LoginRoute;
   "/actions": typeof DeskActionsRoute;
   "/admin": typeof DeskAdminRoute;
-  "/audit": typeof DeskAuditRoute;
   "/live": typeof DeskLiveRoute;
   "/overview": typeof DeskOverviewRoute;
   "/portfolio": typeof DeskPortfolioRoute;
@@ -208,12 +214,14 @@ export interface FileRoutesByTo {
   "/login/link": typeof LoginLinkRoute;
   "/approvals/$id": typeof DeskApprovalsIdRoute;
   "/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/audit/$": typeof DeskAuditSplatRoute;
   "/basket/$id": typeof DeskBasketIdRoute;
   "/configs/$version": typeof DeskConfigsVersionRoute;
   "/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/runs/$id": typeof DeskRunsIdRoute;
   "/approvals": typeof DeskApprovalsIndexRoute;
   "/artifacts": typeof DeskArtifactsIndexRoute;
+  "/audit": typeof DeskAuditIndexRoute;
   "/basket": typeof DeskBasketIndexRoute;
   "/configs": typeof DeskConfigsIndexRoute;
   "/constraints": typeof DeskConstraintsIndexRoute;
@@ -227,7 +235,6 @@ export interface FileRoutesById {
   "/login": typeof LoginRoute;
   "/_desk/actions": typeof DeskActionsRoute;
   "/_desk/admin": typeof DeskAdminRoute;
-  "/_desk/audit": typeof DeskAuditRoute;
   "/_desk/live": typeof DeskLiveRoute;
   "/_desk/overview": typeof DeskOverviewRoute;
   "/_desk/portfolio": typeof DeskPortfolioRoute;
@@ -237,12 +244,14 @@ export interface FileRoutesById {
   "/login_/link": typeof LoginLinkRoute;
   "/_desk/approvals/$id": typeof DeskApprovalsIdRoute;
   "/_desk/artifacts/$": typeof DeskArtifactsSplatRoute;
+  "/_desk/audit/$": typeof DeskAuditSplatRoute;
   "/_desk/basket/$id": typeof DeskBasketIdRoute;
   "/_desk/configs/$version": typeof DeskConfigsVersionRoute;
   "/_desk/constraints/$rule": typeof DeskConstraintsRuleRoute;
   "/_desk/runs/$id": typeof DeskRunsIdRoute;
   "/_desk/approvals/": typeof DeskApprovalsIndexRoute;
   "/_desk/artifacts/": typeof DeskArtifactsIndexRoute;
+  "/_desk/audit/": typeof DeskAuditIndexRoute;
   "/_desk/basket/": typeof DeskBasketIndexRoute;
   "/_desk/configs/": typeof DeskConfigsIndexRoute;
   "/_desk/constraints/": typeof DeskConstraintsIndexRoute;
@@ -256,7 +265,6 @@ export interface FileRouteTypes {
     | "/login"
     | "/actions"
     | "/admin"
-    | "/audit"
     | "/live"
     | "/overview"
     | "/portfolio"
@@ -266,12 +274,14 @@ export interface FileRouteTypes {
     | "/login/link"
     | "/approvals/$id"
     | "/artifacts/$"
+    | "/audit/$"
     | "/basket/$id"
     | "/configs/$version"
     | "/constraints/$rule"
     | "/runs/$id"
     | "/approvals/"
     | "/artifacts/"
+    | "/audit/"
     | "/basket/"
     | "/configs/"
     | "/constraints/"
@@ -283,7 +293,6 @@ export interface FileRouteTypes {
     | "/login"
     | "/actions"
     | "/admin"
-    | "/audit"
     | "/live"
     | "/overview"
     | "/portfolio"
@@ -293,12 +302,14 @@ export interface FileRouteTypes {
     | "/login/link"
     | "/approvals/$id"
     | "/artifacts/$"
+    | "/audit/$"
     | "/basket/$id"
     | "/configs/$version"
     | "/constraints/$rule"
     | "/runs/$id"
     | "/approvals"
     | "/artifacts"
+    | "/audit"
     | "/basket"
     | "/configs"
     | "/constraints"
@@ -311,7 +322,6 @@ export interface FileRouteTypes {
     | "/login"
     | "/_desk/actions"
     | "/_desk/admin"
-    | "/_desk/audit"
     | "/_desk/live"
     | "/_desk/overview"
     | "/_desk/portfolio"
@@ -321,12 +331,14 @@ export interface FileRouteTypes {
     | "/login_/link"
     | "/_desk/approvals/$id"
     | "/_desk/artifacts/$"
+    | "/_desk/audit/$"
     | "/_desk/basket/$id"
     | "/_desk/configs/$version"
     | "/_desk/constraints/$rule"
     | "/_desk/runs/$id"
     | "/_desk/approvals/"
     | "/_desk/artifacts/"
+    | "/_desk/audit/"
     | "/_desk/basket/"
     | "/_desk/configs/"
     | "/_desk/constraints/"
@@ -376,13 +388,6 @@ declare module "@tanstack/react-router" {
       path: "/admin";
       fullPath: "/admin";
       preLoaderRoute: typeof DeskAdminRouteImport;
-      parentRoute: typeof DeskRoute;
-    };
-    "/_desk/audit": {
-      id: "/_desk/audit";
-      path: "/audit";
-      fullPath: "/audit";
-      preLoaderRoute: typeof DeskAuditRouteImport;
       parentRoute: typeof DeskRoute;
     };
     "/_desk/live": {
@@ -462,6 +467,20 @@ declare module "@tanstack/react-router" {
       preLoaderRoute: typeof DeskArtifactsSplatRouteImport;
       parentRoute: typeof DeskRoute;
     };
+    "/_desk/audit/": {
+      id: "/_desk/audit/";
+      path: "/audit";
+      fullPath: "/audit/";
+      preLoaderRoute: typeof DeskAuditIndexRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
+    "/_desk/audit/$": {
+      id: "/_desk/audit/$";
+      path: "/audit/$";
+      fullPath: "/audit/$";
+      preLoaderRoute: typeof DeskAuditSplatRouteImport;
+      parentRoute: typeof DeskRoute;
+    };
     "/_desk/basket/": {
       id: "/_desk/basket/";
       path: "/basket";
@@ -531,7 +550,6 @@ declare module "@tanstack/react-router" {
 interface DeskRouteChildren {
   DeskActionsRoute: typeof DeskActionsRoute;
   DeskAdminRoute: typeof DeskAdminRoute;
-  DeskAuditRoute: typeof DeskAuditRoute;
   DeskLiveRoute: typeof DeskLiveRoute;
   DeskOverviewRoute: typeof DeskOverviewRoute;
   DeskPortfolioRoute: typeof DeskPortfolioRoute;
@@ -540,12 +558,14 @@ interface DeskRouteChildren {
   DeskSettingsRoute: typeof DeskSettingsRoute;
   DeskApprovalsIdRoute: typeof DeskApprovalsIdRoute;
   DeskArtifactsSplatRoute: typeof DeskArtifactsSplatRoute;
+  DeskAuditSplatRoute: typeof DeskAuditSplatRoute;
   DeskBasketIdRoute: typeof DeskBasketIdRoute;
   DeskConfigsVersionRoute: typeof DeskConfigsVersionRoute;
   DeskConstraintsRuleRoute: typeof DeskConstraintsRuleRoute;
   DeskRunsIdRoute: typeof DeskRunsIdRoute;
   DeskApprovalsIndexRoute: typeof DeskApprovalsIndexRoute;
   DeskArtifactsIndexRoute: typeof DeskArtifactsIndexRoute;
+  DeskAuditIndexRoute: typeof DeskAuditIndexRoute;
   DeskBasketIndexRoute: typeof DeskBasketIndexRoute;
   DeskConfigsIndexRoute: typeof DeskConfigsIndexRoute;
   DeskConstraintsIndexRoute: typeof DeskConstraintsIndexRoute;
@@ -556,7 +576,6 @@ interface DeskRouteChildren {
 const DeskRouteChildren: DeskRouteChildren = {
   DeskActionsRoute: DeskActionsRoute,
   DeskAdminRoute: DeskAdminRoute,
-  DeskAuditRoute: DeskAuditRoute,
   DeskLiveRoute: DeskLiveRoute,
   DeskOverviewRoute: DeskOverviewRoute,
   DeskPortfolioRoute: DeskPortfolioRoute,
@@ -565,12 +584,14 @@ const DeskRouteChildren: DeskRouteChildren = {
   DeskSettingsRoute: DeskSettingsRoute,
   DeskApprovalsIdRoute: DeskApprovalsIdRoute,
   DeskArtifactsSplatRoute: DeskArtifactsSplatRoute,
+  DeskAuditSplatRoute: DeskAuditSplatRoute,
   DeskBasketIdRoute: DeskBasketIdRoute,
   DeskConfigsVersionRoute: DeskConfigsVersionRoute,
   DeskConstraintsRuleRoute: DeskConstraintsRuleRoute,
   DeskRunsIdRoute: DeskRunsIdRoute,
   DeskApprovalsIndexRoute: DeskApprovalsIndexRoute,
   DeskArtifactsIndexRoute: DeskArtifactsIndexRoute,
+  DeskAuditIndexRoute: DeskAuditIndexRoute,
   DeskBasketIndexRoute: DeskBasketIndexRoute,
   DeskConfigsIndexRoute: DeskConfigsIndexRoute,
   DeskConstraintsIndexRoute: DeskConstraintsIndexRoute,

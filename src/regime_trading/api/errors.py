@@ -266,6 +266,10 @@ def _conflict(request: Request, error: Exception) -> JSONResponse:
 
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
+    if error.why and error.answer is not Answer.UNKNOWN:
+        known = refusal(error.answer)
+        known.detail = error.why
+        return _api_error(request, known)
     if error.answer is Answer.NO_ROLE:
         return problem_response(request, 403, "no_role", f"you are not allowed {error.what}", needs=("role",))
     return _denied(request, error.answer, error.sought or NotThere("thing", ""))

@@ -132,6 +132,7 @@ _TEXTS: Mapping[str, str] = MappingProxyType(
         "method": "password+totp",
         "mode": "dry_run",
         "model": "hidden Markov model, 3 states",
+        "named": "rq-4m7yq2x3zk5wd6ta",
         "name": "core",
         "needs": "step_up",
         "new": "another long passphrase",

@@ -35,17 +35,34 @@ def require_approver(approval: Approval, voter: Principal, now_ns: int) -> None:
     account = request.account or None
     answer = may(voter, PERMISSIONS[request.kind][1], Target(request.firm_id, account), now_ns)
     if answer is not Answer.ALLOWED:
-        raise Refused(answer, f"to answer request {request.request_id}")
+        raise Refused(answer, f"to answer request {request.request_id}", why=_WHY.get(answer, ""))
     if voter.caller is not Caller.SESSION or not voter.session_id:
-        raise Refused(Answer.NOT_BY_TOKEN, f"to answer request {request.request_id}: people do, in a session")
+        raise Refused(
+            Answer.NOT_BY_TOKEN,
+            f"to answer request {request.request_id}: people do, in a session",
+            why=_WHY[Answer.NOT_BY_TOKEN],
+        )
     if not _roles(voter, request) & set(request.required.roles):
         named = ", ".join(request.required.roles)
-        raise Refused(Answer.NO_ROLE, f"to answer request {request.request_id}: it asks for {named}")
+        raise Refused(
+            Answer.NO_ROLE,
+            f"to answer request {request.request_id}: it asks for {named}",
+            why=f"It takes one of these roles: {named}.",
+        )
     if voter.user_id == request.maker or voter.user_id in request.required.excludes:
-        raise Refused(Answer.NO_ROLE, "to answer this request: somebody else must, not who asked")
+        why = "Whoever asked cannot agree: somebody else must."
+        raise Refused(Answer.NO_ROLE, "to answer this request: somebody else must, not who asked", why=why)
     others = (vote.session_id for vote in approval.votes if vote.user_id != voter.user_id)
     if voter.session_id in {request.maker_session, *others}:
-        raise Refused(Answer.NO_ROLE, "to answer this request from a session that took part in it")
+        why = "This session took part in it: sign in anew, then answer."
+        raise Refused(Answer.NO_ROLE, "to answer this request from a session that took part in it", why=why)
+
+
+_WHY = {
+    Answer.NO_ROLE: "None of your roles may answer it.",
+    Answer.NO_FACTOR: "Your role takes a second factor: set one up under Settings.",
+    Answer.NOT_BY_TOKEN: "People answer it, signed in, and no token does.",
+}
 
 
 def _roles(voter: Principal, request: Request) -> set[Role]:

@@ -97,10 +97,12 @@ class Refused(RegimeError):
         What they may not do, as the end of a sentence.
     sought : NotThere, optional
         What is not there, where the answer is ``UNKNOWN``.
+    why : str
+        What stands in the way, as a sentence to whoever it is; empty where the answer says all.
     """
 
-    def __init__(self, answer: Answer, what: str, sought: NotThere | None = None) -> None:
-        self.answer, self.what, self.sought = answer, what, sought
+    def __init__(self, answer: Answer, what: str, sought: NotThere | None = None, *, why: str = "") -> None:
+        self.answer, self.what, self.sought, self.why = answer, what, sought, why
         super().__init__(f"not allowed ({answer.value}) {what}")
 
 

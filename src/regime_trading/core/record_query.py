@@ -44,6 +44,8 @@ class EntryQuery:
     chain_id, run_id, rule_id, actor_id, outcome, trading_state, correlation_id : str
         Empty = any. ``rule_id`` is that of the entry, or one of the rules that bound a decision; ``outcome`` and
         ``trading_state`` (after it) are those of a decision.
+    named : str
+        An id or a hash that the entry says in a field of its own; empty = any.
     from_ns, to_ns : int
         Time of the event, UTC nanoseconds, both included.
     """
@@ -59,6 +61,7 @@ class EntryQuery:
     outcome: str = ""
     trading_state: str = ""
     correlation_id: str = ""
+    named: str = ""
     from_ns: int = EARLIEST_NS
     to_ns: int = LATEST_NS
 
@@ -71,6 +74,7 @@ class EntryQuery:
             (f'"outcome":"{self.outcome}"', self.outcome),
             (f'"trading_state_after":"{self.trading_state}"', self.trading_state),
             (f'"correlation_id":"{self.correlation_id}"', self.correlation_id),
+            (f':"{self.named}"', self.named),
         )
         return tuple(text for text, asked in said if asked)
 
@@ -115,4 +119,8 @@ def _says(query: EntryQuery, said: Mapping[str, Any]) -> bool:
         and query.outcome in ("", said.get("outcome"))
         and query.trading_state in ("", said.get("trading_state_after"))
         and query.correlation_id in ("", said["correlation_id"])
+        and (not query.named or query.named in (v for k, v in said.items() if k.endswith(_NAMING)))
     )
+
+
+_NAMING = ("_id", "_hash")  #: how fields are called that hold an id or a hash

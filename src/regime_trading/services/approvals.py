@@ -328,8 +328,10 @@ def why_not(desk: Desk, principal: Principal, asked: Approval) -> str:
     """Why this person cannot agree to a request, however they prove who they are; empty where they can."""
     try:
         steps.require_votable(asked, replace(principal, stepped_up_ns=desk.now_ns()), desk.now_ns())
-    except (Conflict, Refused) as error:
-        return str(error)
+    except Refused as error:
+        return error.why or str(error)
+    except Conflict as error:
+        return error.detail
     return ""
 
 

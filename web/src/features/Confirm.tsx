@@ -8,6 +8,7 @@ import { useLive } from "@/shared/live/store";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
 import { Dialog } from "@/shared/ui/Dialog";
+import { TextField } from "@/shared/ui/Field";
 import { useScope } from "@/shell/scope";
 import { confirm, type Done, freshOf, give, type Preview } from "./command";
 import { StepUp } from "./StepUp";
@@ -104,29 +105,25 @@ export function Confirm({ preview: first, onClose }: { preview: Preview; onClose
           </p>
         ) : null}
         {preview.confirm_phrase && !why ? (
-          <label className="grid gap-1">
-            <span className="text-meta text-muted">
-              Type <strong className="text-fg">{preview.confirm_phrase}</strong>
-            </span>
-            <input
-              value={phrase}
-              autoComplete="off"
-              spellCheck={false}
-              onChange={(event) => setPhrase(event.target.value)}
-              className="h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11"
-            />
-          </label>
+          <TextField
+            label={
+              <>
+                Type <strong className="text-fg">{preview.confirm_phrase}</strong>
+              </>
+            }
+            value={phrase}
+            autoComplete="off"
+            spellCheck={false}
+            onValue={setPhrase}
+          />
         ) : null}
         {preview.requires_reason && !why ? (
-          <label className="grid gap-1">
-            <span className="text-meta text-muted">Why, for the record (ten characters at least)</span>
-            <input
-              value={reason}
-              maxLength={500}
-              onChange={(event) => setReason(event.target.value)}
-              className="h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11"
-            />
-          </label>
+          <TextField
+            label="Why, for the record (ten characters at least)"
+            value={reason}
+            maxLength={500}
+            onValue={setReason}
+          />
         ) : null}
         {proves ? (
           <StepUp

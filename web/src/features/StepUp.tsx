@@ -1,41 +1,70 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { answered, api } from "@/shared/api/client";
+import { answered, api, type Schemas } from "@/shared/api/client";
 import { meQuery, sessionQuery } from "@/shared/api/queries";
 import { Button } from "@/shared/ui/Button";
+import { TextField } from "@/shared/ui/Field";
+import { askPasskey, HAS_PASSKEYS } from "./passkey";
+
+type Proof = Schemas["ProofIn"];
+const NAMES = { totp: "six digits of your authenticator", password: "your password" };
 
 /** Proving again who one is, with the second factor where there is one. */
 export function StepUp({ onDone }: { onDone: () => void }) {
   const queries = useQueryClient();
   const { data: session } = useQuery(sessionQuery);
-  const kind = session?.factors.includes("totp") ? "totp" : "password";
+  const factors = session?.factors ?? [];
+  const hasPasskey = factors.includes("passkey") && HAS_PASSKEYS;
+  const kind = factors.includes("totp") ? "totp" : factors.includes("passkey") ? null : "password";
   const [value, setValue] = useState("");
   const prove = useMutation({
-    mutationFn: () => answered(api.POST("/api/v1/session/step-up", { body: { kind, value } })),
+    mutationFn: async (proof: Proof | "passkey") => {
+      const body: Proof = proof === "passkey" ? { kind: "passkey", value: await passkeyAnswer() } : proof;
+      return answered(api.POST("/api/v1/session/step-up", { body }));
+    },
     onSuccess: () => {
       void queries.invalidateQueries({ queryKey: meQuery.queryKey });
       onDone();
     },
   });
   return (
-    <div className="grid gap-2 rounded-control border border-line p-3">
-      <label className="grid gap-1">
-        <span className="text-meta text-muted">
-          Prove who you are: {kind === "totp" ? "six digits of your authenticator" : "your password"}
-        </span>
-        <input
+    <fieldset className="grid gap-2 rounded-control border border-line p-3">
+      {kind === null && !hasPasskey ? (
+        <p>Prove who you are with your passkey, in a browser that knows passkeys: this one does not.</p>
+      ) : null}
+      {kind === null ? null : (
+        <TextField
+          label={`Prove who you are: ${NAMES[kind]}`}
           type={kind === "totp" ? "text" : "password"}
           inputMode={kind === "totp" ? "numeric" : "text"}
           autoComplete={kind === "totp" ? "one-time-code" : "current-password"}
           value={value}
-          onChange={(event) => setValue(event.target.value)}
-          className="h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11"
+          onValue={setValue}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter") return;
+            event.preventDefault(); // it proves, and sends nothing around it
+            if (value !== "") prove.mutate({ kind, value });
+          }}
         />
-      </label>
+      )}
       {prove.isError ? <p role="alert">{prove.error.message}</p> : null}
-      <Button disabled={value === "" || prove.isPending} onClick={() => prove.mutate()}>
-        Prove it
-      </Button>
-    </div>
+      <div className="flex flex-wrap gap-2">
+        {kind === null ? null : (
+          <Button disabled={value === "" || prove.isPending} onClick={() => prove.mutate({ kind, value })}>
+            Prove it
+          </Button>
+        )}
+        {hasPasskey ? (
+          <Button disabled={prove.isPending} onClick={() => prove.mutate("passkey")}>
+            Prove it with a passkey
+          </Button>
+        ) : null}
+      </div>
+    </fieldset>
   );
+}
+
+/** What a passkey of whoever is coming in, or is in, answers to a challenge of the server. */
+export async function passkeyAnswer(): Promise<string> {
+  return askPasskey(await answered(api.POST("/api/v1/session/passkey-options")));
 }

@@ -1,17 +1,5 @@
 import type { ReactNode } from "react";
 
-export const INPUT = "h-10 rounded-control border border-line bg-raised px-3 max-desk:h-11";
-
-export function Field({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: its control is its child
-    <label className="grid gap-1">
-      <span className="text-meta text-muted">{label}</span>
-      {children}
-    </label>
-  );
-}
-
 export function Door({ title, children }: { title: string; children: ReactNode }) {
   return (
     <main className="grid min-h-full place-items-center p-4" data-ready="true">

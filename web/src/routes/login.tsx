@@ -1,9 +1,12 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
-import { Door, Field, INPUT } from "@/features/door";
+import { Door } from "@/features/door";
+import { HAS_PASSKEYS } from "@/features/passkey";
+import { passkeyAnswer } from "@/features/StepUp";
 import { answered, api } from "@/shared/api/client";
 import { Button } from "@/shared/ui/Button";
+import { TextField } from "@/shared/ui/Field";
 
 export const Route = createFileRoute("/login")({
   validateSearch: (said: Record<string, unknown>): { next?: string } => {
@@ -34,18 +37,19 @@ function Login() {
     onSuccess: (session) => (session.awaits_factor ? setPassword("") : done()),
   });
   const prove = useMutation({
-    mutationFn: () =>
-      answered(
-        api.POST("/api/v1/session/factor", {
-          body: { kind: /^\d{6}$/.test(code.trim()) ? "totp" : "recovery_code", value: code.trim() },
-        }),
-      ),
+    mutationFn: async (by: "code" | "passkey") => {
+      const typed = code.trim();
+      const kind = by === "passkey" ? by : /^\d{6}$/.test(typed) ? "totp" : "recovery_code";
+      const value = by === "passkey" ? await passkeyAnswer() : typed;
+      return answered(api.POST("/api/v1/session/factor", { body: { kind, value } }));
+    },
     onSuccess: done,
   });
+  const factors = enter.data?.factors ?? [];
   const awaits = enter.data?.awaits_factor === true;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (awaits) prove.mutate();
+    if (awaits) prove.mutate("code");
     else enter.mutate();
   };
   const error = awaits ? prove.error : enter.error;
@@ -53,44 +57,50 @@ function Login() {
     <Door title={awaits ? "One more proof" : "Sign in"}>
       <form className="grid gap-4" onSubmit={submit}>
         {awaits ? (
-          <Field label="Six digits of your authenticator, or a recovery code">
-            <input
-              value={code}
-              onChange={(e) => setCode(e.target.value)}
-              autoComplete="one-time-code"
-              required
-              className={INPUT}
-            />
-          </Field>
+          <TextField
+            label={
+              factors.includes("totp") ? "Six digits of your authenticator, or a recovery code" : "A recovery code"
+            }
+            value={code}
+            onValue={setCode}
+            autoComplete="one-time-code"
+            required
+          />
         ) : (
           <>
-            <Field label="Login">
-              <input
-                value={login}
-                onChange={(e) => setLogin(e.target.value)}
-                autoComplete="username"
-                autoCapitalize="none"
-                spellCheck={false}
-                required
-                className={INPUT}
-              />
-            </Field>
-            <Field label="Password">
-              <input
-                type="password"
-                value={password}
-                onChange={(e) => setPassword(e.target.value)}
-                autoComplete="current-password"
-                required
-                className={INPUT}
-              />
-            </Field>
+            <TextField
+              label="Login"
+              value={login}
+              onValue={setLogin}
+              autoComplete="username"
+              autoCapitalize="none"
+              spellCheck={false}
+              required
+            />
+            <TextField
+              label="Password"
+              type="password"
+              value={password}
+              onValue={setPassword}
+              autoComplete="current-password"
+              required
+            />
           </>
         )}
         {error ? <p role="alert">{error.message}</p> : null}
         <Button type="submit" kind="primary" disabled={enter.isPending || prove.isPending} className="h-10">
           {awaits ? "Prove it" : "Sign in"}
         </Button>
+        {awaits && factors.includes("passkey") ? (
+          <Button
+            why={HAS_PASSKEYS ? undefined : "This browser does not know passkeys."}
+            disabled={prove.isPending}
+            onClick={() => prove.mutate("passkey")}
+            className="h-10"
+          >
+            Use a passkey
+          </Button>
+        ) : null}
       </form>
     </Door>
   );

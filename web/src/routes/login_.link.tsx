@@ -1,9 +1,10 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { Door, Field, INPUT } from "@/features/door";
+import { Door } from "@/features/door";
 import { answered, api } from "@/shared/api/client";
 import { Button } from "@/shared/ui/Button";
+import { TextField } from "@/shared/ui/Field";
 import { Failed } from "@/shared/ui/Panel";
 
 export const Route = createFileRoute("/login_/link")({ component: OneTimeLink });
@@ -55,26 +56,22 @@ function OneTimeLink() {
             "…"
           )}
         </p>
-        <Field label="Password">
-          <input
-            type="password"
-            value={password}
-            onChange={(e) => setPassword(e.target.value)}
-            autoComplete="new-password"
-            required
-            className={INPUT}
-          />
-        </Field>
-        <Field label="Once more">
-          <input
-            type="password"
-            value={again}
-            onChange={(e) => setAgain(e.target.value)}
-            autoComplete="new-password"
-            required
-            className={INPUT}
-          />
-        </Field>
+        <TextField
+          label="Password"
+          type="password"
+          value={password}
+          onValue={setPassword}
+          autoComplete="new-password"
+          required
+        />
+        <TextField
+          label="Once more"
+          type="password"
+          value={again}
+          onValue={setAgain}
+          autoComplete="new-password"
+          required
+        />
         {again && again !== password ? <p role="alert">The two are not the same.</p> : null}
         {set.isError ? <p role="alert">{set.error.message}</p> : null}
         <Button

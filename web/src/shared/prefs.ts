@@ -1,4 +1,5 @@
 import { useSyncExternalStore } from "react";
+import { type Grouping, setGrouping } from "./format/numbers";
 import type { Zone } from "./format/time";
 
 export type Prefs = {
@@ -6,9 +7,10 @@ export type Prefs = {
   zone: Zone;
   amounts: "shown" | "hidden";
   density: "dense" | "comfortable";
+  numbers: Grouping;
 };
 
-const START: Prefs = { theme: "dark", zone: "utc", amounts: "shown", density: "dense" };
+const START: Prefs = { theme: "dark", zone: "utc", amounts: "shown", density: "dense", numbers: "1,234.5" };
 const listeners = new Set<() => void>();
 let now = read();
 
@@ -38,6 +40,8 @@ export function showTheme(): void {
   const light =
     now.theme === "light" || (now.theme === "system" && matchMedia("(prefers-color-scheme: light)").matches);
   document.documentElement.dataset.theme = light ? "light" : "dark";
+  document.documentElement.dataset.density = now.density;
+  setGrouping(now.numbers);
   document.querySelector('meta[name="theme-color"]')?.setAttribute("content", light ? "#f5f6f8" : "#0b0d10");
 }
 

@@ -6,6 +6,7 @@ import { useLive } from "@/shared/live/store";
 import { Button } from "@/shared/ui/Button";
 import { cx } from "@/shared/ui/cx";
 import { Dialog } from "@/shared/ui/Dialog";
+import { SelectField, TextField } from "@/shared/ui/Field";
 import { HaltContext } from "./halt-inside";
 import { useScope } from "./scope";
 
@@ -106,21 +107,15 @@ function HaltDialog({ account, onClose }: { account: string | undefined; onClose
             if (!why) halt.mutate();
           }}
         >
-          <label className="grid gap-1">
-            <span className="text-meta text-muted">What</span>
-            <select
-              value={where}
-              onChange={(event) => setWhere(event.target.value)}
-              className="h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11"
-            >
-              {scope.ids.map((one) => (
-                <option key={one} value={one}>
-                  {scope.firm}/{one}
-                </option>
-              ))}
-              <option value="">Every account of {scope.firm}</option>
-            </select>
-          </label>
+          <SelectField
+            label="What"
+            value={where}
+            onValue={setWhere}
+            of={[
+              ...scope.ids.map((one) => [one, `${scope.firm}/${one}`] as const),
+              ["", `Every account of ${scope.firm}`],
+            ]}
+          />
           <fieldset className="grid gap-2">
             <legend className="mb-1 text-meta text-muted">How far</legend>
             {LEVELS.map(([one, title, said]) => (
@@ -148,15 +143,7 @@ function HaltDialog({ account, onClose }: { account: string | undefined; onClose
               </label>
             ))}
           </fieldset>
-          <label className="grid gap-1">
-            <span className="text-meta text-muted">Why (it may stay empty)</span>
-            <input
-              value={reason}
-              maxLength={500}
-              onChange={(event) => setReason(event.target.value)}
-              className="h-9 rounded-control border border-line bg-raised px-2 max-desk:h-11"
-            />
-          </label>
+          <TextField label="Why (it may stay empty)" value={reason} maxLength={500} onValue={setReason} />
           <p className="text-muted">
             One confirm, no second person. Ending it takes a preview, the account's name, and outside of a dry run
             another person.

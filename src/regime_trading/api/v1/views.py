@@ -259,6 +259,7 @@ def audit_router(sources_of: SourcesOf) -> APIRouter:
         run_id: Text = "",
         chain_id: Text = "",
         correlation_id: Text = "",
+        named: Annotated[str, Query(max_length=140, description="an id or a hash that the entry says")] = "",
         from_ns: From = EARLIEST_NS,
         to_ns: To = LATEST_NS,
         cursor: Cursor = None,
@@ -266,7 +267,17 @@ def audit_router(sources_of: SourcesOf) -> APIRouter:
     ) -> Page[audit.EntryRow]:
         """Entries, the newest first."""
         wanted = audit.EntryFilter(
-            account, tuple(kind), actor_id, rule_id, env, run_id, chain_id, correlation_id, from_ns, to_ns
+            account,
+            tuple(kind),
+            actor_id,
+            rule_id,
+            env,
+            run_id,
+            chain_id,
+            correlation_id,
+            named,
+            from_ns,
+            to_ns,
         )
         return audit.entries(sources_of(firm), _reader(allowed), wanted, cursor, limit)
 

@@ -99,6 +99,7 @@ class EntryFilter:
     run_id: str = ""
     chain_id: str = ""
     correlation_id: str = ""
+    named: str = ""
     from_ns: int = EARLIEST_NS
     to_ns: int = LATEST_NS
 
@@ -317,6 +318,7 @@ def _query(sources: FirmSources, asker: Asker, wanted: EntryFilter) -> EntryQuer
         rule_id=wanted.rule_id,
         actor_id=wanted.actor_id,
         correlation_id=wanted.correlation_id,
+        named=wanted.named,
         from_ns=wanted.from_ns,
         to_ns=wanted.to_ns,
     )

@@ -162,6 +162,20 @@ def test_an_entry_has_its_change_its_place_and_its_proof(world: World) -> None:
     assert (sealed.proof, sealed.place.stored) == ("signed", "sealed")
 
 
+def test_an_id_or_a_hash_finds_the_entries_that_say_it_and_no_other_text_does(world: World) -> None:
+    sources, of = world.sources(), asker()
+    change = audit.entries(sources, of, EntryFilter(account=CORE, kinds=("CONFIG_ACCEPTED",))).items[0]
+
+    def found(named: str) -> set[str]:
+        return {one.event_id for one in audit.entries(sources, of, EntryFilter(named=named), limit=500).items}
+
+    assert found(change.event_id) == {change.event_id}
+    assert change.event_id in found(change.config_hash) and len(found(change.config_hash)) > 1
+    assert (
+        found(change.event_id[:-1]) == found("shadow") == found("NORMAL") == set()
+    )  # never an amount by its text
+
+
 def test_the_reach_tells_how_far_and_how_long_ago(world: World) -> None:
     from regime_trading.adapters.artifacts import LocalArtifacts
     from regime_trading.adapters.witness import open_witnesses

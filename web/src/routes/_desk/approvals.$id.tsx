@@ -1,18 +1,20 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
-import { useRef, useState } from "react";
+import { useState } from "react";
+import { useAct } from "@/features/act";
+import { CLASS_WORDS, isSevere, STATUS_TONES, STATUS_WORDS } from "@/features/approvals";
 import { Diff, Section } from "@/features/Confirm";
-import { StepUp } from "@/features/StepUp";
-import { ApiProblem, answered, api, newKey, type Schemas, Unreachable } from "@/shared/api/client";
+import { answered, api, type Schemas } from "@/shared/api/client";
 import { approvalQuery } from "@/shared/api/queries";
 import { useLive } from "@/shared/live/store";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
+import { Facts } from "@/shared/ui/Facts";
+import { TextField } from "@/shared/ui/Field";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
-import { STATUS_TONES } from "./approvals.index";
 
 export const Route = createFileRoute("/_desk/approvals/$id")({ component: OneApproval });
 
@@ -39,29 +41,64 @@ function OneApproval() {
               <What asked={data} />
             </Panel>
             <div className="grid content-start gap-4">
-              <Panel title="Who and when">
-                <p>
-                  {data.maker} asked <Time at={data.created_at} />: {data.reason}
-                </p>
-                <p className="text-muted">
-                  It stands until <Time at={data.expires_at} />. {data.given} of {data.required} agreed.
-                </p>
-                <ul>
-                  {data.votes.map((one) => (
-                    <li key={one.actor}>
-                      {one.actor} {one.agrees ? "agreed" : "refused"} <Time at={one.at} />
-                      {one.reason ? `: ${one.reason}` : ""}
-                    </li>
-                  ))}
-                </ul>
-                {data.why ? <p>{data.why}</p> : null}
-              </Panel>
+              <WhoAndWhen asked={data} />
               {data.status === "requested" ? <Answer asked={data} etag={etag} /> : null}
             </div>
           </div>
         )}
       </Loaded>
     </Page>
+  );
+}
+
+function WhoAndWhen({ asked }: { asked: Schemas["ApprovalNowOut"] }) {
+  return (
+    <Panel title="Who and when">
+      <div className="grid gap-3">
+        <Facts
+          of={[
+            ["Asked by", asked.maker],
+            ["Because", asked.reason],
+            ["Asked", <Time key="asked" at={asked.created_at} seconds />],
+            ["Stands until", <Time key="until" at={asked.expires_at} seconds />],
+            ["Agreed", `${asked.given} of ${asked.required}`],
+            ["Now", STATUS_WORDS[asked.status] ?? asked.status],
+            ["How it ended", asked.why && asked.why !== asked.status ? asked.why : null],
+            ["Based on", asked.base_version || null],
+          ]}
+        />
+        {asked.votes.length > 0 ? (
+          <ol className="grid gap-1 border-t border-line pt-3">
+            {asked.votes.map((one) => (
+              <li key={one.actor}>
+                <span className={one.agrees ? "" : "text-warn"}>
+                  {one.actor} {one.agrees ? "agreed" : "refused"}
+                </span>{" "}
+                <span className="text-muted">
+                  <Time at={one.at} seconds />
+                </span>
+                {one.reason ? `: ${one.reason}` : ""}
+              </li>
+            ))}
+          </ol>
+        ) : null}
+        <p className="flex flex-wrap gap-x-4 gap-y-1">
+          <Link to="/audit" search={{ id: asked.request_id }} className="text-accent underline">
+            Its entries in the record
+          </Link>
+          {asked.account ? (
+            <Link
+              to="/constraints"
+              search={{ account: asked.account.split("/")[1] ?? "" }}
+              className="text-accent underline"
+            >
+              Limits of {asked.account}
+            </Link>
+          ) : null}
+        </p>
+        <code className="text-meta break-all text-muted">{asked.request_id}</code>
+      </div>
+    </Panel>
   );
 }
 
@@ -86,7 +123,10 @@ function What({ asked }: { asked: Schemas["ApprovalNowOut"] }) {
     : asked.effects;
   return (
     <div className="grid gap-3">
-      <code className="break-all">{asked.command}</code>
+      <p className="flex flex-wrap items-center gap-2">
+        <code className="break-all">{asked.command}</code>
+        <Chip tone={isSevere(asked) ? "safety" : "plain"}>{CLASS_WORDS[asked.klass] ?? asked.klass}</Chip>
+      </p>
       {now?.changed ? (
         <p role="alert" className="rounded-control border border-warn px-3 py-2">
           {now.changed}. Whoever agrees now finds it void.
@@ -111,93 +151,67 @@ function Answer({ asked, etag }: { asked: Schemas["ApprovalNowOut"]; etag: strin
   const { state } = useLive(live);
   const [phrase, setPhrase] = useState("");
   const [reason, setReason] = useState("");
-  const [proves, setProves] = useState(false);
-  const key = useRef(newKey());
-  const at = {
-    params: {
-      path: { firm, request_id: asked.request_id },
-      header: { "If-Match": etag, "Idempotency-Key": key.current },
-    },
-  };
-  const settled = () => {
-    key.current = newKey();
-    void queries.invalidateQueries();
-  };
-  const approve = useMutation({
-    mutationFn: () =>
+  const path = { firm, request_id: asked.request_id };
+  const header = (key: string) => ({ "If-Match": etag, "Idempotency-Key": key });
+  const settled = () => void queries.invalidateQueries();
+  const approve = useAct(
+    (body: Schemas["AgreeIn"], key) =>
       answered(
         api.POST("/api/v1/firms/{firm}/approvals/{request_id}/approve", {
-          ...at,
-          body: { phrase, reason: reason.trim() },
+          params: { path, header: header(key) },
+          body,
         }),
       ),
-    onSettled: settled,
-    onError: (error) => setProves(error instanceof ApiProblem && error.code === "step_up"),
-  });
-  const reject = useMutation({
-    mutationFn: () =>
+    settled,
+  );
+  const reject = useAct(
+    (body: Schemas["ReasonIn"], key) =>
       answered(
-        api.POST("/api/v1/firms/{firm}/approvals/{request_id}/reject", { ...at, body: { reason: reason.trim() } }),
+        api.POST("/api/v1/firms/{firm}/approvals/{request_id}/reject", { params: { path, header: header(key) }, body }),
       ),
-    onSettled: settled,
-  });
+    settled,
+  );
   const why = asked.why_not || (state === "live" ? "" : "The live channel is down: nothing can be agreed to now.");
-  const error = approve.error ?? reject.error;
   return (
     <Panel title="Your answer">
       <div className="grid gap-3">
         {why ? <p className="text-warn">{why}</p> : null}
-        <label className="grid gap-1">
-          <span className="text-meta text-muted">Why (ten characters at least to refuse)</span>
-          <input
-            value={reason}
-            maxLength={500}
-            disabled={Boolean(asked.why_not)}
-            onChange={(event) => setReason(event.target.value)}
-            className="h-9 rounded-control border border-line bg-raised px-2 disabled:opacity-50 max-desk:h-11"
-          />
-        </label>
-        <label className="grid gap-1">
-          <span className="text-meta text-muted">
-            To agree, type <strong className="text-fg">{asked.phrase}</strong>
-          </span>
-          <input
-            value={phrase}
-            autoComplete="off"
-            spellCheck={false}
-            disabled={Boolean(why)}
-            onChange={(event) => setPhrase(event.target.value)}
-            className="h-9 rounded-control border border-line bg-raised px-2 disabled:opacity-50 max-desk:h-11"
-          />
-        </label>
-        {proves ? (
-          <StepUp
-            onDone={() => {
-              setProves(false);
-              approve.reset();
-            }}
-          />
-        ) : null}
-        {error && !proves ? (
-          <p role="alert" className="text-warn">
-            {error instanceof Unreachable ? "Unknown whether it was taken: look at its state." : error.message}
-          </p>
-        ) : null}
+        <TextField
+          label="Why (ten characters at least to refuse)"
+          value={reason}
+          maxLength={500}
+          disabled={Boolean(asked.why_not)}
+          onValue={setReason}
+        />
+        <TextField
+          label={
+            <>
+              To agree, type <strong className="text-fg">{asked.phrase}</strong>
+            </>
+          }
+          value={phrase}
+          autoComplete="off"
+          spellCheck={false}
+          disabled={Boolean(why)}
+          onValue={setPhrase}
+        />
+        {approve.said}
+        {reject.said}
         <div className="flex flex-wrap justify-end gap-2">
           <Button
-            disabled={Boolean(asked.why_not) || reason.trim().length < 10 || reject.isPending}
+            disabled={Boolean(asked.why_not) || reason.trim().length < 10 || reject.pending}
             command={`/reject proposal id:${asked.request_id}`}
-            onClick={() => reject.mutate()}
+            onClick={() => reject.run({ reason: reason.trim() })}
           >
             Refuse
           </Button>
           <Button
             kind="primary"
-            disabled={Boolean(why) || phrase !== asked.phrase || approve.isPending || proves}
+            disabled={Boolean(why) || phrase !== asked.phrase || approve.pending || approve.proves}
             command={`/approve proposal id:${asked.request_id}`}
-            onClick={() => approve.mutate()}
+            onClick={() => approve.run({ phrase, reason: reason.trim() })}
           >
-            {approve.isPending ? "Sent, waiting for the server" : "Agree"}
+            {approve.pending ? "Sent, waiting for the server" : "Agree"}
           </Button>
         </div>
       </div>

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { CommandButton, DirectionChip, Effective, VERSION_TONES } from "@/features/configs";
+import { TakenOver } from "@/features/LastChange";
 import { configDiffQuery, versionQuery } from "@/shared/api/queries";
 import { Chip } from "@/shared/ui/Chip";
 import { Time } from "@/shared/ui/Figure";
@@ -56,6 +57,11 @@ function OneVersion() {
                   ) : null}{" "}
                   {version.detail}
                 </p>
+                {BACK.has(version.status)
+                  ? version.accounts.map((one) => (
+                      <TakenOver key={one.account} account={one.account} hash={one.after_hash} />
+                    ))
+                  : null}
                 {version.request_id ? (
                   <p>
                     <Link to="/approvals/$id" params={{ id: version.request_id }} className="text-accent underline">

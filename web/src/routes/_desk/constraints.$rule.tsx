@@ -1,5 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
+import { LastChange } from "@/features/LastChange";
+import { kindWords, placeOf } from "@/features/record";
 import { constraintHistoryQuery, constraintQuery } from "@/shared/api/queries";
 import { numberOf, ruleValue } from "@/shared/format/numbers";
 import { Chip } from "@/shared/ui/Chip";
@@ -51,6 +53,10 @@ function OneRule() {
                     <Time at={row.as_of} />
                   </Fact>
                 </dl>
+                <LastChange
+                  account={row.account.split("/")[1] ?? ""}
+                  concerns={(path) => row.parameters?.some((one) => one.path === path) ?? false}
+                />
                 <code className="text-meta text-muted">
                   /show constraints account:{row.account} rule:{row.rule_id}
                 </code>
@@ -69,7 +75,14 @@ function OneRule() {
                   {row.triggers.map((one) => (
                     <li key={one.place.event_id}>
                       <span className="text-muted">
-                        <Time at={one.as_of} /> · {one.event_type}
+                        <Link
+                          to="/audit/$"
+                          params={{ _splat: placeOf(one.place) }}
+                          className="text-accent hover:underline"
+                        >
+                          <Time at={one.as_of} />
+                        </Link>{" "}
+                        · {kindWords(one.event_type)}
                       </span>
                       <br />
                       {one.rationale}

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute } from "@tanstack/react-router";
 import { useContext } from "react";
+import { LastChange } from "@/features/LastChange";
 import type { Schemas } from "@/shared/api/client";
 import { controlsQuery, liveQuery } from "@/shared/api/queries";
 import { span } from "@/shared/format/time";
@@ -106,6 +107,7 @@ function AccountPanel({ row }: { row: Row }) {
             </li>
           ))}
         </ol>
+        <LastChange account={id} concerns={(path) => path === "mode"} />
         <p role={halted ? "alert" : undefined} className={cx(halted && "text-safety")}>
           {halted ? row.halt.text : row.halt.level === null ? "Whether it is halted is unknown." : "Not halted."}
         </p>

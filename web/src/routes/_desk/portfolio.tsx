@@ -7,6 +7,7 @@ import type { Schemas } from "@/shared/api/client";
 import { portfolioQuery } from "@/shared/api/queries";
 import { numberOf, percent, plainNumber, signed } from "@/shared/format/numbers";
 import { Money, Percent, Time } from "@/shared/ui/Figure";
+import { Figures, One } from "@/shared/ui/Figures";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
@@ -43,7 +44,7 @@ function PortfolioPage() {
       <Loaded query={query} height={600}>
         {(book) => (
           <div className="grid gap-4">
-            <Figures book={book} />
+            <KeyFigures book={book} />
             <Panel
               title="Positions"
               aside={
@@ -106,12 +107,9 @@ function Toggle(props: { to: { look?: Look; colour?: Colour }; on: boolean; name
   );
 }
 
-function Figures({ book }: { book: Schemas["Portfolio"] }) {
+function KeyFigures({ book }: { book: Schemas["Portfolio"] }) {
   return (
-    <section
-      aria-label="Key figures"
-      className="flex flex-wrap gap-x-8 gap-y-3 rounded-panel border border-line bg-surface px-4 py-3"
-    >
+    <Figures label="Key figures">
       <One name="Equity">
         <Money value={book.equity} currency={book.currency} />
       </One>
@@ -132,16 +130,7 @@ function Figures({ book }: { book: Schemas["Portfolio"] }) {
           <Time at={book.as_of} />
         </span>
       </One>
-    </section>
-  );
-}
-
-function One({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <div>
-      <div className="text-meta text-muted">{name}</div>
-      <div className="text-section font-semibold">{children}</div>
-    </div>
+    </Figures>
   );
 }
 

@@ -5,6 +5,7 @@ import { rlQuery } from "@/shared/api/queries";
 import { money, percent, plainNumber } from "@/shared/format/numbers";
 import { span } from "@/shared/format/time";
 import { Time } from "@/shared/ui/Figure";
+import { Figures, One } from "@/shared/ui/Figures";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
@@ -27,10 +28,7 @@ function Learning() {
       >
         {(found) => (
           <div className="grid gap-4">
-            <section
-              aria-label="Key figures"
-              className="flex flex-wrap gap-x-8 gap-y-3 rounded-panel border border-line bg-surface px-4 py-3"
-            >
+            <Figures label="Key figures">
               <One name="Rows">{money(found.rows)}</One>
               <One name="Last">
                 <Time at={found.last} />
@@ -38,7 +36,7 @@ function Learning() {
               <One name="Since the last row">{span(found.lag_s)}</One>
               <One name="Feature set">{found.feature_set_version}</One>
               <One name="Schema">{found.schema_version}</One>
-            </section>
+            </Figures>
             <Panel title="By account and run">
               <Table
                 label="Partitions"
@@ -81,15 +79,6 @@ function Learning() {
         )}
       </Loaded>
     </Page>
-  );
-}
-
-function One({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <div>
-      <div className="text-meta text-muted">{name}</div>
-      <div className="text-section font-semibold">{children}</div>
-    </div>
   );
 }
 

@@ -1,5 +1,5 @@
-import { queryOptions } from "@tanstack/react-query";
-import { answered, api, tagged } from "./client";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { answered, api, type Schemas, tagged } from "./client";
 
 export { meQuery } from "./me";
 
@@ -116,16 +116,72 @@ export const jobsQuery = (firm: string) =>
     queryFn: () => answered(api.GET("/api/v1/firms/{firm}/jobs", path({ firm }))),
   });
 
-export const auditQuery = (firm: string, account: string | undefined, limit: number) =>
-  queryOptions({
-    queryKey: ["audit", firm, account ?? "", limit],
-    queryFn: () =>
+/** Entries of the record page by page, the newest first; filters are named as the API names them. */
+export const entriesQuery = (firm: string, filters: Record<string, string | string[]>) =>
+  infiniteQueryOptions({
+    queryKey: ["audit", firm, "entries", filters],
+    queryFn: ({ pageParam }) =>
       answered(
         api.GET("/api/v1/firms/{firm}/audit/entries", {
-          params: { path: { firm }, query: { limit, ...(account ? { account: `${firm}/${account}` } : {}) } },
+          params: { path: { firm }, query: { ...filters, limit: 100, ...(pageParam ? { cursor: pageParam } : {}) } },
+        }),
+      ),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
+
+export const entryQuery = (firm: string, chain_id: string, seq: number) =>
+  queryOptions({
+    queryKey: ["entry", firm, chain_id, seq],
+    queryFn: () =>
+      answered(api.GET("/api/v1/firms/{firm}/audit/entry", { params: { path: { firm }, query: { chain_id, seq } } })),
+  });
+
+export const reachQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["verification", firm, "reach"],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/audit/reach", path({ firm }))),
+  });
+
+export const verificationQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["verification", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/audit/verification", path({ firm }))),
+    refetchInterval: ({ state }) => (isAtWork(state.data?.job) ? 2_000 : 60_000),
+  });
+
+export const registersQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["registers", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/audit/registers", path({ firm }))),
+    staleTime: Number.POSITIVE_INFINITY,
+    refetchInterval: false,
+  });
+
+/** One register; instants are ISO 8601 text. */
+export const registerQuery = (firm: string, name: string, asked: { account?: string; from?: string; to?: string }) =>
+  queryOptions({
+    queryKey: ["audit", firm, "register", name, asked],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/audit/registers/{name}", {
+          params: { path: { firm, name }, query: asked as Record<string, never> },
         }),
       ),
   });
+
+/** Asks for a fresh proof of identity, so it is read when somebody looks; while one is made, again and again. */
+export const exportsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["exports", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/audit/exports", path({ firm }))),
+    refetchInterval: ({ state }) => (state.data?.items.some((one) => isAtWork(one.job)) ? 2_000 : false),
+    refetchOnWindowFocus: false,
+  });
+
+function isAtWork(job: Schemas["JobOut"] | null | undefined): boolean {
+  return job?.status === "queued" || job?.status === "running" || job?.status === "cancelling";
+}
 
 export const catalogueQuery = queryOptions({
   queryKey: ["commands"],
@@ -243,4 +299,52 @@ export const peopleQuery = (firm: string) =>
   queryOptions({
     queryKey: ["people", firm],
     queryFn: () => answered(api.GET("/api/v1/firms/{firm}/users", path({ firm }))),
+  });
+
+/** One person; a change of them names them as they were. */
+export const personQuery = (firm: string, user_id: string) =>
+  queryOptions({
+    queryKey: ["people", firm, user_id],
+    queryFn: () => tagged(api.GET("/api/v1/firms/{firm}/users/{user_id}", path({ firm, user_id }))),
+  });
+
+/** Asks for a fresh proof of identity, so it is read when somebody looks and not by itself. */
+export const firmTokensQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["tokens", firm, "all"],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/tokens", path({ firm }))),
+    refetchInterval: false,
+    refetchOnWindowFocus: false,
+  });
+
+export const tokensQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["tokens", firm],
+    queryFn: () => answered(api.GET("/api/v1/me/firms/{firm}/tokens", path({ firm }))),
+  });
+
+export const factorsQuery = queryOptions({
+  queryKey: ["factors"],
+  queryFn: () => answered(api.GET("/api/v1/me/factors")),
+});
+
+export const sessionsQuery = queryOptions({
+  queryKey: ["sessions"],
+  queryFn: () => answered(api.GET("/api/v1/me/sessions")),
+});
+
+/** Decisions before those that the channel tells of, page by page; filters are named as the API names them. */
+export const pastDecisionsQuery = (firm: string, filters: Record<string, string>) =>
+  infiniteQueryOptions({
+    queryKey: ["past-decisions", firm, filters],
+    queryFn: ({ pageParam }) =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/decisions", {
+          params: { path: { firm }, query: { ...filters, limit: 100, ...(pageParam ? { cursor: pageParam } : {}) } },
+        }),
+      ),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    refetchInterval: false,
+    refetchOnWindowFocus: false,
   });

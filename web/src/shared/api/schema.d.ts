@@ -4481,6 +4481,7 @@ export interface operations {
                 run_id?: string;
                 chain_id?: string;
                 correlation_id?: string;
+                named?: string;
                 from?: number;
                 to?: number;
                 cursor?: string | null;

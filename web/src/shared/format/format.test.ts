@@ -1,6 +1,6 @@
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { fraction } from "@/routes/_desk/basket.index";
-import { money, percent, plainNumber, ruleValue, ruleValues, signed } from "./numbers";
+import { money, percent, plainNumber, ruleValue, ruleValues, setGrouping, signed } from "./numbers";
 import { clock, day, instant, nsToIso, span, zoneName } from "./time";
 
 describe("figures", () => {
@@ -30,6 +30,19 @@ describe("figures", () => {
       "unknown",
     ]);
   });
+
+  it("are set apart as somebody reads them", () => {
+    setGrouping("1.234,5");
+    expect([money("-1253207.8", 1), percent(0.109), plainNumber("0.5")]).toEqual([
+      "\u22121.253.207,8",
+      "10,90 %",
+      "0,5",
+    ]);
+    expect(signed(percent(0))).toBe("0,00 %");
+    setGrouping("1 234.5");
+    expect(money(1_253_207)).toBe("1\u00a0253\u00a0207");
+  });
+  afterEach(() => setGrouping("1,234.5"));
 
   it("says a value of a rule in its unit", () => {
     expect(ruleValue("0.131876857546539", "confidence")).toBe("13.19 %");

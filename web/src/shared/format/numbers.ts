@@ -3,6 +3,21 @@
 export const UNKNOWN = "unknown";
 const MINUS = "\u2212";
 
+/** How thousands and decimals are set apart, by an example. */
+export type Grouping = "1,234.5" | "1.234,5" | "1 234.5" | "1 234,5";
+let grouping: Grouping = "1,234.5";
+
+export function setGrouping(to: Grouping): void {
+  grouping = to;
+}
+
+/** A figure of the plain form, 1,234.5, as it is read where somebody is; a space in it never breaks. */
+function grouped(text: string): string {
+  if (grouping === "1,234.5") return text;
+  const [, thousands = ",", decimals = "."] = /^1(.)234(.)5$/.exec(grouping) ?? [];
+  return text.replace(/[,.]/g, (one) => (one === "," ? thousands.replace(" ", "\u00a0") : decimals));
+}
+
 export type Figure = number | string | null | undefined;
 
 export function numberOf(value: Figure): number | null {
@@ -30,7 +45,7 @@ function formatOf(kind: "fixed" | "significant", digits: number): Intl.NumberFor
 function plain(value: number, decimals: number): string {
   const text = formatOf("fixed", decimals).format(Math.abs(value));
   const zero = Number(text.replaceAll(",", "")) === 0;
-  return value < 0 && !zero ? MINUS + text : text;
+  return value < 0 && !zero ? MINUS + grouped(text) : grouped(text);
 }
 
 export function money(value: Figure, decimals = 0): string {
@@ -53,7 +68,7 @@ export function plainNumber(value: Figure, digits = 4): string {
   if (found === null) return typeof value === "string" && value ? value : UNKNOWN;
   if (!Number.isFinite(found)) return "unlimited";
   const text = formatOf("significant", digits).format(Math.abs(found));
-  return found < 0 && text !== "0" ? MINUS + text : text;
+  return found < 0 && text !== "0" ? MINUS + grouped(text) : grouped(text);
 }
 
 const SHARES = new Set(["share", "equity", "annual", "confidence", "move", "fraction"]);

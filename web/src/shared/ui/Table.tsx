@@ -50,7 +50,7 @@ export function Table<T>({ label, columns, rows, keyOf, dense }: Props<T>) {
                   key={one.name}
                   className={cx(
                     "pr-4 align-middle last:pr-0",
-                    dense ? "h-8" : "h-9 max-desk:h-11",
+                    dense ? "h-(--row)" : "h-[calc(var(--row)+4px)] max-desk:h-11",
                     one.right && "text-right",
                     one.wide && "max-desk:hidden",
                   )}
