@@ -20,6 +20,7 @@ from tests.gate_samples import CORE, GROWTH, shipped
 from tests.views_world import DEFENSIVE, EVAL, KESTREL, NORTH, World, asker, request
 
 from regime_trading.adapters import firm_files as firm_files_module
+from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.firm_files import LocalFirmFiles
 from regime_trading.core.access import Role
 from regime_trading.core.errors import BadInput, NotThere
@@ -252,6 +253,19 @@ def test_stages_follow_from_what_a_run_left() -> None:
 # --- regimes and tapes ------------------------------------------------------------------------------------------
 
 
+class WithoutPrices:
+    """Files of a run whose prices are no table."""
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        return b"?" if path.endswith("prices.parquet") else self._files.read(path, limit)
+
+
 def test_regimes_say_since_when_and_why_they_are_capped(world: World) -> None:
     told = regimes.regimes(world.sources(), asker())
     assert told.run_id == world.run_id and told.regimes[0].is_market
@@ -264,6 +278,13 @@ def test_regimes_say_since_when_and_why_they_are_capped(world: World) -> None:
         assert all(change.before != change.after for change in one.transitions)
     ribbon = regimes.history(world.sources(), asker(), "KO", bars=50)
     assert len(ribbon.points) == 50 and ribbon.points[-1].label == told.regimes[1].label
+    assert all(point.close and point.close > 0 for point in ribbon.points)
+    lost = replace(world.sources(), files=WithoutPrices(world.sources().files))
+    assert {point.close for point in regimes.history(lost, asker(), "KO", bars=50).points} == {None}
+    market = regimes.history(world.sources(), asker(), told.regimes[0].symbol, bars=5)
+    assert {point.close for point in market.points} == {None}, (
+        "the market here is a mean of symbols, not a price"
+    )
     for bad in (0, 5_001):
         with pytest.raises(BadInput):
             regimes.history(world.sources(), asker(), "KO", bars=bad)
