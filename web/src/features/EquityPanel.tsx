@@ -31,17 +31,19 @@ export function EquityPanel({ className }: { className?: string }) {
       title="Equity and drawdown"
       {...(className ? { className } : {})}
       aside={
-        <span className="flex flex-wrap items-baseline gap-x-4 text-meta text-muted">
-          <span className="text-section font-semibold text-fg">
-            <Money value={shown?.equity} currency={shown?.currency ?? null} />
+        shown ? (
+          <span className="flex flex-wrap items-baseline gap-x-4 text-meta text-muted">
+            <span className="text-section font-semibold text-fg">
+              <Money value={shown.equity} currency={shown.currency} />
+            </span>
+            <span>
+              day <Percent value={shown.day_return} sign />
+            </span>
+            <span>
+              drawdown <Percent value={shown.drawdown} />
+            </span>
           </span>
-          <span>
-            day <Percent value={shown?.day_return} sign />
-          </span>
-          <span>
-            drawdown <Percent value={shown?.drawdown} />
-          </span>
-        </span>
+        ) : null
       }
     >
       <Loaded
@@ -95,7 +97,7 @@ export function limitsOf(equity: string | null | undefined, rows: readonly Schem
   const found: Limit[] = [];
   for (const row of rows) {
     const [limit, left] = [numberOf(row.limit), numberOf(row.headroom)];
-    const title = `${row.rule_id}, ${layerOf(row.set_by) || "layer unknown"}`;
+    const title = [row.rule_id, layerOf(row.set_by)].filter(Boolean).join(", ");
     if (LEVELS.has(row.rule_id) && limit !== null && Number.isFinite(limit))
       found.push({ pane: "drawdown", at: -limit, title });
     if (FLOORS.has(row.rule_id) && row.unit === "money" && whole !== null && left !== null && Number.isFinite(left))

@@ -60,10 +60,10 @@ export function Evidence({ now }: { now: Now }) {
 const TIERS: Record<string, string> = { LT: "Long term", MT: "Middle term", ST: "Short term" };
 
 /** The risk state: where it is, where it goes from there, and how long it stays, fitted and as counted. */
-export function RiskState({ now, points }: { now: Now; points: readonly Point[] }) {
+export function RiskState({ now, points }: { now: Now; points: readonly Point[] | undefined }) {
   const { risk } = now;
   const matrix = risk.transition_matrix as readonly (readonly (number | null)[])[] | null;
-  const moves = movesOf(points, risk.states);
+  const moves = points && movesOf(points, risk.states);
   const light = useLight();
   const base = light ? "#ffffff" : "#11151a";
   return (
@@ -130,14 +130,16 @@ export function RiskState({ now, points }: { now: Now; points: readonly Point[] 
                       style={{ backgroundColor: mixed("#6ea8fe", base, 0.3 * (value ?? 0)) }}
                     >
                       {value === null ? <span className="text-muted">not seen</span> : percent(value, 1)}
-                      <span className="block text-label">{moves.counts[i]?.[j] ?? 0} times</span>
+                      {moves ? <span className="block text-label">{moves.counts[i]?.[j] ?? 0} times</span> : null}
                     </td>
                   ))}
                   <td className="pl-3 text-right whitespace-nowrap">
                     {plainNumber(expectedDwell(row[i]), 3)}
-                    <span className="block text-label text-muted">
-                      {moves.dwell[i] === null ? "not seen" : `${plainNumber(moves.dwell[i], 3)} counted`}
-                    </span>
+                    {moves ? (
+                      <span className="block text-label text-muted">
+                        {moves.dwell[i] === null ? "not seen" : `${plainNumber(moves.dwell[i], 3)} counted`}
+                      </span>
+                    ) : null}
                   </td>
                 </tr>
               ))}
@@ -146,7 +148,7 @@ export function RiskState({ now, points }: { now: Now; points: readonly Point[] 
         </div>
       )}
       <p className="mt-2 text-meta text-muted">
-        Fitted on the past of the symbol; counted over the {points.length} bars shown
+        Fitted on the past of the symbol{points ? `; counted over the ${points.length} bars shown` : ""}
         {risk.flips_per_bar !== null ? `; ${plainNumber(risk.flips_per_bar, 2)} changes a bar in the fit` : ""}.
       </p>
     </Panel>

@@ -101,7 +101,7 @@ function State({ row, stale }: { row: Rule; stale: string }) {
           <Fact name="Set by">
             {row.set_by
               ? `${layerOf(row.set_by)}${row.set_by.file ? ` (${row.set_by.file}:${row.set_by.line})` : ""}`
-              : "unknown"}
+              : "not shown to your role"}
           </Fact>
           <Fact name="Decided at">
             <Time at={row.as_of} />
@@ -193,7 +193,7 @@ function usesOf(items: readonly Measurement[]) {
 }
 
 function linesOf(row: Rule): readonly Line[] {
-  const lines: Line[] = [{ at: 1, title: `limit, ${layerOf(row.set_by) || "layer unknown"}`, tone: "safety" }];
+  const lines: Line[] = [{ at: 1, title: ["limit", layerOf(row.set_by)].filter(Boolean).join(", "), tone: "safety" }];
   if (row.warn_at !== null) lines.push({ at: row.warn_at, title: "warns", tone: "warn" });
   if (row.acts_at !== null && row.acts_at < 1) lines.push({ at: row.acts_at, title: "acts", tone: "warn" });
   return lines;
@@ -272,7 +272,7 @@ function Triggers({ row }: { row: Rule }) {
                   {one.event_type.replaceAll("_", " ").toLowerCase()}
                 </Chip>
                 <Time at={one.as_of} />
-                <Link to="/runs/$id" params={{ id: one.run_id }} className="text-accent hover:underline">
+                <Link to="/runs/$id" params={{ id: one.run_id }} className="text-accent underline">
                   its run
                 </Link>
                 <span>

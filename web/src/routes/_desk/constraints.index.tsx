@@ -144,7 +144,7 @@ function Rule({ row }: { row: Row }) {
       >
         <span className="text-muted">{row.rule_id}</span>
         <span className="truncate">{row.title}</span>
-        <span className="flex">
+        <span className="flex max-tablet:justify-end">
           <Chip tone={tone}>{word}</Chip>
         </span>
         <span className="max-tablet:col-span-3 max-tablet:pt-1">

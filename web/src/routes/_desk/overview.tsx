@@ -6,7 +6,15 @@ import { OfLimit } from "@/features/OfLimit";
 import { RegimeMark, regimeName } from "@/features/regime";
 import { staleness } from "@/features/rules";
 import { ApiProblem, type Schemas } from "@/shared/api/client";
-import { approvalsQuery, boardQuery, decisionsQuery, jobsQuery, liveQuery, regimesQuery } from "@/shared/api/queries";
+import {
+  accountsQuery,
+  approvalsQuery,
+  boardQuery,
+  decisionsQuery,
+  jobsQuery,
+  liveQuery,
+  regimesQuery,
+} from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
 import { useLive } from "@/shared/live/store";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
@@ -14,7 +22,7 @@ import { cx } from "@/shared/ui/cx";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { LimitBar } from "@/shared/ui/LimitBar";
 import { Page } from "@/shared/ui/Page";
-import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
+import { Empty, Failed, Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
 
 export const Route = createFileRoute("/_desk/overview")({ component: Overview });
@@ -52,6 +60,14 @@ function Overview() {
 function Accounts() {
   const { firm, accounts, account } = useScope();
   const live = useQuery({ ...liveQuery(firm), enabled: firm !== "" });
+  const own = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
+  if (accounts === undefined && own.isError) {
+    return (
+      <Panel title="Accounts">
+        <Failed error={own.error} retry={own.refetch} />
+      </Panel>
+    );
+  }
   return (
     <section aria-label="Accounts" className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
       {(accounts ?? [undefined, undefined]).map((one, n) => {

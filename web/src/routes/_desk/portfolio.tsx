@@ -11,7 +11,7 @@ import { useLight } from "@/features/theme";
 import { useTwin } from "@/features/useTwin";
 import type { Schemas } from "@/shared/api/client";
 import { decisionQuery, portfolioQuery } from "@/shared/api/queries";
-import { numberOf, percent, plainNumber, signed } from "@/shared/format/numbers";
+import { money as fixed, numberOf, percent, plainNumber, signed } from "@/shared/format/numbers";
 import { Chip } from "@/shared/ui/Chip";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
@@ -221,15 +221,11 @@ function OnePosition({ book, position }: { book: Book; position: Position }) {
             <p>{decision.rationale}</p>
             <p>
               Decided <Time at={decision.as_of} /> in{" "}
-              <Link to="/runs/$id" params={{ id: decision.run_id }} className="text-accent hover:underline">
+              <Link to="/runs/$id" params={{ id: decision.run_id }} className="text-accent underline">
                 its run
               </Link>
               , entry {decision.place.seq} of{" "}
-              <Link
-                to="/audit"
-                search={(before) => ({ ...before, mine: true })}
-                className="text-accent hover:underline"
-              >
+              <Link to="/audit" search={{ mine: true }} className="text-accent underline">
                 the record
               </Link>
               , decision <code className="break-all">{(decision.decision_id ?? "unknown").slice(0, 12)}</code>.
@@ -333,7 +329,7 @@ function nameOf(group: string | null): string {
 
 function figureOf(one: Position, colour: Colour, withBook: ReadonlyMap<string, number>): string {
   const value = shownOf(one, colour, withBook);
-  if (colour === "corr") return value === null ? "unknown" : plainNumber(value, 2);
+  if (colour === "corr") return value === null ? "unknown" : fixed(value, 2);
   return colour === "pnl" ? signed(percent(value, 1)) : percent(value, 1);
 }
 

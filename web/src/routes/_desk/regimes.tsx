@@ -144,7 +144,6 @@ function OneSymbol({ now }: { now: Now }) {
   );
   const turn = useCallback(() => show({ twin: !twin }), [twin, show]);
   useTwin(turn);
-  const points = history.data?.points ?? [];
   return (
     <>
       <Panel
@@ -202,7 +201,7 @@ function OneSymbol({ now }: { now: Now }) {
           <TapeHealth symbol={now.symbol} />
         </div>
         <div className="grid gap-4">
-          <RiskState now={now} points={points} />
+          <RiskState now={now} points={history.data?.points} />
           <Changes now={now} />
         </div>
       </div>

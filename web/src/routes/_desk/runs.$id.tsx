@@ -71,7 +71,7 @@ function OneRun() {
                 {job ? (
                   <p>
                     Asked for by {job.by} as{" "}
-                    <Link to="/runs/jobs/$id" params={{ id: job.job_id }} className="text-accent hover:underline">
+                    <Link to="/runs/jobs/$id" params={{ id: job.job_id }} className="text-accent underline">
                       a job, which has its log
                     </Link>
                     .

@@ -104,7 +104,7 @@ function OneJob() {
                 {job.run_id ? (
                   <p>
                     Run{" "}
-                    <Link to="/runs/$id" params={{ id: job.run_id }} className="text-accent hover:underline">
+                    <Link to="/runs/$id" params={{ id: job.run_id }} className="text-accent underline">
                       {job.run_id}
                     </Link>
                   </p>
