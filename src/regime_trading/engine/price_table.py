@@ -62,8 +62,8 @@ def to_parquet(window: PriceWindow) -> bytes:
 
 
 def closes_of(data: bytes, symbol: str, where: str) -> tuple[I8, F8]:
-    """Times and closing prices of one symbol, oldest first, out of the Parquet bytes of :func:`window_frame`; a bar that
-    is missing is NaN. Nothing where the table does not have the symbol.
+    """Times and closing prices of one symbol, oldest first, out of the bytes of :func:`to_parquet`; a missing bar is
+    NaN. Nothing where the table does not have the symbol.
 
     Raises
     ------

@@ -21,8 +21,7 @@ NO_TAPE = "A paced run reads tapes as bars only; a run of one day shows them."
 
 
 def market_pages(prepared: Prepared, bar: int) -> dict[str, bytes]:
-    """Files by their paths: regimes as they were known at ``bar``, the labels and the prices before it. Nothing later is in
-    them.
+    """Files by their paths: regimes as known at ``bar``, labels and prices before it. Nothing later is in them.
 
     Parameters
     ----------

@@ -295,7 +295,7 @@ class RLDataset:
         CheckFailed
             As :meth:`table`.
         BadInput
-            A feature set that is not known; or the file is not there, which it may not be where it was merged meanwhile.
+            A feature set that is not known; or the file is not there (any more: files are merged).
         """
         frame = pl.read_parquet(BytesIO(self.store.read_bytes(part.path)), hive_partitioning=False)
         _require_own(frame, folder, record)

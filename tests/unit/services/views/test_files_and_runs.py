@@ -443,6 +443,26 @@ def test_the_dataset_tells_its_rows_gaps_and_how_much_is_known(world: World) -> 
         rl.dataset(world.sources(), asker(), account=EVAL)
 
 
+def test_what_waits_to_be_sealed_is_told_and_counts_for_the_lag(world: World) -> None:
+    told = rl.dataset(world.sources(), asker(), env="shadow")
+    (part,) = told.partitions
+    assert (part.account, part.states, part.transitions, part.open) == (CORE, 0, 0, 0)
+    assert part.waiting == told.waiting == 3 and told.rows == 0 and told.rewards == ()
+    assert told.last == part.last == "2026-11-20T15:32:00Z" and told.lag_s == 480.0
+    assert rl.dataset(world.sources(), asker(accounts={DEFENSIVE}), env="shadow").partitions == ()
+
+
+def test_a_sealed_file_is_counted_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, read = rl.dataset(world.sources(), asker()), LocalArtifacts.read_bytes
+
+    def only_manifests(store: LocalArtifacts, path: str) -> bytes:
+        assert "_manifest" in path, f"{path} is read again"
+        return read(store, path)
+
+    monkeypatch.setattr(LocalArtifacts, "read_bytes", only_manifests)
+    assert rl.dataset(world.sources(), asker()) == first
+
+
 # --- the models -------------------------------------------------------------------------------------------------
 
 
