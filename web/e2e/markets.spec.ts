@@ -282,24 +282,26 @@ test.describe("a part that fails", () => {
       await expect(said).toBeVisible({ timeout: 20_000 });
       await expect(said).toContainText("Request 0123456789abcdef");
       await expect(said.getByRole("button", { name: "Try again" })).toBeVisible();
-      await expect(page.getByRole("heading", { name: stays, exact: true })).toBeVisible();
+      await expect(page.getByRole("heading", { name: stays, exact: true }).last()).toBeVisible();
       await page.unroute(broken);
-      // the live channel may have asked again before anybody could
-      await said
-        .getByRole("button", { name: "Try again" })
-        .click({ timeout: 3_000 })
-        .catch(() => undefined);
-      await expect(said).toBeHidden();
+      const all = page.getByRole("alert").filter({ hasText: "A test broke this." });
+      await expect(async () => {
+        // the live channel may have asked again before anybody could
+        const again = all.getByRole("button", { name: "Try again" }).first();
+        if ((await all.count()) > 0) await again.click({ timeout: 1_000 }).catch(() => undefined);
+        await expect(all).toHaveCount(0, { timeout: 1_000 });
+      }).toPass({ timeout: 20_000 });
       complaints.splice(0); // that the browser names each answer of 500 is what was asked for
     });
   }
 
   test("what was there stays, grey and with its age", async ({ page, complaints }) => {
+    test.setTimeout(120_000); // where the demo stands still it is read anew once a minute
     await signIn(page, "viewer", FIRM, "/portfolio");
     await expect(page.locator("figure svg").first()).toBeVisible();
     await fail(page, `${API}/accounts/*/portfolio`);
     const old = page.getByRole("alert").filter({ hasText: /^As of .* ago: A test broke this/ });
-    await expect(old).toBeVisible({ timeout: 45_000 });
+    await expect(old).toBeVisible({ timeout: 90_000 });
     await expect(page.locator("figure svg").first()).toBeVisible();
     complaints.splice(0);
   });

@@ -27,9 +27,9 @@ export function stateOf(row: Pick<Row, "state" | "holds">): { word: string; tone
 
 /** What is left before a limit, in words. */
 export function headroomOf(row: Pick<Row, "headroom" | "unit">): string {
+  if (row.headroom === "unlimited") return "no limit";
   const left = numberOf(row.headroom);
   if (left === null) return "";
-  if (!Number.isFinite(left)) return "no limit";
   const text = ruleValue(Math.abs(left), row.unit);
   return left < 0 ? `${text} beyond` : `${text} left`;
 }
@@ -42,10 +42,13 @@ export function layerOf(set: Schemas["SetBy"] | null | undefined): string {
 
 const OLD_S = 180;
 
-/** What has to be said of the age of a snapshot; empty where it is as it should be. */
+/**
+ * What has to be said of the age of a snapshot; empty where it is as it should be. A dry run decides at its bars, however
+ * long ago; `mode` undefined = not known yet, null = no configuration is in force.
+ */
 export function staleness(mode: string | null | undefined, as_of: string | null, age_s: number | null): string {
   if (as_of === null) return "No snapshot yet. Guards fail closed: new risk is blocked.";
-  if (mode === "dry_run" || age_s === null || age_s <= OLD_S) return "";
+  if (mode === "dry_run" || mode === undefined || age_s === null || age_s <= OLD_S) return "";
   const minutes = Math.floor(age_s / 60);
   const long =
     minutes < 120
