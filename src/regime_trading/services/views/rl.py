@@ -16,7 +16,8 @@ from regime_trading.core.errors import BadInput
 from regime_trading.core.numbers import F8
 from regime_trading.core.rl_features import FEATURE_SET_VERSION, FEATURES, READABLE_VERSIONS
 from regime_trading.core.rl_rows import RLUnsealed
-from regime_trading.services.rl_dataset import Record, RLDataset, RLRun
+from regime_trading.engine.rl_body import Record
+from regime_trading.services.rl_dataset import RLDataset, RLRun
 from regime_trading.services.views.base import (
     Account,
     Asker,
