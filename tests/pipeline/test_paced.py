@@ -277,6 +277,8 @@ def test_what_it_has_found_of_the_market_is_shown_and_nothing_later(folder: Path
         pages = MarketPages(LocalArtifacts(folder), print, lambda _: None)
         pages(app.paced._ready(), app.paced._bar - 1)
         found = regimes.regimes(sources, who)
+        ready = app.paced._ready()
+        prices = ready.plan.window.until(int(ready.inputs.market.ts_ns[app.paced._bar - 1]))
         (row,) = runs.runs(sources, who).items
         assert (row.run_id, row.kind, row.status, row.as_of) == (run_id, "paced", "started", found.as_of)
         assert found.run_id == run_id and found.regimes[0].is_market
@@ -286,6 +288,8 @@ def test_what_it_has_found_of_the_market_is_shown_and_nothing_later(folder: Path
             now = next(one for one in found.regimes if one.symbol == symbol)
             assert points[-1].at == now.as_of == found.as_of and points[-1].label == now.label
             assert 1 < len(points) <= 500
+            assert points[-1].close == prices.close[-1, prices.symbols.index(symbol)]
+            assert all(point.close is not None for point in points)
         whole = runs.run(sources, who, run_id)
         assert whole.manifest is None and whole.stages == () and len(whole.results) == 2
         assert regimes.tape(sources, who).notes == (NO_TAPE,)

@@ -80,6 +80,9 @@ def test_rows_go_once_they_are_sealed_and_the_last_of_each_account_stays(store: 
     assert log.sealable(1) == page[:1]
     log.drop_sealed(page)
     assert log.sealable(10) == () and len(log.waiting()[0]) == 4
+    assert [(one.account, one.rows, one.first_ns, one.last_ns) for one in log.unsealed()] == [
+        ("alpha/a", 1, 30, 30), ("alpha/b", 3, 10, 30)
+    ]  # fmt: skip
     sealed_up_to(audit, "a", 3)
     sealed_up_to(audit, "b", 3)
     log.drop_sealed(log.sealable(10))

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from regime_trading.agents.deps import Deps
-from regime_trading.agents.frames import TIME, save, shared_path
+from regime_trading.agents.frames import save, shared_path
 from regime_trading.agents.research import run_features, run_window
 from regime_trading.core.state import FeatureSet, PipelineState, SymbolFeatures
 from regime_trading.engine.histories import FeatureHistory
+from regime_trading.engine.price_table import TIME
 from regime_trading.engine.record import FEATURE_SET_VERSION
 
 COLUMNS = {"log_return": "returns", "sigma_daily": "sigma_daily", "momentum": "momentum", "z": "z"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from regime_trading.agents.deps import Deps
-from regime_trading.agents.frames import save, shared_path, window_frame
+from regime_trading.agents.frames import save, shared_path
 from regime_trading.core.errors import BadInput
 from regime_trading.core.state import DataSnapshot, PipelineState
+from regime_trading.engine.price_table import window_frame
 
 
 def ingest(state: PipelineState, deps: Deps) -> dict[str, Any]:

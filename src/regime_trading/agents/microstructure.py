@@ -7,12 +7,13 @@ from typing import Any
 import polars as pl
 
 from regime_trading.agents.deps import Deps
-from regime_trading.agents.frames import TIME, save, shared_path
+from regime_trading.agents.frames import save, shared_path
 from regime_trading.agents.research import run_window
 from regime_trading.core.bars import SECOND_NS
 from regime_trading.core.errors import BadInput
 from regime_trading.core.schemas import BarSpreads, PriceWindow, TapeSummary
 from regime_trading.core.state import PipelineState
+from regime_trading.engine.price_table import TIME
 from regime_trading.engine.tape_history import market_tape_cap, tape_readings, tapes_hash
 from regime_trading.engine.tape_reading import TapeReading, bucket_columns
 from regime_trading.tools.bar_spreads import bar_spreads

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regime_trading.adapters.artifacts import LocalArtifacts
-from regime_trading.adapters.database import SqlOverrides, SqlRuns
+from regime_trading.adapters.database import SqlOverrides, SqlRLLog, SqlRuns
 from regime_trading.adapters.database.newest import SqlNewest, SqlStates
 from regime_trading.adapters.firm_files import LocalFirmFiles
 from regime_trading.adapters.journal import ParquetInputs, ParquetSealer
@@ -68,6 +68,7 @@ def firm_sources(
         runs=SqlRuns(engine, firm_id=firm_id),
         files=LocalFirmFiles(store.root, firm_id=firm_id),
         rl=RLDataset(store, ParquetSealer(store), firm_id),
+        rl_log=SqlRLLog(engine, firm_id=firm_id),
         proofs=proofs or open_proofs(firm_id, store, witnesses),
     )
 

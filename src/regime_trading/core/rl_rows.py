@@ -40,3 +40,15 @@ class RLWaiting:
     seq: int
     ts_event_ns: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RLUnsealed:
+    """How many decisions of one run left rows that are not sealed yet, and when the first and the last were made."""
+
+    account: str
+    run_id: str
+    env: str
+    rows: int
+    first_ns: int
+    last_ns: int

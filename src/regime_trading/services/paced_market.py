@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 
 from regime_trading.core.canonical import sha256_hex
-from regime_trading.core.schemas import Exposure, Regime
+from regime_trading.core.schemas import Exposure, PriceWindow, Regime
+from regime_trading.engine import price_table, regime_table
 from regime_trading.engine.histories import RegimeHistory
-from regime_trading.engine.regime_table import to_parquet
 from regime_trading.services.paced_plan import Prepared
 from regime_trading.tools.allocation import NO_STRATEGY, ExposureParams, strategy_exposure
 from regime_trading.tools.evidence import own_evidence, weigh
@@ -21,7 +21,7 @@ NO_TAPE = "A paced run reads tapes as bars only; a run of one day shows them."
 
 
 def market_pages(prepared: Prepared, bar: int) -> dict[str, bytes]:
-    """Files by their paths: regimes as they were known at ``bar``, and the labels before it. Nothing later is in them.
+    """Files by their paths: regimes as known at ``bar``, labels and prices before it. Nothing later is in them.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def market_pages(prepared: Prepared, bar: int) -> dict[str, bytes]:
     run_id = prepared.inputs.identities[0].run_id
     market, path = f"runs/{run_id}/market", f"runs/{run_id}/market/regimes.parquet"
     ts_ns, first = prepared.inputs.market.ts_ns, max(bar + 1 - BARS, 0)
-    table = to_parquet(_cut(prepared.study.regimes, first, bar + 1), ts_ns[first : bar + 1])
+    table = regime_table.to_parquet(_cut(prepared.study.regimes, first, bar + 1), ts_ns[first : bar + 1])
     found: dict[str, Any] = {
         "request": {"source": prepared.plan.source, "as_of_ns": int(ts_ns[bar])},
         "regime": {
@@ -44,7 +44,16 @@ def market_pages(prepared: Prepared, bar: int) -> dict[str, bytes]:
         },
         "tape": {"evidence": "bars", "confidence_cap": 1.0, "features": [], "bars": {}, "notes": [NO_TAPE]},
     }
-    return {path: table, f"{market}/regime.json": orjson.dumps(found)}
+    prices = price_table.to_parquet(_prices(prepared, int(ts_ns[first]), int(ts_ns[bar])))
+    return {path: table, f"{market}/prices.parquet": prices, f"{market}/regime.json": orjson.dumps(found)}
+
+
+def _prices(prepared: Prepared, first_ns: int, last_ns: int) -> PriceWindow:
+    """Closing prices of what has a regime, from one bar to another."""
+    window = prepared.plan.window.until(last_ns)
+    symbols = tuple(name for name in window.symbols if name in prepared.study.regimes.symbols)
+    own, begin = window.select(symbols), int(np.searchsorted(window.ts_ns, first_ns))
+    return PriceWindow(symbols, own.ts_ns[begin:], own.close[begin:])
 
 
 def _regime(prepared: Prepared, bar: int, symbol: str) -> dict[str, Any]:

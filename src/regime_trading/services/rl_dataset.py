@@ -283,6 +283,24 @@ class RLDataset:
             led | ((at == until_ns) & pl.col("done")) if record == "transition" else at <= until_ns
         )
 
+    def sealed(self, folder: RLRun, record: Record) -> tuple[SealedPart, ...]:
+        """Sealed files of one folder in sequence; the rows of a file never change."""
+        return self.sealer.sealed(folder.run_id, folder.firm_id, folder.account_id, record) or ()
+
+    def part(self, folder: RLRun, record: Record, part: SealedPart) -> pl.DataFrame:
+        """Rows of one sealed file in their order, in the columns of this version.
+
+        Raises
+        ------
+        CheckFailed
+            As :meth:`table`.
+        BadInput
+            A feature set that is not known; or the file is not there (any more: files are merged).
+        """
+        frame = pl.read_parquet(BytesIO(self.store.read_bytes(part.path)), hive_partitioning=False)
+        _require_own(frame, folder, record)
+        return upgraded(frame, record)
+
     def decisions(self, run: RLRun) -> dict[int, bytes]:
         """Body of every DECISION of a run by sequence number, in order."""
         found = dict(self._waiting.decisions.get(run, {}))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from regime_trading.adapters.artifacts import LocalArtifacts
-from regime_trading.agents.frames import frame_window, load, save, snapshot_window, window_frame
+from regime_trading.agents.frames import load, save, snapshot_window
 from regime_trading.core.errors import BadInput
 from regime_trading.core.schemas import PriceWindow
+from regime_trading.engine.price_table import closes_of, frame_window, to_parquet, window_frame
 
 
 @given(
@@ -54,3 +55,13 @@ def test_prices_of_another_content_are_refused(tmp_path: Path) -> None:
     assert snapshot_window(store, ref, window.content_hash()).symbols == ("A",)
     with pytest.raises(BadInput, match="content hash"):
         snapshot_window(store, ref, "0" * 64)
+
+
+def test_closes_of_one_symbol_are_read_alone_and_a_missing_bar_stays_one() -> None:
+    times = np.array([1, 2, 3], dtype=np.int64)
+    window = PriceWindow(("A", "B"), times, np.array([[1.0, 5.0], [np.nan, 6.0], [3.0, 7.0]]))
+    ts_ns, close = closes_of(to_parquet(window), "A", "p")
+    assert ts_ns.tolist() == [1, 2, 3] and close[[0, 2]].tolist() == [1.0, 3.0] and np.isnan(close[1])
+    assert closes_of(to_parquet(window), "C", "p")[0].size == 0
+    with pytest.raises(BadInput, match="a table of prices"):
+        closes_of(b"other", "A", "p")

@@ -1,88 +1,84 @@
-import {
-  AreaSeries,
-  ColorType,
-  createChart,
-  type IChartApi,
-  TickMarkType,
-  type Time,
-  type UTCTimestamp,
-} from "lightweight-charts";
+import { AreaSeries, LineStyle, type UTCTimestamp } from "lightweight-charts";
 import { useEffect, useRef } from "react";
-import { money } from "@/shared/format/numbers";
-import { clock, day, instant, type Zone } from "@/shared/format/time";
+import { money, percent } from "@/shared/format/numbers";
+import type { Zone } from "@/shared/format/time";
+import { calmChart, colorOf } from "./chart";
 
-export type Point = { at: string; value: number };
+export type Point = { at: string; value: number; drawdown: number | null };
+/** A limit as a line of a pane: at which value, and who set it. */
+export type Limit = { pane: "equity" | "drawdown"; at: number; title: string };
 
-/** Equity over the decisions shown; the same figures are in the table of decisions. */
+/** Equity over the decisions shown, drawdown under it; one crosshair goes through both. */
 export default function EquityChart({
   points,
+  limits,
   hidden,
   theme,
   zone,
 }: {
   points: readonly Point[];
+  limits: readonly Limit[];
   hidden: boolean;
   theme: string;
   zone: Zone;
 }) {
   const box = useRef<HTMLDivElement>(null);
-  const chart = useRef<IChartApi | null>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another theme paints it anew
   useEffect(() => {
     if (box.current === null) return;
-    const style = getComputedStyle(document.documentElement);
-    const color = (name: string) => style.getPropertyValue(name).trim();
-    const made = createChart(box.current, {
-      autoSize: true,
-      layout: {
-        background: { type: ColorType.Solid, color: color("--surface") },
-        textColor: color("--muted"),
-        fontFamily: "Inter Variable, sans-serif",
-        fontSize: 11,
-        attributionLogo: false,
-      },
-      grid: { vertLines: { visible: false }, horzLines: { color: color("--line") } },
-      rightPriceScale: { borderVisible: false },
-      timeScale: {
-        borderVisible: false,
-        tickMarkFormatter: (at: Time, type: TickMarkType) => tick(isoOf(at), type, zone),
-      },
-      handleScroll: false,
-      handleScale: false,
-      localization: {
-        priceFormatter: (value: number) => (hidden ? "•••" : short(value)),
-        timeFormatter: (at: Time) => instant(isoOf(at), zone),
-      },
-    });
-    const series = made.addSeries(AreaSeries, {
-      lineColor: color("--accent"),
+    const chart = calmChart(box.current, zone);
+    const deepest = Math.min(-0.001, ...limits.filter((one) => one.pane === "drawdown").map((one) => one.at));
+    const at = points.map((one) => (new Date(one.at).getTime() / 1000) as UTCTimestamp);
+    const equity = chart.addSeries(AreaSeries, {
+      lineColor: colorOf("--accent"),
       lineWidth: 2,
-      topColor: `${color("--accent")}33`,
-      bottomColor: `${color("--accent")}00`,
+      topColor: `${colorOf("--accent")}33`,
+      bottomColor: `${colorOf("--accent")}00`,
       priceLineVisible: false,
+      priceFormat: { type: "custom", minMove: 0.01, formatter: (value: number) => (hidden ? "•••" : short(value)) },
     });
-    series.setData(
-      points.map((one) => ({ time: (new Date(one.at).getTime() / 1000) as UTCTimestamp, value: one.value })),
+    equity.setData(points.map((one, n) => ({ time: at[n] as UTCTimestamp, value: one.value })));
+    const drawdown = chart.addSeries(
+      AreaSeries,
+      {
+        lineColor: colorOf("--loss"),
+        lineWidth: 2,
+        topColor: `${colorOf("--loss")}00`,
+        bottomColor: `${colorOf("--loss")}33`,
+        invertFilledArea: true,
+        priceLineVisible: false,
+        autoscaleInfoProvider: (own: () => { priceRange: { minValue: number; maxValue: number } | null } | null) => ({
+          priceRange: { minValue: Math.min(deepest, own()?.priceRange?.minValue ?? 0) * 1.15, maxValue: 0 },
+        }),
+        priceFormat: { type: "custom", minMove: 0.0001, formatter: (value: number) => percent(value, 1) },
+      },
+      1,
     );
-    made.timeScale().fitContent();
-    chart.current = made;
-    return () => made.remove();
-  }, [points, hidden, theme, zone]);
-  return <div ref={box} className="h-56 w-full" style={{ isolation: "isolate" }} />;
+    drawdown.setData(
+      points.map((one, n) => {
+        const time = at[n] as UTCTimestamp;
+        return one.drawdown === null ? { time } : { time, value: -one.drawdown };
+      }),
+    );
+    for (const one of limits) {
+      (one.pane === "equity" ? equity : drawdown).createPriceLine({
+        price: one.at,
+        color: colorOf("--safety"),
+        lineStyle: LineStyle.Dashed,
+        lineWidth: 1,
+        title: one.title,
+        axisLabelVisible: true,
+      });
+    }
+    chart.panes()[0]?.setStretchFactor(3);
+    chart.panes()[1]?.setStretchFactor(1.4);
+    chart.timeScale().fitContent();
+    return () => chart.remove();
+  }, [points, limits, hidden, theme, zone]);
+  return <div ref={box} className="h-72 w-full" style={{ isolation: "isolate" }} />;
 }
 
-function isoOf(at: Time): string {
-  return new Date(Number(at) * 1_000).toISOString();
-}
-
-/** What stands under a mark of the axis: the year, the month, the day or the time. */
-function tick(at: string, type: TickMarkType, zone: Zone): string {
-  const date = day(at, zone);
-  if (type === TickMarkType.Year) return date.slice(0, 4);
-  if (type === TickMarkType.Month) return date.slice(0, 7);
-  return type === TickMarkType.DayOfMonth ? date.slice(5) : clock(at, zone).slice(0, 5);
-}
-
+/** Millions short, with as many decimals as tell the ticks apart. */
 function short(value: number): string {
   return Math.abs(value) >= 1e6 ? `${(value / 1e6).toFixed(3)}m` : money(value);
 }

@@ -1,56 +1,54 @@
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useMemo, useState } from "react";
-import { decisionsQuery } from "@/shared/api/queries";
+import { lazy, Suspense, useMemo } from "react";
+import type { Schemas } from "@/shared/api/client";
+import { boardQuery, decisionsQuery } from "@/shared/api/queries";
 import { numberOf } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
 import { Money, Percent, Time } from "@/shared/ui/Figure";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
-import type { Point } from "./EquityChart";
+import type { Limit, Point } from "./EquityChart";
+import { useIdle } from "./idle";
+import { layerOf } from "./rules";
 
 const EquityChart = lazy(() => import("./EquityChart"));
+
+/** Rules whose limit is a level of the drawdown, and those that leave a floor under equity. */
+const LEVELS = new Set(["LD-02"]);
+const FLOORS = new Set(["LD-01", "LD-03", "LD-04", "LD-05"]);
 
 export function EquityPanel({ className }: { className?: string }) {
   const { firm, account, accounts } = useScope();
   const query = useQuery({ ...decisionsQuery(firm, account, 200), enabled: account !== undefined });
+  const board = useQuery({ ...boardQuery(firm, account ?? ""), enabled: account !== undefined });
   const shown = accounts?.find((one) => one.account_id === account);
   const prefs = usePrefs();
-  const points = useMemo(() => {
-    const found: Point[] = [];
-    for (const row of [...(query.data?.items ?? [])].reverse()) {
-      const value = numberOf(row.equity);
-      if (value !== null && row.as_of !== found.at(-1)?.at) found.push({ at: row.as_of, value });
-    }
-    return found;
-  }, [query.data]);
-  // the chart is the heaviest part of the page, and the last one
-  const [ready, setReady] = useState(false);
-  useEffect(() => {
-    const idle = window.requestIdleCallback?.(() => setReady(true), { timeout: 1_500 });
-    if (idle === undefined) setReady(true);
-    return () => (idle === undefined ? undefined : window.cancelIdleCallback(idle));
-  }, []);
+  const points = useMemo(() => pointsOf(query.data?.items ?? []), [query.data]);
+  const limits = useMemo(() => limitsOf(shown?.equity, board.data?.rows ?? []), [shown?.equity, board.data]);
+  const ready = useIdle();
   return (
     <Panel
-      title="Equity"
+      title="Equity and drawdown"
       {...(className ? { className } : {})}
       aside={
-        <span className="flex flex-wrap items-baseline gap-x-4 text-meta text-muted">
-          <span className="text-section font-semibold text-fg">
-            <Money value={shown?.equity} currency={shown?.currency ?? null} />
+        shown ? (
+          <span className="flex flex-wrap items-baseline gap-x-4 text-meta text-muted">
+            <span className="text-section font-semibold text-fg">
+              <Money value={shown.equity} currency={shown.currency} />
+            </span>
+            <span>
+              day <Percent value={shown.day_return} sign />
+            </span>
+            <span>
+              drawdown <Percent value={shown.drawdown} />
+            </span>
           </span>
-          <span>
-            day <Percent value={shown?.day_return} sign />
-          </span>
-          <span>
-            drawdown <Percent value={shown?.drawdown} />
-          </span>
-        </span>
+        ) : null
       }
     >
       <Loaded
         query={query}
-        height={244}
+        height={312}
         empty={{
           when: () => points.length < 2,
           why: shown?.redacted
@@ -60,11 +58,12 @@ export function EquityPanel({ className }: { className?: string }) {
       >
         {() => (
           <figure>
-            <div className="h-56">
+            <div className="h-72">
               {ready ? (
                 <Suspense fallback={null}>
                   <EquityChart
                     points={points}
+                    limits={limits}
                     hidden={prefs.amounts === "hidden"}
                     theme={prefs.theme}
                     zone={prefs.zone}
@@ -73,12 +72,37 @@ export function EquityPanel({ className }: { className?: string }) {
               ) : null}
             </div>
             <figcaption className="mt-1 text-meta text-muted">
-              {points.length} decisions, <Time at={points[0]?.at} /> to <Time at={points.at(-1)?.at} />. Chart by
-              TradingView Lightweight Charts.
+              {points.length} decisions, <Time at={points[0]?.at} /> to <Time at={points.at(-1)?.at} />. Dashed =
+              limits, with the layer that set them. Chart by TradingView Lightweight Charts.
             </figcaption>
           </figure>
         )}
       </Loaded>
     </Panel>
   );
+}
+
+/** Oldest first, one for each instant. */
+export function pointsOf(rows: readonly Schemas["DecisionRow"][]): Point[] {
+  const found = new Map<string, Point>();
+  for (const row of [...rows].reverse()) {
+    const value = numberOf(row.equity);
+    if (value !== null) found.set(row.as_of, { at: row.as_of, value, drawdown: row.drawdown });
+  }
+  return [...found.values()].sort((a, b) => (a.at < b.at ? -1 : 1));
+}
+
+/** Limits of loss as lines; a floor lies what is left of its limit below equity. */
+export function limitsOf(equity: string | null | undefined, rows: readonly Schemas["ConstraintRow"][]): Limit[] {
+  const whole = numberOf(equity);
+  const found: Limit[] = [];
+  for (const row of rows) {
+    const [limit, left] = [numberOf(row.limit), numberOf(row.headroom)];
+    const title = [row.rule_id, layerOf(row.set_by)].filter(Boolean).join(", ");
+    if (LEVELS.has(row.rule_id) && limit !== null && Number.isFinite(limit))
+      found.push({ pane: "drawdown", at: -limit, title });
+    if (FLOORS.has(row.rule_id) && row.unit === "money" && whole !== null && left !== null && Number.isFinite(left))
+      found.push({ pane: "equity", at: whole - left, title });
+  }
+  return found;
 }

@@ -1,35 +1,49 @@
-import { cx } from "@/shared/ui/cx";
+import { inkOn, mixed } from "./colour";
+import { useLight } from "./theme";
 
-/** One letter and one hue for each family, the same everywhere. */
-const LOOKS: Record<string, [string, string]> = {
-  trending: ["T", "#4c9be8"],
-  volatile_trending: ["V", "#e0863a"],
-  mean_reverting: ["M", "#4fb3a2"],
-  random: ["R", "#98a2ad"],
-  uncertain: ["U", "#7c6f9c"],
+/** One letter, one hue and one pattern for each family, the same everywhere. */
+export type Pattern = "plain" | "steep" | "level" | "dots" | "sparse";
+export type RegimeLook = { letter: string; hue: string; pattern: Pattern };
+const LOOKS: Record<string, RegimeLook> = {
+  trending: { letter: "T", hue: "#4c9be8", pattern: "plain" },
+  volatile_trending: { letter: "V", hue: "#e0863a", pattern: "steep" },
+  mean_reverting: { letter: "M", hue: "#4fb3a2", pattern: "level" },
+  random: { letter: "R", hue: "#98a2ad", pattern: "dots" },
+  uncertain: { letter: "U", hue: "#8f7fc0", pattern: "sparse" },
 };
+export const FAMILIES = Object.keys(LOOKS);
 
-export function regimeLook(label: string): [string, string] {
-  return LOOKS[label] ?? ["?", "#56606b"];
+export function regimeLook(label: string): RegimeLook {
+  return LOOKS[label] ?? { letter: "?", hue: "#56606b", pattern: "sparse" };
+}
+
+export function regimeName(label: string | null | undefined): string {
+  return label?.replaceAll("_", " ") ?? "unknown";
 }
 
 /** Confidence in steps of four, never a rainbow. */
 export function step(confidence: number): number {
-  return [0.25, 0.45, 0.65, 0.85][Math.min(3, Math.floor(confidence * 4))] ?? 0.25;
+  return [0.2, 0.4, 0.6, 0.8][Math.max(0, Math.min(3, Math.floor(confidence * 4)))] ?? 0.2;
+}
+
+/** The shade of a family at a confidence, and the ink on it. */
+export function regimeShade(label: string, confidence: number, light: boolean): { fill: string; ink: string } {
+  const fill = mixed(regimeLook(label).hue, light ? "#ffffff" : "#11151a", step(confidence));
+  return { fill, ink: inkOn(fill) };
 }
 
 export function RegimeMark({ label, confidence }: { label: string; confidence: number }) {
-  const [letter, hue] = regimeLook(label);
+  const { fill, ink } = regimeShade(label, confidence, useLight());
   return (
     <span className="inline-flex items-center gap-2 whitespace-nowrap">
       <span
         aria-hidden
-        className={cx("grid size-5 place-items-center rounded-mark text-label font-semibold text-fg")}
-        style={{ backgroundColor: `color-mix(in srgb, ${hue} ${Math.round(step(confidence) * 100)}%, var(--surface))` }}
+        className="grid size-5 place-items-center rounded-mark text-label font-semibold"
+        style={{ backgroundColor: fill, color: ink }}
       >
-        {letter}
+        {regimeLook(label).letter}
       </span>
-      {label.replaceAll("_", " ")}
+      {regimeName(label)}
     </span>
   );
 }

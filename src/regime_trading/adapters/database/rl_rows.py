@@ -11,7 +11,7 @@ from regime_trading.adapters.database.audit_log import chunks
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.tables import RL_ROWS, SEALED_HEADS, WAL
 from regime_trading.core.audit import Backlog, event_of, require_firm, trail_of
-from regime_trading.core.rl_rows import RLDecision, RLWaiting
+from regime_trading.core.rl_rows import RLDecision, RLUnsealed, RLWaiting
 from regime_trading.core.schemas import AuditEvent, EventType, Mode
 
 _ROW = (
@@ -42,6 +42,13 @@ _BACKLOG = (
     .where(RL_ROWS.c.firm_id == bindparam("firm"), RL_ROWS.c.sealed.is_(False), _MAY_GO)
     .group_by(RL_ROWS.c.trail)
     .order_by(RL_ROWS.c.trail)
+)
+_RUN = (RL_ROWS.c.account, RL_ROWS.c.run_id, RL_ROWS.c.env)
+_UNSEALED = (
+    select(*_RUN, func.count(), func.min(RL_ROWS.c.ts_event_ns), func.max(RL_ROWS.c.ts_event_ns))
+    .where(RL_ROWS.c.firm_id == bindparam("firm"), RL_ROWS.c.sealed.is_(False))
+    .group_by(*_RUN)
+    .order_by(*_RUN)
 )
 _DRY_RUNS = (
     select(RL_ROWS.c.run_id)
@@ -76,6 +83,11 @@ class SqlRLLog:
             rows = self._rows(connection.execute(_WAITING, {"firm": self._firm_id}))
             bodies = connection.execute(_DECISIONS, {"firm": self._firm_id}).scalars()
             return rows, tuple(event_of(body) for body in bodies)
+
+    def unsealed(self) -> tuple[RLUnsealed, ...]:
+        """Of every run with rows that are not sealed, how many there are; by account and run."""
+        with reading(self._engine) as connection:
+            return tuple(RLUnsealed(*row) for row in connection.execute(_UNSEALED, {"firm": self._firm_id}))
 
     def sealable(self, limit: int) -> tuple[RLWaiting, ...]:
         """The oldest rows that are not sealed though the entries of their decisions are, or never will be: those of the

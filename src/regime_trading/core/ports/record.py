@@ -16,7 +16,7 @@ from regime_trading.core.notes import Signer
 from regime_trading.core.record_files import Rows, RunManifest
 from regime_trading.core.record_query import EntryQuery, Key
 from regime_trading.core.recorded import Recorded, Selection
-from regime_trading.core.rl_rows import RLWaiting
+from regime_trading.core.rl_rows import RLUnsealed, RLWaiting
 from regime_trading.core.schemas import (
     AccountState,
     AuditEvent,
@@ -217,6 +217,10 @@ class RLLog(Protocol):
 
     def waiting(self) -> tuple[tuple[RLWaiting, ...], tuple[AuditEvent, ...]]:
         """All rows that are not sealed, and the decisions whose entries lie in the store, as of one instant."""
+        ...
+
+    def unsealed(self) -> tuple[RLUnsealed, ...]:
+        """Of every run with rows that are not sealed, how many there are; by account and run."""
         ...
 
     def sealable(self, limit: int) -> tuple[RLWaiting, ...]:

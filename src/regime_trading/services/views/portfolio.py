@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -54,6 +54,7 @@ class PositionRow(Shown):
         description="share of the book's variance; sums to 1; null = not known"
     )
     volatility: Fraction | None = Field(description="annualised, of the symbol")
+    beta: Measured | None = Field(description="to the market proxy, as the guards saw it; null = not known")
     limiting_rules: tuple[str, ...] = Field(description="rules that kept the target from the proposal")
     opened_at: Instant | None
 
@@ -66,6 +67,19 @@ class GroupExposure(Shown):
     gross: Fraction | None
     net: Fraction | None
     risk_share: Fraction | None
+
+
+class FactorExposure(Shown):
+    """What a book holds of one factor: the sum of weight times loading over its positions."""
+
+    factor: Literal["market_beta", "volatility"] = Field(
+        description="market_beta: of each position to the market proxy; volatility: annualised, of each position alone"
+    )
+    gross: Measured | None = Field(
+        description="sum of absolute parts; null = the loading of a position is not known"
+    )
+    net: Measured | None
+    missing: tuple[str, ...] = Field(description="positions whose loading is not known")
 
 
 class Correlations(Shown):
@@ -91,6 +105,9 @@ class Portfolio(Shown):
     volatility: Fraction | None = Field(description="of the book, annualised; null = an input is not known")
     positions: tuple[PositionRow, ...]
     groups: tuple[GroupExposure, ...]
+    factors: tuple[FactorExposure, ...] = Field(
+        description="those whose loadings the guards saw; empty where flat"
+    )
     correlations: Correlations | None
     outcome: Outcome | None = Field(description="of the last decision")
     decision: Place | None
@@ -137,6 +154,7 @@ def portfolio(sources: FirmSources, asker: Asker, account: str) -> Portfolio:
         volatility=risk.volatility,
         positions=rows,
         groups=_groups(rows),
+        factors=_factors(rows),
         correlations=_correlations(saw, [row.symbol for row in rows]),
         outcome=of.said.get("outcome"),
         decision=None if of.entry is None else place_of(of.entry, of.said),
@@ -223,6 +241,7 @@ def _position(
         target_weight=None if row is None else row["target"],
         risk_share=risk.shares.get(held.symbol),
         volatility=mark.volatility,
+        beta=mark.beta,
         limiting_rules=() if row is None else row["rules"],
         opened_at=instant(held.opened_at),
     )
@@ -237,14 +256,16 @@ class _Mark:
         age_bars: float | None,
         per_unit: Decimal | None,
         volatility: float | None,
+        beta: float | None,
     ) -> None:
-        self.price, self.age_bars, self.per_unit, self.volatility = price, age_bars, per_unit, volatility
+        self.price, self.age_bars, self.per_unit = price, age_bars, per_unit
+        self.volatility, self.beta = volatility, beta
 
     @classmethod
     def of(cls, saw: Seen | None, symbol: str) -> _Mark:
         at = None if saw is None else saw.column(symbol)
         if saw is None or at is None:
-            return cls(None, None, None, None)
+            return cls(None, None, None, None, None)
         market = saw.view.market
         price, unit = _known(market.price[at]), _known(market.multiplier[at] * market.fx[at])
         sigma, age = _known(market.sigma[at]), _known(market.age_bars[at])
@@ -253,6 +274,7 @@ class _Mark:
             age,
             None if unit is None else Decimal(repr(unit)),
             None if sigma is None else sigma * float(np.sqrt(saw.annual)),
+            _known(market.signals.beta[at]),
         )
 
     def worth(self, held: HeldPosition) -> tuple[Decimal | None, Decimal | None, float | None]:
@@ -292,6 +314,26 @@ def _groups(rows: Sequence[PositionRow]) -> tuple[GroupExposure, ...]:
             risk_share=_total([row.risk_share for row in own]),
         )
         for name, own in sorted(found.items(), key=lambda item: (item[0] is None, item[0] or ""))
+    )
+
+
+def _factors(rows: Sequence[PositionRow]) -> tuple[FactorExposure, ...]:
+    if not rows:
+        return ()
+    loadings = {"market_beta": [row.beta for row in rows], "volatility": [row.volatility for row in rows]}
+    return tuple(_factor(name, rows, found) for name, found in loadings.items())
+
+
+def _factor(name: Any, rows: Sequence[PositionRow], loadings: Sequence[float | None]) -> FactorExposure:
+    parts = [
+        None if row.weight is None or loading is None else row.weight * loading
+        for row, loading in zip(rows, loadings, strict=True)
+    ]
+    return FactorExposure(
+        factor=name,
+        gross=_total([None if part is None else abs(part) for part in parts]),
+        net=_total(parts),
+        missing=tuple(row.symbol for row, part in zip(rows, parts, strict=True) if part is None),
     )
 
 

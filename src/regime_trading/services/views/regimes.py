@@ -14,6 +14,7 @@ from pydantic import Field
 from regime_trading.core.errors import BadInput, CheckFailed, NotThere, NotYet
 from regime_trading.core.schemas import REGIME_LABELS
 from regime_trading.engine.histories import RegimeHistory
+from regime_trading.engine.price_table import closes_of
 from regime_trading.engine.regime_table import from_parquet
 from regime_trading.services.views.artifacts import may_see_run
 from regime_trading.services.views.base import (
@@ -116,9 +117,12 @@ class Regimes(Shown):
 
 
 class HistoryPoint(Shown):
-    """Regime of a symbol at one bar."""
+    """Price and regime of a symbol at one bar."""
 
     at: Instant
+    close: Measured | None = Field(
+        description="quote currency; null = no bar, or no prices of this series are kept"
+    )
     label: Label | None
     confidence: Fraction | None
     risk_state: int | None
@@ -126,7 +130,7 @@ class HistoryPoint(Shown):
 
 
 class History(Shown):
-    """Regime of a symbol over time, for the ribbon."""
+    """Price and regime of a symbol over time."""
 
     run_id: str
     symbol: str
@@ -226,7 +230,7 @@ def regimes(sources: FirmSources, asker: Asker, run_id: str | None = None) -> Re
 def history(
     sources: FirmSources, asker: Asker, symbol: str, run_id: str | None = None, bars: int = 500
 ) -> History:
-    """Regime of a symbol over the last ``bars`` bars (at most 5,000).
+    """Price and regime of a symbol over the last ``bars`` bars (at most 5,000).
 
     Raises
     ------
@@ -241,11 +245,12 @@ def history(
     past, ts_ns = _past(sources, run_id, market["regime"])
     if past is None or symbol not in past.symbols:
         raise NotYet("symbol", symbol)
-    at = past.symbols.index(symbol)
+    at, rows = past.symbols.index(symbol), range(max(len(ts_ns) - bars, 0), len(ts_ns))
+    closes = _closes(sources, run_id, symbol)
     return History(
         run_id=run_id,
         symbol=symbol,
-        points=tuple(_point(past, ts_ns, row, at) for row in range(max(len(ts_ns) - bars, 0), len(ts_ns))),
+        points=tuple(_point(past, ts_ns[row], closes.get(ts_ns[row]), row, at) for row in rows),
     )
 
 
@@ -337,10 +342,24 @@ def _label(code: int) -> Any:
     return REGIME_LABELS[code] if 0 <= code < len(REGIME_LABELS) else None
 
 
-def _point(past: RegimeHistory, ts_ns: Sequence[int], row: int, at: int) -> HistoryPoint:
+def _closes(sources: FirmSources, run_id: str, symbol: str) -> dict[int, float]:
+    """Closing prices of a symbol by their time; none where their table cannot be read."""
+    path = f"runs/{run_id}/market/prices.parquet"
+    data = sources.files.read(path, _HISTORY_BYTES)
+    if data is None:
+        return {}
+    try:
+        ts_ns, close = closes_of(data, symbol, path)
+    except BadInput:
+        return {}
+    return dict(zip(ts_ns.tolist(), close.tolist(), strict=True))
+
+
+def _point(past: RegimeHistory, ts_ns: int, close: float | None, row: int, at: int) -> HistoryPoint:
     state = int(past.risk_state[row, at])
     return HistoryPoint(
-        at=instant(ts_ns[row]) or "",
+        at=instant(ts_ns) or "",
+        close=number(close),
         label=_label(int(past.label[row, at])),
         confidence=number(past.confidence[row, at]),
         risk_state=state if state >= 0 else None,

@@ -16,6 +16,7 @@ from regime_trading.core.ports import (
     Overrides,
     RecordHistory,
     RecordQuery,
+    RLLog,
     Runs,
 )
 from regime_trading.core.settings import Settings
@@ -47,6 +48,9 @@ class FirmSources:
     runs : Runs
     files : FirmFiles
     rl : RLDataset
+        Sealed rows.
+    rl_log : RLLog
+        Rows that are not sealed yet.
     proofs : ProofReader
         Checkpoints, and the sealed record for verifying.
 
@@ -67,6 +71,7 @@ class FirmSources:
     runs: Runs
     files: FirmFiles
     rl: RLDataset
+    rl_log: RLLog
     proofs: ProofReader
 
     def __post_init__(self) -> None:

@@ -109,6 +109,23 @@ def test_positions_carry_marks_weights_profit_and_risk_shares(world: World) -> N
     assert book.notes == ()
 
 
+def test_a_factor_is_the_sum_of_weight_times_loading_and_nothing_where_one_is_not_known(world: World) -> None:
+    book = portfolio.portfolio(world.sources(KESTREL), asker(KESTREL), GROWTH)
+    (held,) = book.positions
+    beta, volatility = book.factors
+    assert held.weight is not None and held.volatility is not None
+    assert (volatility.factor, volatility.missing) == ("volatility", ())
+    assert volatility.net == volatility.gross == pytest.approx(held.weight * held.volatility)
+    # the request said no betas: neither 1 nor 0 is made of that
+    assert held.beta is None and (beta.factor, beta.net, beta.missing) == ("market_beta", None, ("KO",))
+    short = held.model_copy(update={"weight": -0.5, "beta": 1.2})
+    (found, _) = portfolio._factors(
+        [short, held.model_copy(update={"symbol": "XOM", "weight": 0.2, "beta": 0.5})]
+    )
+    assert found.net == pytest.approx(-0.5) and found.gross == pytest.approx(0.7) and found.missing == ()
+    assert portfolio._factors([]) == ()
+
+
 def test_a_redacted_book_has_no_amount_and_no_quantity(world: World) -> None:
     book = portfolio.portfolio(world.sources(KESTREL), asker(KESTREL, Role.VIEWER, redact=True), GROWTH)
     (held,) = book.positions

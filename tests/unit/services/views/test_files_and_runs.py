@@ -20,6 +20,7 @@ from tests.gate_samples import CORE, GROWTH, shipped
 from tests.views_world import DEFENSIVE, EVAL, KESTREL, NORTH, World, asker, request
 
 from regime_trading.adapters import firm_files as firm_files_module
+from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.firm_files import LocalFirmFiles
 from regime_trading.core.access import Role
 from regime_trading.core.errors import BadInput, NotThere
@@ -252,6 +253,19 @@ def test_stages_follow_from_what_a_run_left() -> None:
 # --- regimes and tapes ------------------------------------------------------------------------------------------
 
 
+class WithoutPrices:
+    """Files of a run whose prices are no table."""
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        return b"?" if path.endswith("prices.parquet") else self._files.read(path, limit)
+
+
 def test_regimes_say_since_when_and_why_they_are_capped(world: World) -> None:
     told = regimes.regimes(world.sources(), asker())
     assert told.run_id == world.run_id and told.regimes[0].is_market
@@ -264,6 +278,13 @@ def test_regimes_say_since_when_and_why_they_are_capped(world: World) -> None:
         assert all(change.before != change.after for change in one.transitions)
     ribbon = regimes.history(world.sources(), asker(), "KO", bars=50)
     assert len(ribbon.points) == 50 and ribbon.points[-1].label == told.regimes[1].label
+    assert all(point.close and point.close > 0 for point in ribbon.points)
+    lost = replace(world.sources(), files=WithoutPrices(world.sources().files))
+    assert {point.close for point in regimes.history(lost, asker(), "KO", bars=50).points} == {None}
+    market = regimes.history(world.sources(), asker(), told.regimes[0].symbol, bars=5)
+    assert {point.close for point in market.points} == {None}, (
+        "the market here is a mean of symbols, not a price"
+    )
     for bad in (0, 5_001):
         with pytest.raises(BadInput):
             regimes.history(world.sources(), asker(), "KO", bars=bad)
@@ -420,6 +441,26 @@ def test_the_dataset_tells_its_rows_gaps_and_how_much_is_known(world: World) -> 
     assert rl.dataset(world.sources(), asker(KESTREL)).partitions == ()
     with pytest.raises(NotThere):
         rl.dataset(world.sources(), asker(), account=EVAL)
+
+
+def test_what_waits_to_be_sealed_is_told_and_counts_for_the_lag(world: World) -> None:
+    told = rl.dataset(world.sources(), asker(), env="shadow")
+    (part,) = told.partitions
+    assert (part.account, part.states, part.transitions, part.open) == (CORE, 0, 0, 0)
+    assert part.waiting == told.waiting == 3 and told.rows == 0 and told.rewards == ()
+    assert told.last == part.last == "2026-11-20T15:32:00Z" and told.lag_s == 480.0
+    assert rl.dataset(world.sources(), asker(accounts={DEFENSIVE}), env="shadow").partitions == ()
+
+
+def test_a_sealed_file_is_counted_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, read = rl.dataset(world.sources(), asker()), LocalArtifacts.read_bytes
+
+    def only_manifests(store: LocalArtifacts, path: str) -> bytes:
+        assert "_manifest" in path, f"{path} is read again"
+        return read(store, path)
+
+    monkeypatch.setattr(LocalArtifacts, "read_bytes", only_manifests)
+    assert rl.dataset(world.sources(), asker()) == first
 
 
 # --- the models -------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ function OneFile() {
 }
 
 function Shown({ found }: { found: Schemas["Preview"] }) {
+  if (found.artifact.kind === "html" && found.text !== null) return <Report found={found} html={found.text} />;
   if (found.picture_base64 !== null) {
     return (
       <img
@@ -76,14 +77,43 @@ function Shown({ found }: { found: Schemas["Preview"] }) {
   }
   if (found.table !== null) return <Rows table={found.table} />;
   if (found.text !== null) {
-    return <pre className="max-h-[70dvh] overflow-auto font-mono text-meta whitespace-pre-wrap">{found.text}</pre>;
+    return (
+      <pre
+        className="max-h-[70dvh] overflow-auto font-mono text-meta break-words whitespace-pre-wrap"
+        tabIndex={0}
+        role="document"
+        aria-label={found.artifact.name}
+      >
+        {found.text}
+      </pre>
+    );
   }
   if (found.json_value !== null && found.json_value !== undefined) {
     return (
-      <pre className="max-h-[70dvh] overflow-auto font-mono text-meta">{JSON.stringify(found.json_value, null, 2)}</pre>
+      <pre
+        className="max-h-[70dvh] overflow-auto font-mono text-meta"
+        tabIndex={0}
+        role="document"
+        aria-label={found.artifact.name}
+      >
+        {JSON.stringify(found.json_value, null, 2)}
+      </pre>
     );
   }
   return <p className="text-muted">A file of this kind is not shown here; the download has it.</p>;
+}
+
+/** A report in a frame of its own: without scripts, without our origin, under the policy of this page. */
+function Report({ found, html }: { found: Schemas["Preview"]; html: string }) {
+  return (
+    <iframe
+      title={`${found.artifact.name} of ${found.artifact.run_id}`}
+      sandbox=""
+      srcDoc={html}
+      referrerPolicy="no-referrer"
+      className="h-[75dvh] w-full rounded-control border border-line bg-[#ffffff]"
+    />
+  );
 }
 
 function Rows({ table }: { table: Schemas["Table"] }) {

@@ -162,7 +162,7 @@ function OneBasket({ basket }: { basket: Schemas["Basket"] }) {
       wide: true,
     },
     { name: "Strategy", cell: (one) => one.strategy?.replaceAll("_", " ") ?? "none", wide: true },
-    { name: "Last weight", cell: (one) => <Percent value={one.last_weight} />, right: true },
+    { name: "Last weight", cell: (one) => <Percent value={one.last_weight} />, right: true, wide: true },
     {
       name: "Weight, %",
       right: true,

@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { createFileRoute } from "@tanstack/react-router";
 import { useContext } from "react";
 import { LastChange } from "@/features/LastChange";
-import type { Schemas } from "@/shared/api/client";
-import { controlsQuery, liveQuery } from "@/shared/api/queries";
+import { ApiProblem, type Schemas } from "@/shared/api/client";
+import { controlsQuery, liveQuery, refusalsQuery } from "@/shared/api/queries";
 import { span } from "@/shared/format/time";
 import { Button } from "@/shared/ui/Button";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
@@ -41,6 +41,7 @@ function LivePage() {
             {data.accounts.map((one) => (
               <AccountPanel key={one.account} row={one} />
             ))}
+            <Refusals />
             <Panel title="Halts">
               <Loaded
                 query={controls}
@@ -72,6 +73,31 @@ function LivePage() {
         )}
       </Loaded>
     </Page>
+  );
+}
+
+/** What was refused and by whom it was asked for, out of the record. */
+function Refusals() {
+  const { firm } = useScope();
+  const query = useQuery({ ...refusalsQuery(firm), enabled: firm !== "" });
+  if (query.error instanceof ApiProblem && query.error.status === 403) return null;
+  return (
+    <Panel title="Refused" aside={<span className="text-meta text-muted">the last ten of the record</span>}>
+      <Loaded query={query} height={64} empty={{ when: (d) => d.items.length === 0, why: "Nothing was refused here." }}>
+        {(data) => (
+          <ul className="grid gap-2">
+            {data.items.map((one) => (
+              <li key={one.place.event_id}>
+                <span className="text-muted">
+                  <Time at={one.as_of} /> · {one.actor.type} {one.actor.id}
+                </span>
+                <span className="block">{one.rationale}</span>
+              </li>
+            ))}
+          </ul>
+        )}
+      </Loaded>
+    </Panel>
   );
 }
 

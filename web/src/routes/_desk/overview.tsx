@@ -3,16 +3,26 @@ import { createFileRoute, Link } from "@tanstack/react-router";
 import { DecisionsTable } from "@/features/decisions";
 import { EquityPanel } from "@/features/EquityPanel";
 import { OfLimit } from "@/features/OfLimit";
-import { RegimeMark } from "@/features/regime";
-import { approvalsQuery, boardQuery, decisionsQuery, jobsQuery, regimesQuery } from "@/shared/api/queries";
+import { RegimeMark, regimeName } from "@/features/regime";
+import { staleness } from "@/features/rules";
+import { ApiProblem, type Schemas } from "@/shared/api/client";
+import {
+  accountsQuery,
+  approvalsQuery,
+  boardQuery,
+  decisionsQuery,
+  jobsQuery,
+  liveQuery,
+  regimesQuery,
+} from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
 import { useLive } from "@/shared/live/store";
-import { ModeChip, StateChip } from "@/shared/ui/Chip";
+import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { LimitBar } from "@/shared/ui/LimitBar";
 import { Page } from "@/shared/ui/Page";
-import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
+import { Empty, Failed, Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
 
 export const Route = createFileRoute("/_desk/overview")({ component: Overview });
@@ -30,11 +40,15 @@ function Overview() {
     <Page title="Overview">
       <div className="grid gap-4">
         <Accounts />
-        <div className="grid gap-4 desk:grid-cols-[minmax(0,2fr)_minmax(0,1fr)]">
-          <EquityPanel />
-          <NeedsYou />
-          <Closest />
-          <RegimeNow />
+        <div className="grid items-start gap-4 desk:grid-cols-[minmax(0,2fr)_minmax(0,1fr)]">
+          <div className="contents desk:grid desk:gap-4">
+            <EquityPanel className="max-desk:order-3" />
+            <Closest className="max-desk:order-2" />
+          </div>
+          <div className="contents desk:grid desk:gap-4">
+            <NeedsYou className="max-desk:order-1" />
+            <RegimeNow className="max-desk:order-4" />
+          </div>
         </div>
         <LastDecisions />
       </div>
@@ -44,12 +58,22 @@ function Overview() {
 
 /** One line for each account: mode, state, money, and what it is closest to. */
 function Accounts() {
-  const { accounts, account, ids } = useScope();
+  const { firm, accounts, account, ids } = useScope();
+  const live = useQuery({ ...liveQuery(firm), enabled: firm !== "" });
+  const own = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
+  if (accounts === undefined && own.isError) {
+    return (
+      <Panel title="Accounts">
+        <Failed error={own.error} retry={own.refetch} />
+      </Panel>
+    );
+  }
   return (
     <section aria-label="Accounts" className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
       {(accounts ?? ids.map(() => undefined)).map((one, n) => {
         if (one === undefined)
           return <div key={ids[n]} className="h-[112px] rounded-panel border border-line desk:h-[104px]" />;
+        const halt = live.data?.accounts.find((row) => row.account === one.account)?.halt;
         const worst = [...one.loss_limits].sort((a, b) => (b.used ?? -1) - (a.used ?? -1))[0];
         return (
           <Link
@@ -65,6 +89,11 @@ function Accounts() {
               <span className="mr-auto font-semibold">{one.account_id}</span>
               <ModeChip mode={one.mode} />
               <StateChip state={one.trading_state} />
+              {halt?.level === null ? (
+                <Chip tone="unknown">HALT UNKNOWN</Chip>
+              ) : halt && halt.level > 0 ? (
+                <Chip tone="safety">HALTED K{halt.level}</Chip>
+              ) : null}
             </span>
             <span className="mt-2 flex flex-wrap items-baseline gap-x-4">
               <span className="text-section font-semibold">
@@ -77,7 +106,7 @@ function Accounts() {
             </span>
             <span className="mt-1 block text-meta text-muted">
               {worst?.used != null
-                ? `${worst.title}: ${percent(worst.used, 0)} of its limit`
+                ? `${worst.title}: ${percent(Math.max(0, worst.used), 0)} of its limit`
                 : one.last_decision === null
                   ? "No decision yet"
                   : "No loss limit can be measured"}
@@ -95,11 +124,12 @@ function Accounts() {
   );
 }
 
-function Closest() {
-  const { firm, account } = useScope();
+function Closest({ className }: { className: string }) {
+  const { firm, account, accounts } = useScope();
   const query = useQuery({ ...boardQuery(firm, account ?? ""), enabled: account !== undefined });
+  const mode = accounts?.find((one) => one.account_id === account)?.mode;
   return (
-    <Panel title="Closest to a limit" aside={<All to="/constraints" />}>
+    <Panel title="Closest to a limit" className={className} aside={<All to="/constraints" />}>
       <Loaded
         query={query}
         height={200}
@@ -109,23 +139,32 @@ function Closest() {
         }}
       >
         {(board) => (
-          <ul className="grid gap-2">
-            {[...board.rows]
-              .filter((row) => row.used !== null && row.guard > 1 && !row.at_least)
-              .sort((a, b) => (b.used ?? 0) - (a.used ?? 0))
-              .slice(0, 5)
-              .map((row) => (
+          <>
+            {staleness(mode, board.as_of, board.age_s) ? (
+              <p role="alert" className="pb-2 text-safety">
+                {staleness(mode, board.as_of, board.age_s)}
+              </p>
+            ) : null}
+            <ul className="grid gap-2">
+              {closest(board.rows).map((row) => (
                 <li key={row.rule_id}>
                   <Link
                     to="/constraints/$rule"
                     params={{ rule: row.rule_id }}
-                    className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-3 rounded-control hover:bg-raised/50 tablet:grid-cols-[minmax(0,1.2fr)_minmax(80px,1fr)_150px]"
+                    className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-3 rounded-control hover:bg-raised/50 max-desk:min-h-11 tablet:grid-cols-[minmax(0,1.2fr)_minmax(80px,1fr)_150px]"
                   >
                     <span className="truncate">
                       <span className="text-muted">{row.rule_id}</span> {row.title}
                     </span>
                     <span className="max-tablet:order-last max-tablet:col-span-2">
-                      <LimitBar used={row.used} state={row.state} label={row.title} />
+                      <LimitBar
+                        used={row.used}
+                        state={row.state}
+                        label={row.title}
+                        warnAt={row.warn_at}
+                        actsAt={row.acts_at}
+                        holds={row.holds}
+                      />
                     </span>
                     <span className="text-right">
                       <OfLimit row={row} />
@@ -133,14 +172,25 @@ function Closest() {
                   </Link>
                 </li>
               ))}
-          </ul>
+            </ul>
+          </>
         )}
       </Loaded>
     </Panel>
   );
 }
 
-function NeedsYou() {
+/** What locks or is not known first, then by how much of its limit is used. */
+function closest(rows: readonly Schemas["ConstraintRow"][]): Schemas["ConstraintRow"][] {
+  const weight = (row: Schemas["ConstraintRow"]) =>
+    row.holds ? 3_000 : row.state === "unknown" ? 2_000 : (row.used ?? 0);
+  return rows
+    .filter((row) => row.holds || row.state === "unknown" || (row.used !== null && row.guard > 1 && !row.at_least))
+    .sort((a, b) => weight(b) - weight(a))
+    .slice(0, 5);
+}
+
+function NeedsYou({ className }: { className: string }) {
   const { firm, live } = useScope();
   const alarms = useLive(live, (told) => told.alarms);
   const approvals = useQuery({ ...approvalsQuery(firm), enabled: firm !== "" });
@@ -149,7 +199,7 @@ function NeedsYou() {
   const failed = jobs.data?.items.filter((one) => one.status === "failed").slice(0, 3) ?? [];
   const nothing = waiting.length + failed.length + alarms.length === 0;
   return (
-    <Panel title="Needs you" aside={<All to="/approvals" />}>
+    <Panel title="Needs you" className={className} aside={<All to="/approvals" />}>
       <Loaded query={approvals} height={120}>
         {() =>
           nothing ? (
@@ -188,9 +238,15 @@ function NeedsYou() {
               ))}
               {failed.map((one) => (
                 <li key={one.job_id}>
-                  <span className="text-warn">{one.kind} failed</span>
-                  <br />
-                  <span className="text-meta text-muted">{one.error}</span>
+                  <Link
+                    to="/runs/jobs/$id"
+                    params={{ id: one.job_id }}
+                    className="block rounded-control hover:bg-raised/50"
+                  >
+                    <span className="text-warn">{one.kind} failed</span>
+                    <br />
+                    <span className="text-meta text-muted">{one.error}</span>
+                  </Link>
                 </li>
               ))}
             </ul>
@@ -201,42 +257,50 @@ function NeedsYou() {
   );
 }
 
-function RegimeNow() {
+function RegimeNow({ className }: { className: string }) {
   const { firm } = useScope();
   const query = useQuery({ ...regimesQuery(firm), enabled: firm !== "" });
   return (
-    <Panel title="Regime now" aside={<All to="/regimes" />}>
-      <Loaded
-        query={query}
-        height={160}
-        empty={{ when: (data) => data.regimes.length === 0, why: "No run has read a regime yet." }}
-      >
-        {(data) => {
-          const market = data.regimes.find((one) => one.is_market) ?? data.regimes[0];
-          if (market === undefined) return null;
-          return (
-            <div className="grid gap-2">
-              <p className="text-section font-semibold">
-                <RegimeMark label={market.label} confidence={market.confidence} />
-              </p>
-              <p className="text-muted">
-                {market.symbol} · confidence {percent(market.confidence, 0)} · since <Time at={market.since} />
-                {market.bars_since !== null ? ` (${market.bars_since} bars)` : ""}
-              </p>
-              <ol className="grid gap-0.5 text-meta">
-                {market.transitions.slice(0, 5).map((one) => (
-                  <li key={one.at} className="flex gap-2">
-                    <span className="w-36 text-muted">
-                      <Time at={one.at} />
-                    </span>
-                    {one.before ?? "unknown"} → {one.after ?? "unknown"}
-                  </li>
-                ))}
-              </ol>
-            </div>
-          );
-        }}
-      </Loaded>
+    <Panel title="Regime now" className={className} aside={<All to="/regimes" />}>
+      {query.data === undefined && query.error instanceof ApiProblem && query.error.status === 404 ? (
+        <Empty>No run has read a regime yet.</Empty>
+      ) : (
+        <Loaded
+          query={query}
+          height={160}
+          empty={{ when: (data) => data.regimes.length === 0, why: "No run has read a regime yet." }}
+        >
+          {(data) => {
+            const market = data.regimes.find((one) => one.is_market) ?? data.regimes[0];
+            if (market === undefined) return null;
+            return (
+              <div className="grid gap-2">
+                <p className="text-section font-semibold">
+                  <RegimeMark label={market.label} confidence={market.confidence} />
+                </p>
+                <p className="text-muted">
+                  {market.symbol} · confidence {percent(market.confidence, 0)} · since <Time at={market.since} />
+                  {market.bars_since !== null ? ` (${market.bars_since} bars)` : ""}
+                </p>
+                <ol
+                  className="grid max-h-40 gap-0.5 overflow-y-auto text-meta"
+                  tabIndex={0}
+                  aria-label="The last changes of the label"
+                >
+                  {market.transitions.map((one) => (
+                    <li key={one.at} className="flex gap-2">
+                      <span className="w-36 text-muted">
+                        <Time at={one.at} />
+                      </span>
+                      {regimeName(one.before)} → {regimeName(one.after)}
+                    </li>
+                  ))}
+                </ol>
+              </div>
+            );
+          }}
+        </Loaded>
+      )}
     </Panel>
   );
 }

@@ -1,9 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
+import { Again } from "@/features/Again";
 import { OutcomeChip, RuleLinks } from "@/features/decisions";
+import { FILES } from "@/features/files";
+import { LongTable } from "@/features/LongTable";
 import type { Schemas } from "@/shared/api/client";
-import { runQuery } from "@/shared/api/queries";
-import { money } from "@/shared/format/numbers";
+import { jobsQuery, runQuery } from "@/shared/api/queries";
 import { Chip, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Time } from "@/shared/ui/Figure";
@@ -19,6 +21,8 @@ function OneRun() {
   const { id } = Route.useParams();
   const { firm } = useScope();
   const query = useQuery(runQuery(firm, id));
+  const jobs = useQuery({ ...jobsQuery(firm), enabled: firm !== "" });
+  const job = jobs.data?.items.find((one) => one.run_id === id);
   return (
     <Page
       title="Run"
@@ -31,7 +35,15 @@ function OneRun() {
       <Loaded query={query} height={500}>
         {(run) => (
           <div className="grid gap-4">
-            <Panel title={run.run_id} aside={<Chip tone={STATUS_TONES[run.status] ?? "unknown"}>{run.status}</Chip>}>
+            <Panel
+              title={run.run_id}
+              aside={
+                <span className="flex flex-wrap items-center gap-2">
+                  <Chip tone={STATUS_TONES[run.status] ?? "unknown"}>{run.status}</Chip>
+                  {job ? <Again job={job} /> : null}
+                </span>
+              }
+            >
               <div className="grid gap-3">
                 <p className="text-muted">
                   {run.kind}, as of <Time at={run.as_of} />
@@ -55,7 +67,24 @@ function OneRun() {
                     ))}
                   </ul>
                 ) : null}
-                <p className="font-mono text-meta break-all text-muted">inputs {run.inputs_hash ?? "unknown"}</p>
+                {run.status === "failed" && job?.error ? <p className="text-safety">{job.error}</p> : null}
+                {job ? (
+                  <p>
+                    Asked for by {job.by} as{" "}
+                    <Link to="/runs/jobs/$id" params={{ id: job.job_id }} className="text-accent underline">
+                      a job, which has its log
+                    </Link>
+                    .
+                  </p>
+                ) : null}
+                <dl className="grid grid-cols-[88px_minmax(0,1fr)] gap-x-3 font-mono text-meta text-muted">
+                  {hashesOf(run).map(([name, hash]) => (
+                    <div key={name} className="contents">
+                      <dt>{name}</dt>
+                      <dd className="break-all">{hash}</dd>
+                    </div>
+                  ))}
+                </dl>
               </div>
             </Panel>
             <Panel title="Decisions">
@@ -68,15 +97,20 @@ function OneRun() {
             <Panel
               title="Artifacts"
               aside={
-                run.artifacts_withheld ? (
-                  <span className="text-meta text-muted">some are withheld from your role</span>
-                ) : null
+                <span className="flex flex-wrap gap-3 text-meta text-muted">
+                  {run.artifacts_withheld ? <span>some are withheld from your role</span> : null}
+                  {run.report ? (
+                    <Link to="/artifacts/$" params={{ _splat: run.report }} className="text-accent hover:underline">
+                      Its report
+                    </Link>
+                  ) : null}
+                </span>
               }
             >
               {run.artifacts.length === 0 ? (
                 <Empty>It left no files.</Empty>
               ) : (
-                <Table label="Files" columns={FILES} rows={run.artifacts} keyOf={(one) => one.path} dense />
+                <LongTable label="Files" columns={FILES} rows={run.artifacts} keyOf={(one) => one.path} />
               )}
             </Panel>
           </div>
@@ -86,29 +120,50 @@ function OneRun() {
   );
 }
 
+function hashesOf(run: Schemas["Run"]): [string, string][] {
+  const of = run.manifest;
+  return [
+    ["inputs", run.inputs_hash ?? "unknown"],
+    ...(of === null
+      ? []
+      : ([
+          ["prices", of.data_hash],
+          ["tapes", of.tape_hash || "none"],
+          ["config", of.config_hash],
+          ["positions", of.ledger_hash],
+        ] as [string, string][])),
+  ];
+}
+
 /** One mark for each stage of the pipeline, in its order. */
 function Stages({ stages }: { stages: readonly Schemas["Stage"][] }) {
   if (stages.length === 0) return null;
+  const done = stages.filter((one) => one.status === "done").length;
   return (
-    <ol aria-label="Stages" className="flex flex-wrap gap-1">
-      {stages.map((one) => (
-        <li
-          key={one.name}
-          className={cx(
-            "flex h-6 items-center gap-1 rounded-mark border px-2 text-meta",
-            one.status === "done"
-              ? "border-accent"
-              : one.status === "failed"
-                ? "border-safety text-safety"
-                : "border-line text-muted",
-          )}
-        >
-          {one.name.replaceAll("_", " ")}
-          <span className="sr-only">: {one.status}</span>
-          {one.status !== "done" ? <span aria-hidden>· {one.status}</span> : null}
-        </li>
-      ))}
-    </ol>
+    <div className="grid gap-1">
+      <p className="text-meta text-muted">
+        {done} of {stages.length} stages done
+      </p>
+      <ol aria-label="Stages" className="flex flex-wrap gap-1">
+        {stages.map((one) => (
+          <li
+            key={one.name}
+            className={cx(
+              "flex h-6 items-center gap-1 rounded-mark border px-2 text-meta",
+              one.status === "done"
+                ? "border-accent"
+                : one.status === "failed"
+                  ? "border-warn text-warn"
+                  : "border-line text-muted",
+            )}
+          >
+            {one.name.replaceAll("_", " ")}
+            <span className="sr-only">: {one.status}</span>
+            {one.status !== "done" ? <span aria-hidden>· {one.status}</span> : null}
+          </li>
+        ))}
+      </ol>
+    </div>
   );
 }
 
@@ -117,18 +172,4 @@ const RESULTS: readonly Column<Schemas["RunAccount"]>[] = [
   { name: "Decision", cell: (one) => <OutcomeChip outcome={one.outcome} /> },
   { name: "State", cell: (one) => <StateChip state={one.trading_state} /> },
   { name: "Bound by", cell: (one) => <RuleLinks rules={one.binding_rules} /> },
-];
-
-const FILES: readonly Column<Schemas["Artifact"]>[] = [
-  {
-    name: "File",
-    cell: (one) => (
-      <Link to="/artifacts/$" params={{ _splat: one.path }} className="text-accent hover:underline">
-        {one.path.split("/").slice(2).join("/") || one.name}
-      </Link>
-    ),
-  },
-  { name: "Kind", cell: (one) => one.kind },
-  { name: "Bytes", cell: (one) => money(one.size_bytes), right: true },
-  { name: "Changed", cell: (one) => <Time at={one.modified_at} />, wide: true },
 ];

@@ -65,7 +65,14 @@ function Runs() {
           <Loaded
             query={jobs}
             height={120}
-            empty={{ when: (d) => d.items.length === 0, why: "No jobs yet. `/run regime symbol:SPX` starts one." }}
+            empty={{
+              when: (d) => d.items.length === 0,
+              why: (
+                <>
+                  No jobs yet. <code>/run regime symbol:SPX</code> starts one.
+                </>
+              ),
+            }}
           >
             {(data) => (
               <Table label="Jobs, the newest first" columns={JOBS} rows={data.items} keyOf={(one) => one.job_id} />
@@ -73,7 +80,18 @@ function Runs() {
           </Loaded>
         </Panel>
         <Panel title="Runs">
-          <Loaded query={runs} height={240} empty={{ when: (d) => d.items.length === 0, why: "No runs yet." }}>
+          <Loaded
+            query={runs}
+            height={240}
+            empty={{
+              when: (d) => d.items.length === 0,
+              why: (
+                <>
+                  No runs yet. <code>/run regime symbol:SPX</code> starts one.
+                </>
+              ),
+            }}
+          >
             {(data) => (
               <Table label="Runs, the newest first" columns={RUNS} rows={data.items} keyOf={(one) => one.run_id} />
             )}
@@ -97,10 +115,36 @@ const JOBS: readonly Column<Job>[] = [
   {
     name: "How far",
     cell: (one) =>
-      one.status === "running" ? `${one.stage} ${one.progress === null ? "" : percent(one.progress, 0)}` : one.error,
+      one.status === "running" ? (
+        <span className="flex items-center gap-2">
+          <progress
+            aria-label={`How far ${one.kind} is`}
+            value={one.progress ?? undefined}
+            max={1}
+            className="h-2 w-20 accent-(--accent)"
+          />
+          {one.stage} {one.progress === null ? "" : percent(one.progress, 0)}
+        </span>
+      ) : (
+        <span className="block max-w-md truncate" title={one.error}>
+          {one.error}
+        </span>
+      ),
   },
   { name: "Asked", cell: (one) => <Time at={one.created_at} />, wide: true },
   { name: "By", cell: (one) => one.by, wide: true },
+  {
+    name: "Run",
+    cell: (one) =>
+      one.run_id ? (
+        <Link to="/runs/$id" params={{ id: one.run_id }} className="font-mono text-meta text-accent hover:underline">
+          {one.run_id}
+        </Link>
+      ) : (
+        ""
+      ),
+    wide: true,
+  },
 ];
 
 const RUNS: readonly Column<Run>[] = [

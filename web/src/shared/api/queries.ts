@@ -80,10 +80,19 @@ export const regimesQuery = (firm: string) =>
     queryFn: () => answered(api.GET("/api/v1/firms/{firm}/regimes", path({ firm }))),
   });
 
-export const regimeQuery = (firm: string, symbol: string) =>
+export const regimeQuery = (firm: string, symbol: string, bars: number) =>
   queryOptions({
-    queryKey: ["regimes", firm, symbol],
-    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/regimes/{symbol}", path({ firm, symbol }))),
+    queryKey: ["regimes", firm, symbol, bars],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/regimes/{symbol}", { params: { path: { firm, symbol }, query: { bars } } }),
+      ),
+  });
+
+export const tapeQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["regimes", firm, "tape"],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/tape", path({ firm }))),
   });
 
 export const approvalsQuery = (firm: string) =>
@@ -201,6 +210,23 @@ export const runQuery = (firm: string, run_id: string) =>
     queryFn: () => answered(api.GET("/api/v1/firms/{firm}/runs/{run_id}", path({ firm, run_id }))),
   });
 
+export const treeQuery = (firm: string, run_id: string) =>
+  queryOptions({
+    queryKey: ["runs", firm, run_id, "files"],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/runs/{run_id}/artifacts", path({ firm, run_id }))),
+  });
+
+export const refusalsQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["audit", firm, "refusals"],
+    queryFn: () =>
+      answered(
+        api.GET("/api/v1/firms/{firm}/audit/entries", {
+          params: { path: { firm }, query: { kind: ["DENIED"], limit: 10 } },
+        }),
+      ),
+  });
+
 export const jobQuery = (firm: string, job_id: string) =>
   queryOptions({
     queryKey: ["job", firm, job_id],
@@ -224,13 +250,13 @@ export const artifactQuery = (firm: string, file: string) =>
     refetchInterval: false,
   });
 
-export const rlQuery = (firm: string, account: string | undefined) =>
+export const rlQuery = (firm: string, account: string | undefined, env: string) =>
   queryOptions({
-    queryKey: ["rl", firm, account ?? ""],
+    queryKey: ["rl", firm, account ?? "", env],
     queryFn: () =>
       answered(
         api.GET("/api/v1/firms/{firm}/rl", {
-          params: { path: { firm }, query: account ? { account: `${firm}/${account}` } : {} },
+          params: { path: { firm }, query: { env, ...(account ? { account: `${firm}/${account}` } : {}) } },
         }),
       ),
   });

@@ -2127,6 +2127,7 @@ export interface components {
             rows: number;
             rows_by_day: components["schemas"]["DayRows"][];
             schema_version: number;
+            waiting: number;
         };
         DayRows: {
             day: string;
@@ -2328,6 +2329,13 @@ export interface components {
             items: components["schemas"]["ExportOut"][];
             next_cursor: string | null;
         };
+        FactorExposure: {
+            /** @enum {string} */
+            factor: "market_beta" | "volatility";
+            gross: number | null;
+            missing: string[];
+            net: number | null;
+        };
         FactorsOut: {
             passkeys: components["schemas"]["PasskeyOut"][];
             recovery_codes_left: number;
@@ -2476,6 +2484,7 @@ export interface components {
         };
         HistoryPoint: {
             at: string;
+            close: number | null;
             confidence: number | null;
             label: ("trending" | "mean_reverting" | "random" | "volatile_trending" | "uncertain") | null;
             risk_probability: number | null;
@@ -2745,6 +2754,7 @@ export interface components {
             run_id: string;
             states: number;
             transitions: number;
+            waiting: number;
         };
         PasskeyIn: {
             answer: string;
@@ -2784,6 +2794,7 @@ export interface components {
             currency: string | null;
             decision: components["schemas"]["Place"] | null;
             equity: string | null;
+            factors: components["schemas"]["FactorExposure"][];
             gross: number | null;
             groups: components["schemas"]["GroupExposure"][];
             net: number | null;
@@ -2795,6 +2806,7 @@ export interface components {
         };
         PositionRow: {
             average_price: string | null;
+            beta: number | null;
             group: string | null;
             limiting_rules: string[];
             mark: string | null;
