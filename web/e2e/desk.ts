@@ -177,7 +177,7 @@ export const test = base.extend<{ complaints: string[] }>({
       page.on("console", (message) => {
         if (
           message.type() === "error" &&
-          !/status of (400|401|403|404|409|422|500|503)|ERR_INTERNET|ERR_CONNECTION|ERR_FAILED|WebSocket|Unreachable/.test(
+          !/status of (400|401|403|404|409|412|422|500|503)|ERR_INTERNET|ERR_CONNECTION|ERR_FAILED|WebSocket|Unreachable/.test(
             message.text(),
           )
         ) {

@@ -2,7 +2,7 @@
 try {
   const said = localStorage.getItem("regime.theme") ?? "dark";
   const light = said === "light" || (said === "system" && matchMedia("(prefers-color-scheme: light)").matches);
-  document.documentElement.dataset.theme = light ? "light" : "dark";
+  document.documentElement.dataset.theme = light ? "light" : said === "contrast" ? "contrast" : "dark";
 } catch {
   // storage is off: dark
 }

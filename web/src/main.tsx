@@ -6,6 +6,7 @@ import { createRoot } from "react-dom/client";
 import { routeTree } from "./routeTree.gen";
 import { ApiProblem } from "./shared/api/client";
 import { door } from "./shared/api/door";
+import { copies } from "./shared/copy";
 import { showTheme } from "./shared/prefs";
 import { renew, startWorker } from "./shell/update";
 
@@ -24,11 +25,13 @@ const queries = new QueryClient({
       refetchInterval: 60_000,
       refetchOnWindowFocus: true,
       networkMode: "always",
-      retry: (failures, error) => !(error instanceof ApiProblem && error.status < 500) && failures < 2,
+      retry: (failures, error) =>
+        !(error instanceof ApiProblem && error.status < 500) && failures < 2 && navigator.onLine,
     },
     mutations: { retry: false, networkMode: "always" },
   },
 });
+copies.follow(queries);
 
 const router = createRouter({
   routeTree,

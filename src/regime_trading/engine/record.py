@@ -145,11 +145,12 @@ def market_hash(market: Market) -> str:
 
 
 def _collect(part: Any, prefix: str, arrays: dict[str, Any], plain: dict[str, object]) -> None:
-    """Every field of a tree of dataclasses: arrays apart, the rest as text."""
+    """Every field of a tree of dataclasses that says something: arrays apart, the rest as text. One that is None is as
+    one that an older version did not have."""
     for field_ in fields(part):
-        if not field_.compare:
-            continue
         name, value = prefix + field_.name, getattr(part, field_.name)
+        if not field_.compare or value is None:
+            continue
         if isinstance(value, np.ndarray):
             arrays[name] = value
         elif is_dataclass(value):

@@ -9,6 +9,7 @@ import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
 import { Dialog } from "@/shared/ui/Dialog";
 import { TextField } from "@/shared/ui/Field";
+import { useCommand } from "@/shell/confirming";
 import { useScope } from "@/shell/scope";
 import { confirm, type Done, freshOf, give, type Preview } from "./command";
 import { StepUp } from "./StepUp";
@@ -198,6 +199,8 @@ export function Diff({ text }: { text: string }) {
 
 function Outcome({ done, preview, onClose }: { done: Done; preview: Preview; onClose: () => void }) {
   const asked = done.outcome === "requested";
+  const back = useCommand();
+  const undo = done.outcome === "executed" && preview.undo.startsWith("/") ? preview.undo : "";
   return (
     <Dialog
       open
@@ -220,6 +223,15 @@ function Outcome({ done, preview, onClose }: { done: Done; preview: Preview; onC
             waits for somebody else.
           </p>
         ) : null}
+        {undo ? (
+          <>
+            <Button command={undo} disabled={back.isPending} onClick={() => back.mutate(undo)}>
+              Propose to undo it
+            </Button>
+            <code className="text-meta break-all text-muted">{undo}</code>
+          </>
+        ) : null}
+        {back.isError ? <p role="alert">{back.error.message}</p> : null}
         <Button onClick={onClose}>Close</Button>
       </div>
     </Dialog>

@@ -32,3 +32,37 @@ export function confirm(preview: Preview, phrase: string, reason: string, key: s
     }),
   );
 }
+
+/** A command under one of its other names, written out; null where it is none. */
+export function written(text: string, aliases: Readonly<Record<string, string>>): string | null {
+  const said = /^\/([a-z]+) +([a-z]+)(?= |$)/.exec(text);
+  const actual = said ? aliases[`${said[1]} ${said[2]}`] : undefined;
+  return said && actual !== undefined ? `/${actual}${text.slice(said[0].length)}` : null;
+}
+
+export type Instead = { command: string; why: string } | { page: "/configs"; why: string };
+
+const PROPOSE = "propose it: write it on the configuration's page and keep it as a draft";
+/** What somebody may do where a role is missing: propose it, or the milder thing. By what begins like the command. */
+const INSTEAD: readonly [string, string, string][] = [
+  ["/override", "/configs", PROPOSE],
+  ["/config", "/configs", PROPOSE],
+  ["/kill", "/halt account", "pause the account"],
+  ["/flatten", "/halt account", "pause the account"],
+  ["/halt firm", "/halt account", "pause an account"],
+];
+
+export function insteadOf(text: string, allowed: readonly string[]): Instead | null {
+  const [, to, why] = INSTEAD.find(([begins]) => text.startsWith(begins)) ?? ["", "", ""];
+  if (to === "/configs") return allowed.includes("/config set") ? { page: to, why } : null;
+  return allowed.includes(to) ? { command: `${to} `, why } : null;
+}
+
+/** The part of a line around a place, and where the caret goes under it; characters are code points. */
+export function pointed(text: string, at: number): { line: string; caret: number } {
+  const all = [...text];
+  const from = Math.max(0, at - 32);
+  const cut = from > 0 ? "…" : "";
+  const line = `${cut}${all.slice(from, at + 24).join("")}${all.length > at + 24 ? "…" : ""}`;
+  return { line, caret: at - from + cut.length };
+}

@@ -1,10 +1,20 @@
-import { createFileRoute, Outlet, redirect } from "@tanstack/react-router";
-import { useState } from "react";
-import { ApiProblem } from "@/shared/api/client";
+import {
+  CatchBoundary,
+  createFileRoute,
+  type ErrorComponentProps,
+  Outlet,
+  redirect,
+  useRouterState,
+} from "@tanstack/react-router";
+import { lazy, Suspense, useState } from "react";
+import { ApiProblem, Unreachable } from "@/shared/api/client";
 import { meQuery } from "@/shared/api/me";
 import { LiveStore } from "@/shared/live/store";
+import { Failed } from "@/shared/ui/Panel";
 import { Shell } from "@/shell/Shell";
 import { ScopeProvider } from "@/shell/scope";
+
+const OfflineCopy = lazy(() => import("@/shell/OfflineCopy"));
 
 export const Route = createFileRoute("/_desk")({
   beforeLoad: async ({ context, location }) => {
@@ -16,15 +26,41 @@ export const Route = createFileRoute("/_desk")({
     }
   },
   component: Desk,
+  errorComponent: Broken,
 });
+
+function Broken(props: ErrorComponentProps) {
+  return props.error instanceof Unreachable ? (
+    <Suspense fallback={null}>
+      <OfflineCopy />
+    </Suspense>
+  ) : (
+    <main className="p-6">
+      <BrokenPage {...props} />
+    </main>
+  );
+}
+
+/** One page that fails takes nothing else with it: halt stays where it is. */
+function BrokenPage({ error, reset }: ErrorComponentProps) {
+  return (
+    <>
+      <h1 className="text-section font-semibold">This page failed</h1>
+      <Failed error={error as Error} retry={reset} />
+    </>
+  );
+}
 
 function Desk() {
   const { queries } = Route.useRouteContext();
   const [live] = useState(() => new LiveStore(queries));
+  const at = useRouterState({ select: (state) => state.location.href });
   return (
     <ScopeProvider live={live}>
       <Shell>
-        <Outlet />
+        <CatchBoundary getResetKey={() => at} errorComponent={BrokenPage}>
+          <Outlet />
+        </CatchBoundary>
       </Shell>
     </ScopeProvider>
   );

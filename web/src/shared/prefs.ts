@@ -3,7 +3,7 @@ import { type Grouping, setGrouping } from "./format/numbers";
 import type { Zone } from "./format/time";
 
 export type Prefs = {
-  theme: "dark" | "light" | "system";
+  theme: "dark" | "light" | "contrast" | "system";
   zone: Zone;
   amounts: "shown" | "hidden";
   density: "dense" | "comfortable";
@@ -39,7 +39,7 @@ export function setPrefs(more: Partial<Prefs>): void {
 export function showTheme(): void {
   const light =
     now.theme === "light" || (now.theme === "system" && matchMedia("(prefers-color-scheme: light)").matches);
-  document.documentElement.dataset.theme = light ? "light" : "dark";
+  document.documentElement.dataset.theme = light ? "light" : now.theme === "contrast" ? "contrast" : "dark";
   document.documentElement.dataset.density = now.density;
   setGrouping(now.numbers);
   document.querySelector('meta[name="theme-color"]')?.setAttribute("content", light ? "#f5f6f8" : "#0b0d10");

@@ -36,6 +36,7 @@ import { HaltButton, HaltProvider } from "./Halt";
 import { HaltContext } from "./halt-inside";
 import { GO, useKeys } from "./keys";
 import { useScope } from "./scope";
+import { Undo } from "./undo";
 import { update } from "./update";
 
 const palettes = () => import("./Palette");
@@ -137,6 +138,7 @@ function Frame({ children }: { children: ReactNode }) {
       </div>
       <BottomBar />
       <Alarms />
+      <Undo />
       {palette !== null ? (
         <Suspense fallback={null}>
           <Palette start={palette} onClose={() => setPalette(null)} />

@@ -1,5 +1,6 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { setClock } from "../clock";
+import { copies } from "../copy";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -32,7 +33,8 @@ export class Unreachable extends Error {
 const asked = new WeakMap<Request, number>();
 
 const ours: Middleware = {
-  onRequest({ request }) {
+  onRequest({ request, schemaPath }) {
+    if (schemaPath === "/api/v1/session" && request.method !== "GET") void copies.forget(); // somebody leaves or comes
     asked.set(request, Date.now());
     request.headers.set("x-regime", "1");
     if (request.method !== "GET" && !request.headers.has("idempotency-key")) {
@@ -40,7 +42,8 @@ const ours: Middleware = {
     }
     return request;
   },
-  onResponse({ request, response }) {
+  onResponse({ request, response, schemaPath }) {
+    if (response.status === 401 && schemaPath !== "/api/v1/session/step-up") void copies.forget();
     const at = asked.get(request);
     if (at !== undefined) setClock(response.headers.get("date"), at, Date.now());
     return undefined;
