@@ -18,7 +18,7 @@ const CHUNKS = [
   {
     name: "base",
     priority: 2,
-    test: /preload-helper|src\/(shared\/(api\/(client|me)|ui\/(cx|Button|Panel)|format\/time|prefs)|shell\/update)\./,
+    test: /preload-helper|src\/(shared\/(api\/(client|me|door)|clock|copy|ui\/(cx|Button|Panel|Field)|format\/(time|numbers)|prefs)|features\/(passkey|record|stream|layout|basket)|shell\/update)\./,
   },
   {
     name: "desk",

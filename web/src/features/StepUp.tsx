@@ -4,7 +4,7 @@ import { answered, api, type Schemas } from "@/shared/api/client";
 import { meQuery, sessionQuery } from "@/shared/api/queries";
 import { Button } from "@/shared/ui/Button";
 import { TextField } from "@/shared/ui/Field";
-import { askPasskey, HAS_PASSKEYS } from "./passkey";
+import { HAS_PASSKEYS, passkeyAnswer } from "./passkey";
 
 type Proof = Schemas["ProofIn"];
 const NAMES = { totp: "six digits of your authenticator", password: "your password" };
@@ -62,9 +62,4 @@ export function StepUp({ onDone }: { onDone: () => void }) {
       </div>
     </fieldset>
   );
-}
-
-/** What a passkey of whoever is coming in, or is in, answers to a challenge of the server. */
-export async function passkeyAnswer(): Promise<string> {
-  return askPasskey(await answered(api.POST("/api/v1/session/passkey-options")));
 }

@@ -1,3 +1,5 @@
+import { answered, api } from "@/shared/api/client";
+
 /** Passkeys, by what browsers have of their own. What the server offers and takes is the JSON of the standard. */
 export const HAS_PASSKEYS =
   typeof PublicKeyCredential === "function" && typeof PublicKeyCredential.parseCreationOptionsFromJSON === "function";
@@ -24,4 +26,9 @@ async function answerOf(asked: Promise<Credential | null>): Promise<string> {
     if (!(error instanceof DOMException)) throw error;
   }
   throw new Error("No passkey was given: it was cancelled, or took too long. Nothing was changed.");
+}
+
+/** What a passkey of whoever is coming in, or is in, answers to a challenge of the server. */
+export async function passkeyAnswer(): Promise<string> {
+  return askPasskey(await answered(api.POST("/api/v1/session/passkey-options")));
 }

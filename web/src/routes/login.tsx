@@ -2,8 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { Door } from "@/features/door";
-import { HAS_PASSKEYS } from "@/features/passkey";
-import { passkeyAnswer } from "@/features/StepUp";
+import { HAS_PASSKEYS, passkeyAnswer } from "@/features/passkey";
 import { answered, api } from "@/shared/api/client";
 import { Button } from "@/shared/ui/Button";
 import { TextField } from "@/shared/ui/Field";
@@ -17,7 +16,7 @@ export const Route = createFileRoute("/login")({
 });
 
 /** A path of ours: one slash, and what follows is no host. */
-export function placeOfOurs(said: unknown): string | null {
+function placeOfOurs(said: unknown): string | null {
   return typeof said === "string" && /^\/(?![/\\])/.test(said) ? said : null;
 }
 

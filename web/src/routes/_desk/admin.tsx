@@ -80,7 +80,7 @@ const COLUMNS: readonly Column<Member>[] = [
 ];
 
 /** A role and what it covers. */
-export function roleWords({ role, accounts, redact }: Grant): string {
+function roleWords({ role, accounts, redact }: Grant): string {
   const over = accounts === null ? "" : ` over ${accounts.map((one) => one.split("/")[1]).join(", ")}`;
   return `${role}${over}${redact ? ", without amounts" : ""}`;
 }

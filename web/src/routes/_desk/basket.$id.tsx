@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link, useNavigate } from "@tanstack/react-router";
 import { useRef, useState } from "react";
 import { PreChecks } from "@/features/precheck";
+import { PROPOSAL_TONES } from "@/features/tones";
 import { answered, api, newKey } from "@/shared/api/client";
 import { proposalQuery } from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
@@ -12,7 +13,6 @@ import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { Table } from "@/shared/ui/Table";
 import { useScope } from "@/shell/scope";
-import { PROPOSAL_TONES } from "./basket.index";
 
 export const Route = createFileRoute("/_desk/basket/$id")({ component: OneProposal });
 

@@ -1,25 +1,20 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link, useNavigate } from "@tanstack/react-router";
 import { useRef, useState } from "react";
+import { fraction } from "@/features/basket";
 import { PreChecks } from "@/features/precheck";
 import { RegimeMark } from "@/features/regime";
+import { PROPOSAL_TONES } from "@/features/tones";
 import { answered, api, newKey, type Schemas } from "@/shared/api/client";
 import { basketsQuery, candidatesQuery, proposalsQuery } from "@/shared/api/queries";
 import { percent, plainNumber } from "@/shared/format/numbers";
 import { Button } from "@/shared/ui/Button";
-import { Chip, type Tone } from "@/shared/ui/Chip";
+import { Chip } from "@/shared/ui/Chip";
 import { Percent, Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
 import { useScope } from "@/shell/scope";
-
-export const PROPOSAL_TONES: Record<string, Tone> = {
-  draft: "plain",
-  submitted: "accent",
-  run: "accent",
-  withdrawn: "plain",
-};
 
 export const Route = createFileRoute("/_desk/basket/")({
   validateSearch: (said: Record<string, unknown>): { basket?: string } =>
@@ -242,14 +237,4 @@ function OneBasket({ basket }: { basket: Schemas["Basket"] }) {
       </div>
     </Panel>
   );
-}
-
-/** Percent as it was typed, as a fraction in exact decimals; null where it is none. */
-export function fraction(text: string): string | null {
-  const found = /^\s*([-\u2212]?)(\d{1,3})(?:[.,](\d{1,7}))?\s*%?\s*$/.exec(text);
-  if (found === null) return null;
-  const [, sign, whole = "", rest = ""] = found;
-  const digits = whole.padStart(3, "0");
-  const plain = `${digits.slice(0, -2)}.${digits.slice(-2)}${rest}`.replace(/^0+(?=\d)/, "").replace(/\.?0+$/, "");
-  return `${sign && plain !== "0" && plain !== "" ? "-" : ""}${plain || "0"}`;
 }

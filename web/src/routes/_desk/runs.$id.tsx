@@ -4,6 +4,7 @@ import { Again } from "@/features/Again";
 import { OutcomeChip, RuleLinks } from "@/features/decisions";
 import { FILES } from "@/features/files";
 import { LongTable } from "@/features/LongTable";
+import { STATUS_TONES } from "@/features/tones";
 import type { Schemas } from "@/shared/api/client";
 import { jobsQuery, runQuery } from "@/shared/api/queries";
 import { Chip, StateChip } from "@/shared/ui/Chip";
@@ -13,7 +14,6 @@ import { Page } from "@/shared/ui/Page";
 import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
 import { useScope } from "@/shell/scope";
-import { STATUS_TONES } from "./runs.index";
 
 export const Route = createFileRoute("/_desk/runs/$id")({ component: OneRun });
 

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
+import { STATUS_TONES } from "@/features/tones";
 import type { Schemas } from "@/shared/api/client";
 import { jobsQuery, runsQuery } from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
 import { Button } from "@/shared/ui/Button";
-import { Chip, type Tone } from "@/shared/ui/Chip";
+import { Chip } from "@/shared/ui/Chip";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
@@ -14,17 +15,6 @@ import { useScope } from "@/shell/scope";
 
 type Run = Schemas["RunRow"];
 type Job = Schemas["JobOut"];
-export const STATUS_TONES: Record<string, Tone> = {
-  started: "accent",
-  running: "accent",
-  queued: "plain",
-  waiting: "warn",
-  cancelling: "warn",
-  done: "plain",
-  failed: "safety",
-  cancelled: "plain",
-};
-
 export const Route = createFileRoute("/_desk/runs/")({ component: Runs });
 
 function Runs() {

@@ -1,6 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { Again } from "@/features/Again";
+import { STATUS_TONES } from "@/features/tones";
 import { answered, api } from "@/shared/api/client";
 import { jobLogQuery, jobQuery } from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
@@ -12,7 +13,6 @@ import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
-import { STATUS_TONES } from "./runs.index";
 
 export const Route = createFileRoute("/_desk/runs/jobs/$id")({ component: OneJob });
 

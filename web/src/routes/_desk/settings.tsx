@@ -176,7 +176,7 @@ function Sessions() {
 }
 
 /** A browser and a system by what a program calls itself; what is not known stays as it was said. */
-export function browserOf(agent: string): string {
+function browserOf(agent: string): string {
   const browser = (["Edg", "OPR", "Firefox", "HeadlessChrome", "Chrome", "Safari"] as const).find((one) =>
     agent.includes(`${one}/`),
   );

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { fraction } from "@/routes/_desk/basket.index";
+import { fraction } from "@/features/basket";
 import { money, percent, plainNumber, ruleValue, ruleValues, setGrouping, signed } from "./numbers";
 import { clock, day, instant, nsToIso, span, zoneName } from "./time";
 
