@@ -72,7 +72,8 @@ const AGAIN_MS = 60_000;
  */
 export async function renew(reload: () => void = () => location.reload()): Promise<boolean> {
   const ours = document.querySelector<HTMLScriptElement>("script[type='module'][src]")?.getAttribute("src");
-  const answer = await fetch("/index.html", { cache: "no-store" }).catch(() => null);
+  // what the worker keeps is asked for by its bare name: this is the server's
+  const answer = await fetch("/index.html?fresh", { cache: "no-store" }).catch(() => null);
   if (!ours || !answer?.ok || (await answer.text()).includes(ours)) return false;
   if (isBusy()) {
     update.gone();
