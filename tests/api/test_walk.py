@@ -228,7 +228,7 @@ def test_who_is_out_is_out_at_once(place: Installation) -> None:
     assert admin.ask("DELETE", f"/firms/north-pier/users/{guest.user_id}/roles/viewer").status_code == 204
     assert guest.ask("GET", "/firms/north-pier/accounts").status_code == 404
     disabled = admin.ask("POST", f"/firms/north-pier/users/{guest.user_id}/disable")
-    assert (disabled.status_code, disabled.json()["code"]) == (404, "not_found")  # nobody of this firm any more
+    assert (disabled.status_code, disabled.json()["code"]) == (404, "not_found")
     pm2 = place.invite("north-pier", "leaving@north-pier.example", ("viewer", None))
     assert pm2.ask("DELETE", "/session").status_code == 204
     assert pm2.ask("GET", "/me").status_code == 401

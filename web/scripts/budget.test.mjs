@@ -46,9 +46,9 @@ it("counts what comes with a page at once and after it, each file once, dialogs 
 });
 
 it("names what is above its goal", () => {
-  const over = asked({ frame: 101 }).filter((row) => row.is > (row.gate ?? row.goal ?? Number.POSITIVE_INFINITY));
+  const over = asked({ frame: 130 }).filter((row) => row.is > (row.gate ?? row.goal ?? Number.POSITIVE_INFINITY));
   expect(over.map((row) => row.name)).toContain("entry, scripts in gzip");
-  expect(table(asked({ frame: 101 }))).toMatch(/OVER +entry/);
+  expect(table(asked({ frame: 130 }))).toMatch(/OVER +entry/);
   expect(table(asked())).not.toMatch(/OVER +entry/);
 });
 
