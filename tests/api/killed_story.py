@@ -108,8 +108,7 @@ def overrides(tale: Tale, who: Person, n: int) -> None:
     value = f"{9_000 - 10 * n}bp"
 
     def stored() -> bool:
-        entries = who.get(f"/firms/{NORTH}/audit/entries?limit=500")["items"]
-        return any(mark in json.dumps(one) for one in entries if one["event_type"] == "OVERRIDE")
+        return mark in json.dumps(who.get(f"/firms/{NORTH}/audit/registers/overrides"))
 
     text = f"/override rule account:{CORE} rule:risk.gross value:{value} until:4h"
     commanded(tale, who, text, f"key-{mark}", mark, stored)
