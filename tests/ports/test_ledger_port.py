@@ -393,9 +393,7 @@ def test_rl_rows_of_a_run_wait_with_their_decision_and_the_last_stays_for_the_ne
 ) -> None:
     engine, main, files = database(), "alpha/main", LocalArtifacts(tmp_path / "artifacts")
     ledger, log = SqlLedger(engine, firm_id="alpha", env=Mode.DRY_RUN), SqlRLLog(engine, firm_id="alpha")
-    sealing = Sealing(
-        lambda firm: SqlAuditLog(engine, firm_id=firm), ParquetSealer(files), rl=lambda _: log, run_id=PACED
-    )
+    sealing = Sealing(lambda firm: SqlAuditLog(engine, firm_id=firm), ParquetSealer(files), rl=lambda _: log)
 
     def commit(seq: int, run_id: str = PACED, **rows: bool) -> None:
         ledger.commit_decisions([DecisionCommit(**decision(seq, run_id), rl=learnt(seq, run_id, **rows))])
@@ -405,9 +403,11 @@ def test_rl_rows_of_a_run_wait_with_their_decision_and_the_last_stays_for_the_ne
     commit(1, GATE, leads=False)  # the gate, beside the run and about the same account
     assert ledger.open_ends([main]) == {main: f"{GATE} 1".encode()}
     assert ledger.open_ends([main], PACED) == {main: b"run-1 2"} and ledger.open_ends([main], "run-2") == {}
-    assert [row.seq for row in log.waiting()[0]] == [1, 2, 1] and log.sealable(9) == ()
+    assert [row.seq for row in log.waiting()[0]] == [1, 2, 1]
+    assert [(row.run_id, row.seq) for row in log.sealable(9)] == [(GATE, 1)], "its entry is never sealed"
     sealing.seal_all(["alpha"])
-    assert [(row.run_id, row.seq) for row in log.waiting()[0]] == [(GATE, 1)], "of the gate nothing is sealed"
+    assert log.waiting()[0] == (), "of the gate the rows alone are sealed"
+    assert ledger.open_ends([main]) == {main: f"{GATE} 1".encode()}, "and its last stays"
     assert ledger.open_ends([main], PACED) == {main: b"run-1 2"}, "the last of the run stays"
     commit(3, ends=True)
     with pytest.raises(NotDurable):
@@ -417,7 +417,7 @@ def test_rl_rows_of_a_run_wait_with_their_decision_and_the_last_stays_for_the_ne
     sealing.seal_all(["alpha"])
     assert ledger.open_ends([main]) == {main: f"{GATE} 1".encode()}
     dataset, run = RLDataset(files, ParquetSealer(files)), RLRun("alpha", "main", PACED, "dry_run")
-    (found,) = check(dataset).chains
+    (found,) = check(dataset, PACED).chains
     assert (found.decisions, found.transitions, found.open) == (4, 3, 1) and not found.faults
     state, moves = dataset.table(run, "state"), dataset.table(run, "transition")
     assert state["equity"].to_list() == [1.1, 2.1, 3.1, 4.1]
