@@ -220,7 +220,7 @@ _NUMBERS: Mapping[str, float] = MappingProxyType(
         "cash_weight": 0.12, "changed_symbols": 3, "column": 7, "confidence": 0.82, "confidence_cap": 0.9,
         "control_no": 3, "controls": 3, "current_weight": 0.11, "day_return": -0.004, "days": 20, "drawdown": 0.031,
         "edge_bps": 4.2, "effective_spread_bps": 1.8, "end": 5, "entries": 4_211, "expected_duration_bars": 18.5,
-        "factor": "market", "flips_per_bar": 0.04, "given": 1, "gross": 0.88, "guard": 5, "health_score": 0.97, "high": 1.0, "known": 0.99,
+        "flips_per_bar": 0.04, "given": 1, "gross": 0.88, "guard": 5, "health_score": 0.97, "high": 1.0, "known": 0.99,
         "lag_s": 1.5, "last_spread_bps": 1.4, "level": 1, "line": 12, "line_no": 1, "limit": 50, "low": 0.0,
         "mark_age_bars": 1, "mark_age_s": 60.0, "market_confidence_cap": 0.9, "matrix": 0.35, "microprice": 187.42,
         "microprice_gap_bps": 0.6, "mid": 187.4, "net": 0.88, "next_before": 3, "of": 7, "old_line": 12,
