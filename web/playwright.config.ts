@@ -1,12 +1,8 @@
 import { defineConfig } from "@playwright/test";
 
-/** What every test run walks; the long form walks all of it. */
-const SHORT = ["**/desk.spec.ts"];
-
 /** Against a server that runs already: REGIME_URL, and REGIME_PEOPLE with the passwords of its people. */
 export default defineConfig({
   testDir: "e2e",
-  testMatch: process.env.REGIME_FULL || process.env.REGIME_MEASURE ? "**/*.spec.ts" : SHORT,
   testIgnore: process.env.REGIME_MEASURE ? [] : ["**/measure.spec.ts"],
   timeout: 60_000,
   expect: { timeout: 10_000 },

@@ -168,18 +168,21 @@ export async function reach(page: Page, width: number, what: string): Promise<vo
   }
 }
 
+const REFUSED = /status of (400|401|403|404|409|412|422)|ERR_INTERNET|ERR_CONNECTION|ERR_FAILED|WebSocket|Unreachable/;
+
 /** Everybody who opens a page also hears what it complains of. */
-export const test = base.extend<{ complaints: string[] }>({
+export const test = base.extend<{ complaints: string[]; failing: boolean }>({
+  /** Whether a server that fails is part of the story: elsewhere that is a complaint. */
+  failing: [false, { option: true }],
   complaints: [
-    async ({ page }, use) => {
+    async ({ page, failing }, use) => {
       const heard: string[] = [];
       page.on("pageerror", (error) => error.name === "Unreachable" || heard.push(error.message));
       page.on("console", (message) => {
         if (
           message.type() === "error" &&
-          !/status of (400|401|403|404|409|412|422|500|503)|ERR_INTERNET|ERR_CONNECTION|ERR_FAILED|WebSocket|Unreachable/.test(
-            message.text(),
-          )
+          !REFUSED.test(message.text()) &&
+          !(failing && /status of (500|503)/.test(message.text()))
         ) {
           heard.push(message.text());
         }

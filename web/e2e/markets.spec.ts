@@ -265,6 +265,7 @@ test.describe("live", () => {
 });
 
 test.describe("a part that fails", () => {
+  test.use({ failing: true });
   for (const [route, broken, stays] of [
     ["overview", `${API}/decisions?*`, "Closest to a limit"],
     ["overview", `${API}/regimes`, "Equity and drawdown"],

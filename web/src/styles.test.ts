@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { contrast, deltaE, EYES, labOf, seenBy, type Triple } from "./colour";
+import { deltaE, EYES, labOf, seenBy, type Triple } from "./eyes";
+import { contrast } from "./features/colour";
 
 const CSS = readFileSync("src/styles.css", "utf8");
 const APART = 20;

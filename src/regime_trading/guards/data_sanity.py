@@ -24,6 +24,7 @@ from regime_trading.guards.snapshot import (
     Params,
     States,
     View,
+    known_or_zero,
     known_spread,
     missing_mark,
 )
@@ -130,8 +131,7 @@ def price_moves(market: Market, k: Params) -> tuple[F8, F8]:
     both &= np.isfinite(market.ref_price) & (market.ref_price > 0)
     ratio = np.divide(market.price, market.ref_price, out=np.full(len(both), np.nan), where=both)
     move = np.abs(np.log(ratio))[None, :]
-    said = market.sigma if market.price_sigma is None else market.price_sigma
-    sigma = np.where(np.isfinite(said), said, 0.0)
+    sigma = known_or_zero(market.sigma_of_price())
     bound = np.maximum(k["k_sigma"][:, None] * sigma, k["abs_move"][:, None])
     return move, bound
 

@@ -149,6 +149,10 @@ class Market:
         """Account-currency value of one unit of each asset, float64 [N]."""
         return self.price * self.multiplier * self.fx
 
+    def sigma_of_price(self) -> F8:
+        """Daily volatility of each price alone, in its own currency, as it was said, float64 [N]."""
+        return self.sigma if self.price_sigma is None else self.price_sigma
+
 
 @dataclass(frozen=True, slots=True)
 class Books:

@@ -42,11 +42,9 @@ def known_sigma(market: Market) -> B1:
 
 def known_price_sigma(market: Market) -> F8:
     """Daily volatility of each price alone, float64 [N]: in account currency where only that is known, else NaN."""
-    sigma = np.where(known_sigma(market), market.sigma, np.nan)
-    if market.price_sigma is None:
-        return sigma
-    alone = market.price_sigma
-    return np.where(np.isfinite(alone) & (alone > 0) & (market.n_obs > 0), alone, sigma)
+    alone = market.sigma_of_price()
+    known = np.isfinite(alone) & (alone > 0) & (market.n_obs > 0)
+    return np.where(known, alone, np.where(known_sigma(market), market.sigma, np.nan))
 
 
 def effective_sigma(view: View, k: Params, health: Params, annual: float) -> tuple[F8, B1]:

@@ -1,7 +1,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useRef } from "react";
 import { cx } from "@/shared/ui/cx";
-import { type Column, Table } from "@/shared/ui/Table";
+import { type Column, Head, Table } from "@/shared/ui/Table";
 
 type Props<T> = {
   label: string;
@@ -33,23 +33,7 @@ function Windowed<T>({ label, columns, rows, keyOf }: Props<T>) {
     <div ref={box} className="-mx-4 max-h-[28rem] overflow-auto px-4" tabIndex={0} role="group" aria-label={label}>
       <table className="w-full border-collapse" aria-rowcount={rows.length + 1}>
         <caption className="sr-only">{label}</caption>
-        <thead>
-          <tr aria-rowindex={1}>
-            {columns.map((one) => (
-              <th
-                key={one.name}
-                scope="col"
-                className={cx(
-                  "sticky top-0 h-8 border-b border-line bg-surface pr-4 text-label font-medium whitespace-nowrap text-muted last:pr-0",
-                  one.right ? "text-right" : "text-left",
-                  one.wide && "max-desk:hidden",
-                )}
-              >
-                {one.name}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <Head columns={columns} sticky />
         <tbody>
           {above > 0 ? <Space height={above} columns={columns.length} /> : null}
           {shown.map(({ index }) => {

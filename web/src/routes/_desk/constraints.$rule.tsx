@@ -5,6 +5,7 @@ import { Choice } from "@/features/Choice";
 import { useIdle } from "@/features/idle";
 import { LastChange } from "@/features/LastChange";
 import { LongTable } from "@/features/LongTable";
+import { RuleBar } from "@/features/RuleBar";
 import { kindWords, placeOf } from "@/features/record";
 import { headroomOf, layerOf, staleness, stateOf } from "@/features/rules";
 import { useLight } from "@/features/theme";
@@ -16,7 +17,6 @@ import { percent, plainNumber, ruleValue } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
 import { Chip } from "@/shared/ui/Chip";
 import { Time } from "@/shared/ui/Figure";
-import { LimitBar } from "@/shared/ui/LimitBar";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
@@ -78,15 +78,7 @@ function State({ row, stale }: { row: Rule; stale: string }) {
             An input of this rule was missing, so it was at its most careful: what it guards may only be reduced.
           </p>
         ) : null}
-        <LimitBar
-          used={row.used}
-          state={row.state}
-          label={row.title}
-          warnAt={row.warn_at}
-          actsAt={row.acts_at}
-          holds={row.holds}
-          calm={row.guard < 3 || row.at_least}
-        />
+        <RuleBar row={row} />
         <dl className="grid grid-cols-[104px_minmax(0,1fr)] gap-x-3 gap-y-1 desk:grid-cols-[104px_minmax(0,1fr)_104px_minmax(0,1fr)]">
           <Fact name="Value">{ruleValue(row.value, row.unit)}</Fact>
           <Fact name={row.at_least ? "At least" : "Limit"}>{ruleValue(row.limit, row.unit)}</Fact>

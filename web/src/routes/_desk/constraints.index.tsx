@@ -1,12 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { OfLimit } from "@/features/OfLimit";
+import { RuleBar } from "@/features/RuleBar";
 import { GUARDS, headroomOf, layerOf, staleness, stateOf } from "@/features/rules";
 import type { Schemas } from "@/shared/api/client";
 import { boardQuery } from "@/shared/api/queries";
 import { Chip } from "@/shared/ui/Chip";
 import { Age } from "@/shared/ui/Figure";
-import { LimitBar } from "@/shared/ui/LimitBar";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
@@ -148,15 +148,7 @@ function Rule({ row }: { row: Row }) {
           <Chip tone={tone}>{word}</Chip>
         </span>
         <span className="max-tablet:col-span-3 max-tablet:pt-1">
-          <LimitBar
-            used={row.used}
-            state={row.state}
-            label={row.title}
-            warnAt={row.warn_at}
-            actsAt={row.acts_at}
-            holds={row.holds}
-            calm={row.guard < 3 || row.at_least}
-          />
+          <RuleBar row={row} />
         </span>
         <span className="whitespace-nowrap max-tablet:col-span-2 max-tablet:pt-1 tablet:text-right">
           <OfLimit row={row} />

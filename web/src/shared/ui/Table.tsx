@@ -24,24 +24,7 @@ export function Table<T>({ label, columns, rows, keyOf, dense }: Props<T>) {
     <div className="-mx-4 overflow-x-auto px-4" tabIndex={0} role="group" aria-label={label}>
       <table className="w-full border-collapse">
         <caption className="sr-only">{label}</caption>
-        <thead>
-          <tr>
-            {columns.map((one) => (
-              <th
-                key={one.name}
-                scope="col"
-                style={one.width ? { width: one.width } : undefined}
-                className={cx(
-                  "h-8 border-b border-line pr-4 text-label font-medium whitespace-nowrap text-muted last:pr-0",
-                  one.right ? "text-right" : "text-left",
-                  one.wide && "max-desk:hidden",
-                )}
-              >
-                {one.name}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <Head columns={columns} />
         <tbody>
           {rows.map((row) => (
             <tr key={keyOf(row)} className="border-b border-line/60 last:border-0 hover:bg-raised/50">
@@ -63,5 +46,30 @@ export function Table<T>({ label, columns, rows, keyOf, dense }: Props<T>) {
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** The names of the columns; `sticky` where the rows scroll under them. */
+export function Head<T>({ columns, sticky = false }: { columns: readonly Column<T>[]; sticky?: boolean }) {
+  return (
+    <thead>
+      <tr aria-rowindex={sticky ? 1 : undefined}>
+        {columns.map((one) => (
+          <th
+            key={one.name}
+            scope="col"
+            style={one.width ? { width: one.width } : undefined}
+            className={cx(
+              "h-8 border-b border-line pr-4 text-label font-medium whitespace-nowrap text-muted last:pr-0",
+              one.right ? "text-right" : "text-left",
+              one.wide && "max-desk:hidden",
+              sticky && "sticky top-0 bg-surface",
+            )}
+          >
+            {one.name}
+          </th>
+        ))}
+      </tr>
+    </thead>
   );
 }

@@ -3,7 +3,7 @@
  *
  * Sources: IEC 61966-2-1 (sRGB); Machado, Oliveira and Fernandes 2009, "A Physiologically-based Model for Simulation of
  * Color Vision Deficiency", matrices of severity 1.0, over linear light; Sharma, Wu and Dalal 2005, "The CIEDE2000
- * Color-Difference Formula"; WCAG 2.2 (relative luminance, contrast).
+ * Color-Difference Formula".
  */
 export type Triple = readonly [number, number, number];
 type Matrix = readonly [Triple, Triple, Triple];
@@ -50,11 +50,6 @@ export function linear(hex: string): Triple {
 
 export function seenBy(eyes: Matrix, hex: string): Triple {
   return times(eyes, linear(hex)).map((one) => Math.min(1, Math.max(0, one))) as unknown as Triple;
-}
-
-export function contrast(one: string, other: string): number {
-  const [low = 0, high = 0] = [one, other].map((hex) => times(TO_XYZ, linear(hex))[1]).sort((a, b) => a - b);
-  return (high + 0.05) / (low + 0.05);
 }
 
 export function labOf(light: Triple): Triple {
