@@ -47,12 +47,12 @@ export function Time({ at, seconds }: { at: string | null | undefined; seconds?:
 
 /** How long ago; beyond two days, when. */
 export function Age({ at, seconds }: { at: string | null | undefined; seconds: number | null | undefined }) {
-  if (seconds === null || seconds === undefined) return <>at an unknown time</>;
-  return seconds > 2 * 86_400 ? (
+  if (seconds === null || seconds === undefined) return "at an unknown time";
+  if (seconds < 0) return "just now"; // made while the question was answered
+  if (seconds <= 2 * 86_400) return `${span(seconds)} ago`;
+  return (
     <>
       at <Time at={at} />
     </>
-  ) : (
-    <>{span(seconds)} ago</>
   );
 }
