@@ -49,7 +49,8 @@ async function haltedNow(route) {
   if (said && path.endsWith("/accounts"))
     Object.assign(said[0], { trading_state: "LOCKED", kill_level: 3, drawdown: 0.171 });
   if (said && path.endsWith("/constraints")) {
-    for (const row of said.rows.slice(12, 15)) Object.assign(row, { state: "bound", holds: true, used: 1.14, alarming: true });
+    for (const row of said.rows.slice(12, 15))
+      Object.assign(row, { state: "bound", holds: true, used: 1.14, alarming: true });
   }
   return said ? route.fulfill({ response: answer, json: said }) : route.fulfill({ response: answer });
 }
