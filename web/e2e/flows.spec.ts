@@ -89,7 +89,8 @@ test("7 a breach comes by the channel, is on the board, and its link opens the r
   await expect(row).toBeVisible();
   await row.click();
   await expect(page).toHaveURL(/\/constraints\/LD-01\?.*account=defensive/);
-  await expect(page.getByText("RULE_BREACH").first()).toBeVisible();
+  const triggers = page.getByRole("region", { name: "Last triggers" });
+  await expect(triggers.getByText("breach", { exact: true }).first()).toBeVisible();
   await page.goto("/constraints?account=defensive&only=alarming");
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Constraints");
 });
@@ -254,7 +255,7 @@ test.describe("11 the channel", () => {
       });
     });
     await signIn(page, "viewer", FIRM, "/actions");
-    const stream = page.getByRole("region", { name: "As it happens" });
+    const stream = page.getByRole("region", { name: "What is decided and done" });
     await expect(stream.getByRole("listitem").first()).toBeVisible({ timeout: 20_000 });
     lose = true;
     await expect(stream.getByText(/^A message got lost/)).toBeVisible({ timeout: 20_000 });

@@ -51,7 +51,7 @@ class StoredWitness:
                 where="witness",
             ) from err
         self._root = root.rstrip("/")
-        self._states: dict[str, LogState | None] = {}
+        self._states: dict[str, LogState] = {}
         self._last: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
@@ -101,34 +101,35 @@ class StoredWitness:
             The place cannot be reached or cannot write.
         """
         state = self._state(firm_id)
-        if state is not None and checkpoint == self._last.get(firm_id):
+        if state is not None and checkpoint == self._last[firm_id]:
             return
-        where = f"witness {self.name}"
         try:
-            after = extend(state, checkpoint, firm_id, where)
+            after = extend(state, checkpoint, firm_id, f"witness {self.name}")
         except BadInput as err:
             raise CheckFailed(str(err)) from err
-        name = f"{after.last.seq:012d}.txt"
         with self._reaching():
-            if name in self._names(firm_id):
-                self._states.pop(firm_id, None)
-                raise CheckFailed(f"{where}: it holds checkpoint {after.last.seq} of {firm_id} already")
-            self._write(f"{self._folder(firm_id)}/{name}", checkpoint)
+            self._write(f"{self._folder(firm_id)}/{after.last.seq:012d}.txt", checkpoint)
         self._states[firm_id], self._last[firm_id] = after, checkpoint
 
     def _state(self, firm_id: str) -> LogState | None:
-        """What the held checkpoints say together, read once."""
-        if firm_id not in self._states:
-            held, state = self.held(firm_id), None
-            for n, note in enumerate(held, 1):
-                try:
-                    state = extend(state, note, firm_id, f"witness {self.name}, checkpoint {n}")
-                except RegimeError as err:
-                    raise CheckFailed(str(err)) from err
-            self._states[firm_id] = state
-            if held:
-                self._last[firm_id] = held[-1]
-        return self._states[firm_id]
+        """What the held checkpoints say together. Each is read once, also those that another writer gave it."""
+        state = self._states.get(firm_id)
+        known = 0 if state is None else state.last.seq
+        with self._reaching(), ThreadPoolExecutor(_READERS) as pool:
+            names = self._names(firm_id)
+            if len(names) < known:
+                raise CheckFailed(
+                    f"witness {self.name}: it holds {len(names)} checkpoints of {firm_id}, not {known}"
+                )
+            notes = tuple(pool.map(lambda name: self._read(firm_id, name), names[known:]))
+        for n, note in enumerate(notes, known + 1):
+            try:
+                state = extend(state, note, firm_id, f"witness {self.name}, checkpoint {n}")
+            except RegimeError as err:
+                raise CheckFailed(str(err)) from err
+        if state is not None and notes:
+            self._states[firm_id], self._last[firm_id] = state, notes[-1]
+        return state
 
     def _folder(self, firm_id: str) -> str:
         return f"{self._root}/firm={require_firm(firm_id)}"

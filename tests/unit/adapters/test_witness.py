@@ -116,10 +116,30 @@ def test_two_writers_do_not_overwrite_each_other(place: str) -> None:
     one.put("alpha", log.notes[1])
     other = Log()
     other.take(log.notes[0])
-    with pytest.raises(CheckFailed, match="holds checkpoint 2 of alpha already"):
+    with pytest.raises(CheckFailed, match="checkpoint 2 where 3 follows"):
         two.put("alpha", other.add(head("core", 99)))
-    two.put("alpha", log.notes[1])  # it has read again
+    two.put("alpha", log.notes[1])
     assert one.held("alpha") == tuple(log.notes[:2])
+
+
+def test_two_writers_take_turns(place: str) -> None:
+    log = sample_log()
+    writers = [StoredWitness(place), StoredWitness(place)]
+    for n, note in enumerate(log.notes):
+        writers[n % 2].put("alpha", note)
+        writers[n % 2].put("alpha", note)
+    assert writers[0].held("alpha") == tuple(log.notes)
+    assert len(log.notes) >= 3
+
+
+def test_one_that_forgot_takes_nothing(tmp_path: Path) -> None:
+    place, log = tmp_path / "witness", sample_log()
+    witness = StoredWitness(str(place))
+    for note in log.notes[:2]:
+        witness.put("alpha", note)
+    (place / "firm=alpha" / "000000000002.txt").unlink()
+    with pytest.raises(CheckFailed, match="it holds 1 checkpoints of alpha, not 2"):
+        witness.put("alpha", log.notes[2])
 
 
 def test_a_witness_whose_log_was_changed_takes_nothing(tmp_path: Path) -> None:

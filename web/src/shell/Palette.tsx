@@ -138,6 +138,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     if (data.zone === "utc" || data.zone === "local") {
       become({ zone: data.zone }, data.zone === "utc" ? "Times are in UTC." : "Times are local.");
     }
+    if (typeof data.job_id === "string") return go(`/runs/jobs/${data.job_id}`);
     const account = typeof data.account === "string" ? { account: data.account.split("/").at(-1) } : {};
     if (typeof data.route === "string") {
       const [from, to] = [data.from, data.to];
@@ -147,7 +148,6 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
       const rule = data.route === "/constraints" && typeof data.rule === "string" ? `/${data.rule}` : "";
       return go(`${data.route}${rule}`, account);
     }
-    if (typeof data.job_id === "string") return go(`/runs/jobs/${data.job_id}`);
     if (typeof data.to !== "string") return;
     if (data.to.startsWith("/")) go(data.to);
     else type(data.to); // an id or an account: what it is of is looked up here
