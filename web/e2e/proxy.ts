@@ -6,6 +6,8 @@ export type Front = {
   url: string;
   /** What is put behind the worker's script: a byte more is another build. */
   newer: boolean;
+  /** The page that is asked for afresh names another entry. */
+  rebuilt: boolean;
   /** Paths that are no longer there. */
   gone: RegExp | null;
   close: () => Promise<void>;
@@ -22,6 +24,12 @@ export async function proxied(home: string): Promise<Front> {
   const server = createServer((came, answer) => {
     if (proxy.gone?.test(came.url ?? "")) {
       answer.writeHead(404).end();
+      return;
+    }
+    if (proxy.rebuilt && came.url === "/index.html?fresh") {
+      answer
+        .writeHead(200, { "content-type": "text/html" })
+        .end('<script type="module" src="/assets/other.js"></script>');
       return;
     }
     const options = {
@@ -56,6 +64,7 @@ export async function proxied(home: string): Promise<Front> {
   const proxy: Front = {
     url: `http://localhost:${(server.address() as AddressInfo).port}`,
     newer: false,
+    rebuilt: false,
     gone: null,
     close: () =>
       new Promise((resolve) => {
