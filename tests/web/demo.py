@@ -32,7 +32,7 @@ WEB = ROOT / "web"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 PATIENCE_S = 600.0  #: until the demo has found the past
 SPEED = (
-    1.5  #: bars a second: a thousand are there, and something must happen as long as people are walked with
+    0.75  #: bars a second: a thousand are there, and something must happen as long as people are walked with
 )
 _PERSON = re.compile(r"^\s+(\S+@\S+\.demo)\s+(\S+)\s+\w+\s*$", re.MULTILINE)
 _CODE = "from regime_trading.cli import main; main()"

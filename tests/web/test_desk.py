@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.web.demo import CHROMIUM, WEB, Demo, browser_env, control, missing, playing
@@ -17,23 +19,43 @@ from tests.web.demo import CHROMIUM, WEB, Demo, browser_env, control, missing, p
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"THE COMMAND CENTER WAS NOT TESTED: {missing()}")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with playing(tmp_path_factory.mktemp("desk")) as found:
+@pytest.fixture(scope="session")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first demo leaves what it found of the past, so that no other one looks for it again."""
+    return tmp_path_factory.mktemp("past") / "cache"
+
+
+@pytest.fixture
+def demo(tmp_path: Path, past: Path) -> Iterator[Demo]:
+    """A demo for one file of ``web/e2e``: what is put in force in one is not in the way of another."""
+    kept = tmp_path / "artifacts" / "cache"
+    if past.exists():
+        kept.parent.mkdir()
+        shutil.copytree(past, kept)
+    with playing(tmp_path) as found:
+        if not past.exists():
+            shutil.copytree(kept, past)
         yield found
 
 
-@pytest.mark.parametrize("size", ["short", pytest.param("full", marks=pytest.mark.full)])
-def test_what_people_do_in_it(demo: Demo, size: str) -> None:
+SHORT = ("desk.spec", "flows.spec", "configs.spec")  #: the desktop flows, and every page looked at by axe
+FILES = sorted(path.stem for path in (WEB / "e2e").glob("*.spec.ts") if path.stem != "measure.spec")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(name, "short") for name in SHORT]
+    + [pytest.param(name, "full", marks=pytest.mark.full) for name in FILES],
+)
+def test_what_people_do_in_it(demo: Demo, name: str, size: str) -> None:
     assert len(demo.people) == 10, demo.people.keys()
     with control(demo) as url:
         env = browser_env(demo, url)
         env.pop("REGIME_FULL", None)
-        files = ["e2e/desk.spec.ts"]
         if size == "full":
-            env["REGIME_FULL"], files = "1", []
+            env["REGIME_FULL"] = "1"
         done = subprocess.run(
-            ["node", "node_modules/@playwright/test/cli.js", "test", *files],
+            ["node", "node_modules/@playwright/test/cli.js", "test", f"e2e/{name}.ts"],
             cwd=WEB, env=env, capture_output=True, text=True, timeout=3_600, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-1_000:]

@@ -35,8 +35,11 @@ async function write(page: Page, begins: string, text: string): Promise<void> {
 }
 
 async function options(page: Page): Promise<string[]> {
+  const list = page.locator(".cm-tooltip-autocomplete li");
+  if ((await list.count()) > 0) await page.keyboard.press("Escape");
+  await expect(list).toHaveCount(0);
   await page.keyboard.press("Control+Space");
-  await expect(page.locator(".cm-tooltip-autocomplete li").first()).toBeVisible();
+  await expect(list.first()).toBeVisible();
   return page.locator(".cm-tooltip-autocomplete .cm-completionLabel").allTextContents();
 }
 
@@ -136,7 +139,7 @@ test.describe("the editor", () => {
     await expect(rows.nth(1)).toContainText("loosens");
     await expect(rows.nth(1)).toContainText(`firm ${FIRM} line`);
     await write(page, "single_name:", 'single_name: "0.11"');
-    await expect(page.getByText(/^Tightens 2 limits in 2 accounts\.$/)).toBeVisible();
+    await expect(page.getByText(/^Tightens 2 limits in \d accounts\.$/)).toBeVisible();
 
     await page.getByRole("link", { name: "Side by side" }).click();
     await expect(page).toHaveURL(/diff=split/);
@@ -150,7 +153,7 @@ test.describe("the editor", () => {
     await page.getByRole("button", { name: "Replay" }).click();
     const found = page.getByRole("table", { name: "What would have differed, by account" });
     await expect(found).toBeVisible({ timeout: 60_000 });
-    await expect(found.getByRole("row")).toHaveCount(3);
+    await expect(found.getByRole("row").nth(2)).toBeVisible();
     await expect(page.getByText("20 decision days")).toBeVisible();
     await fine(page, "what if");
     await write(page, "single_name:", 'single_name: "0.10"');
@@ -159,13 +162,13 @@ test.describe("the editor", () => {
 
   test("leaving asks, and what is written stays where one stays", async ({ page }) => {
     await signIn(page, "analyst", FIRM, "/configs");
-    await write(page, "single_name:", 'single_name: "0.13"');
+    await write(page, "single_name:", 'single_name: "0.1234"');
     await page.getByRole("link", { name: "Overview" }).first().click();
     const asked = page.getByRole("dialog", { name: "Leave without keeping it?" });
     await expect(asked).toBeVisible();
     await fine(page, "leaving");
     await asked.getByRole("button", { name: "Stay" }).click();
-    await expect(editorOf(page)).toContainText('single_name: "0.13"');
+    await expect(editorOf(page)).toContainText('single_name: "0.1234"');
     await page.getByRole("link", { name: "Overview" }).first().click();
     await asked.getByRole("button", { name: "Leave" }).click();
     await expect(page).toHaveURL(/\/overview/);
@@ -259,7 +262,7 @@ test.describe("a version", () => {
     await expect(page.getByText(/risk.single_name/)).toHaveCount(0);
     await page.getByRole("button", { name: "Keep as a draft" }).click();
     await expect(page).toHaveURL(/\/configs\/\d+/);
-    await expect(page.getByText("Your role does not allow this.").first(), "an analyst drafts").toBeVisible();
+    await expect(page.getByText("This takes the role pm or admin.").first(), "an analyst drafts").toBeVisible();
   });
 
   test("that the server refuses for its base is refused with the text in place", async ({ page }) => {
@@ -279,14 +282,11 @@ test.describe("a version", () => {
 
   test("that takes two people: asked for, agreed to by another, in force, and back", async ({ page, browser }) => {
     await signIn(page, "pm", FIRM, "/configs");
-    const nth = await editorOf(page)
-      .locator(".cm-line")
-      .allTextContents()
-      .then((all) => {
-        const own = all.findIndex((one) => one.includes(`id: ${SHADOWED}`));
-        return all.slice(0, own).filter((one) => one.includes("mode: dry_run")).length;
-      });
-    await goTo(page, "mode: dry_run", nth);
+    // the editor has the lines that are seen: those below come as the caret goes down
+    await goTo(page, `id: ${SHADOWED}`);
+    const line = page.locator(".cm-activeLine").last();
+    while (!(await line.textContent())?.includes("mode: dry_run")) await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("End");
     await page.keyboard.press("Shift+Home");
     await page.keyboard.insertText("mode: shadow");
     await page.getByLabel("Why").fill("let it look at live data");
@@ -386,6 +386,7 @@ test.describe("the palette by keyboard only", () => {
     await page.keyboard.press("Control+k");
     await fine(page, "an empty palette");
     await page.keyboard.type("@def");
+    await expect(palette.getByRole("option", { name: "@defensive" })).toBeVisible();
     await page.keyboard.press("Enter");
     await expect(page).toHaveURL(/account=defensive/);
 
@@ -512,6 +513,7 @@ test.describe("the copy for whoever is offline", () => {
       () =>
         new Promise<string[]>((done) => {
           const asked = indexedDB.open("regime", 1);
+          asked.onupgradeneeded = () => asked.transaction?.abort(); // to look makes none
           asked.onsuccess = () => {
             const names = asked.result.objectStoreNames.contains("copy");
             if (!names) return done([]);

@@ -79,8 +79,8 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     setBack(-1);
     write(next);
   };
-  const go = (to: string, search?: Record<string, unknown>) => {
-    visited = [to, ...visited.filter((one) => one !== to)].slice(0, 8);
+  const go = (to: string, search?: Record<string, unknown>, as = to) => {
+    visited = [as, ...visited.filter((one) => one !== as)].slice(0, 8);
     onClose();
     void navigate({ to, ...(search ? { search: (before: object) => ({ ...before, ...search }) as never } : {}) });
   };
@@ -117,7 +117,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
       words: `${one.account} ${one.display_name ?? ""}`.toLowerCase(),
       name: `@${one.account_id}`,
       note: one.display_name ?? "",
-      act: () => go("/overview", { account: one.account_id }),
+      act: () => go("/overview", { account: one.account_id }, `@${one.account_id}`),
     })),
     ...(text === "" ? [] : (board?.rows ?? [])).map((one) => ({
       value: `/constraints/${one.rule_id}`,

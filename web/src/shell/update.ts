@@ -8,13 +8,16 @@ const listeners = new Set<Listener>();
 export function startWorker(): void {
   if (!("serviceWorker" in navigator) || import.meta.env.DEV) return;
   window.addEventListener("load", () => {
-    void navigator.serviceWorker.register("/sw.js").then((found?: ServiceWorkerRegistration) => {
-      if (found === undefined) return;
-      const look = () => found.waiting && navigator.serviceWorker.controller && became(found.waiting);
-      look();
-      found.addEventListener("updatefound", () => found.installing?.addEventListener("statechange", look));
-      setInterval(() => void found.update().catch(() => undefined), 15 * 60_000);
-    });
+    navigator.serviceWorker
+      .register("/sw.js")
+      .then((found?: ServiceWorkerRegistration) => {
+        if (found === undefined) return;
+        const look = () => found.waiting && navigator.serviceWorker.controller && became(found.waiting);
+        look();
+        found.addEventListener("updatefound", () => found.installing?.addEventListener("statechange", look));
+        setInterval(() => void found.update().catch(() => undefined), 15 * 60_000);
+      })
+      .catch(() => undefined); // the page is all there without it, but for the time without a network
     // another tab took it: this one is not loaded anew under whoever is at it
     navigator.serviceWorker.addEventListener("controllerchange", () => {
       if (taken) location.reload();

@@ -141,7 +141,7 @@ function Editor({ now, by }: { now: Base; by: Schemas["VersionOut"] | null }) {
 
   const begin = (on: Base, with_: string) => {
     setBase(on);
-    setStart({ text: with_, n: start.n + 1 });
+    setStart((before) => ({ text: with_, n: before.n + 1 })); // also from an undo, which knows an older one
     setText(with_);
     setSettled(with_);
   };
