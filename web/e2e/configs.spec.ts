@@ -216,19 +216,14 @@ test.describe("a version", () => {
     await expect(page.locator(".cm-mergeView")).toBeVisible();
     await fine(page, "side by side");
 
-    await page.getByRole("button", { name: /Take it back to version/ }).click();
-    const sheet = page.getByRole("dialog");
-    await expect(sheet.getByText("What changes")).toBeVisible();
-    await expect(sheet).toContainText("/config rollback");
-    await sheet.getByLabel(/^Type/).fill(`${FIRM}/${ACCOUNT}`);
-    await sheet.getByLabel(/^Why/).fill("it was too calm after all");
-    await sheet.getByRole("button", { name: "Do it" }).click();
-    await prove(page, loginOf("pm"));
-    const again = sheet.getByRole("button", { name: "Do it" });
-    if (await again.isVisible().catch(() => false)) await again.click();
-    await expect(page.getByRole("dialog", { name: "Done" })).toBeVisible();
-    await close(page);
-    await expect(page.getByText("superseded").first()).toBeVisible();
+    // it loosens an account in shadow: whoever goes back asks others for it
+    const here = page.url();
+    await page.getByRole("button", { name: /^Draft going back to version/ }).click();
+    await expect(page).not.toHaveURL(here);
+    await expect(page.getByText(/^rollback to version \d+/).first()).toBeVisible();
+    await expect(page.getByText("2 people").first()).toBeVisible();
+    await expect(page.getByRole("button", { name: "Ask for it" })).toBeEnabled();
+    await fine(page, "the way back");
   });
 
   test("that comes into force under an edit: what changed meanwhile, and the text put on it by hand", async ({
@@ -322,9 +317,11 @@ test.describe("a version", () => {
     await expect(step("Approved").locator("time")).toBeVisible();
     await expect(step("Applied")).toHaveAttribute("data-state", "done");
     await fine(page, "agreed to");
-    await page.getByRole("button", { name: /Take it back to version/ }).click();
-    await sheet.getByRole("button", { name: "Do it" }).click();
-    await expect(page.getByRole("dialog", { name: "Done" })).toBeVisible();
+    await page.getByRole("button", { name: /^Draft going back to version/ }).click();
+    await expect(page).not.toHaveURL(here);
+    await putInForce(page);
+    await close(page);
+    await expect(step("Applied")).toHaveAttribute("data-state", "done");
   });
 });
 
@@ -384,6 +381,7 @@ test.describe("the palette by keyboard only", () => {
     const line = page.getByPlaceholder(/Overview/);
     const palette = page.getByRole("dialog", { name: "Go to, or command" });
     await page.keyboard.press("Control+k");
+    await expect(line).toBeFocused();
     await fine(page, "an empty palette");
     await page.keyboard.type("@def");
     await expect(palette.getByRole("option", { name: "@defensive" })).toBeVisible();
@@ -394,6 +392,7 @@ test.describe("the palette by keyboard only", () => {
     await expect(palette.getByRole("option").first(), "where one was").toContainText("@defensive");
     await expect(line).toBeFocused();
     await page.keyboard.type("#version-1");
+    await expect(palette.getByRole("option", { name: "#version-1" }).first()).toBeVisible();
     await page.keyboard.press("Enter");
     await expect(page).toHaveURL(/\/configs\/1\b/);
 

@@ -96,7 +96,7 @@ function Frame({ children }: { children: ReactNode }) {
       >
         Skip to content
       </a>
-      <ModeEdge mode={shown?.mode} />
+      <ModeEdge mode={shown?.mode} asking={scope.asking} />
       <header
         className="flex h-12 shrink-0 items-center gap-2 border-b border-line bg-bg px-4 max-desk:h-14 max-tablet:px-3"
         style={{ zIndex: "var(--z-header)" }}
@@ -111,8 +111,12 @@ function Frame({ children }: { children: ReactNode }) {
         </Link>
         <Where />
         <span className="flex items-center gap-1.5 max-tablet:hidden">
-          <ModeChip mode={shown?.mode} />
-          <StateChip state={shown?.trading_state} />
+          {scope.asking ? null : (
+            <>
+              <ModeChip mode={shown?.mode} />
+              <StateChip state={shown?.trading_state} />
+            </>
+          )}
         </span>
         <span className="ml-auto" />
         <Connection />
@@ -156,8 +160,8 @@ const EDGES: Record<string, string> = {
   unknown: "hatch",
 };
 
-function ModeEdge({ mode }: { mode: string | null | undefined }) {
-  return <div aria-hidden className={cx("h-0.5 shrink-0", EDGES[modeOf(mode)[1]])} />;
+function ModeEdge({ mode, asking }: { mode: string | null | undefined; asking: boolean }) {
+  return <div aria-hidden className={cx("h-0.5 shrink-0", EDGES[asking ? "plain" : modeOf(mode)[1]])} />;
 }
 
 /** Which firm and which account is looked at; in the address, so that a link says it too. */

@@ -14,6 +14,8 @@ export type Scope = {
   firms: readonly string[];
   /** Accounts of the firm that this person may see, as they are now; undefined while that is not known. */
   accounts: readonly Account[] | undefined;
+  /** They are asked for the first time: nothing is known of them yet, and nothing is amiss. */
+  asking: boolean;
   /** The account that is looked at: the one of the address, else the first. */
   account: string | undefined;
   /** Ids of the accounts of the firm that this person has a role over; known as soon as somebody is signed in. */
@@ -56,7 +58,7 @@ export function ScopeProvider({ live, children }: { live: LiveStore; children: R
   const search = useSearch({ strict: false }) as { firm?: string; account?: string };
   const firms = me.firms.map((one) => one.firm);
   const firm = search.firm && firms.includes(search.firm) ? search.firm : (firms[0] ?? "");
-  const { data: accounts } = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
+  const { data: accounts, isLoading: asking } = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
   const own = me.firms.find((one) => one.firm === firm)?.accounts ?? [];
   const ids = own.map((one) => one.slice(firm.length + 1));
   const chosen = search.account && ids.includes(search.account) ? search.account : undefined;
@@ -65,6 +67,7 @@ export function ScopeProvider({ live, children }: { live: LiveStore; children: R
     firm,
     firms,
     accounts,
+    asking,
     account: chosen ?? ids[0],
     ids,
     chosen,

@@ -138,9 +138,9 @@ function Acts({ version, asked }: { version: Schemas["VersionOut"]; asked: Schem
   );
 }
 
-/** The way back is a proposal like any other: put through where one may, a draft for others where not. */
+/** The way back is a version like any other: put through where nobody else has to agree, drafted where others do. */
 function Back({ to, over, name }: { to: number; over: string; name: string }) {
-  const { firm, whyNot } = useScope();
+  const { firm, accounts, whyNot } = useScope();
   const queries = useQueryClient();
   const navigate = useNavigate();
   const current = useQuery(currentConfigQuery(firm));
@@ -149,7 +149,7 @@ function Back({ to, over, name }: { to: number; over: string; name: string }) {
       answered(
         api.POST("/api/v1/firms/{firm}/configs/rollback", {
           params: { path: { firm }, header: { "If-Match": current.data?.etag ?? "", "Idempotency-Key": newKey() } },
-          body: { to, reason: `back to version ${to}` },
+          body: { to, reason: "" },
         }),
       ),
     onSuccess: async (made) => {
@@ -157,7 +157,8 @@ function Back({ to, over, name }: { to: number; over: string; name: string }) {
       await queries.invalidateQueries({ queryKey: ["configs"] });
     },
   });
-  if (!whyNot("config.tighten")) {
+  const alone = accounts?.every((one) => one.mode === "dry_run") ?? false;
+  if (alone && !whyNot("config.tighten")) {
     return <CommandButton command={`/config rollback account:${over} v:${to}`} name={name} />;
   }
   return (
