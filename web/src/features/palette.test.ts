@@ -16,6 +16,14 @@ describe("what fits", () => {
     expect(names("zz", all)).toEqual([]);
   });
 
+  it("what is it itself, before what only begins with it", () => {
+    expect(names("version-1", ["version-10", "version-1 configuration", "version-12"])).toEqual([
+      "version-1 configuration",
+      "version-10",
+      "version-12",
+    ]);
+  });
+
   it("the order of use, where nothing is typed", () => {
     expect(names("", ["a", "b", "c"], ["c", "b"])).toEqual(["c", "b", "a"]);
   });
