@@ -163,6 +163,7 @@ def every_view(world: World, of: Asker, firm_id: str) -> Iterator[tuple[str, str
         artifacts,
         audit,
         baskets,
+        breaches,
         constraints,
         decisions,
         portfolio,
@@ -182,6 +183,8 @@ def every_view(world: World, of: Asker, firm_id: str) -> Iterator[tuple[str, str
         for kind in audit.registers():
             with suppressed():
                 yield f"register {name}", audit.register_of(s, of, kind.name, name).model_dump_json()
+    for row in breaches.breaches(s, of):
+        yield "breach", row.model_dump_json()
     page = decisions.decisions(s, of, limit=500)
     yield "decisions", page.model_dump_json()
     for row in page.items[:5]:

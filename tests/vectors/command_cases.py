@@ -94,6 +94,8 @@ GOOD: tuple[tuple[str, str | None], ...] = (
     ("/approve id:#rq-1", "/approve proposal id:rq-1"),
     ("/approve proposal id:rq-1", None),
     ('/reject id:rq-1 reason:"too large today"', '/reject proposal id:rq-1 reason:"too large today"'),
+    (f"/ack {A} rule:LD-01", f"/ack breach {A} rule:LD-01"),
+    (f"/ack breach {A} rule:LD-01 breach:#e-1", f"/ack breach {A} rule:LD-01 breach:e-1"),
     ("/cancel id:#run-1", "/cancel run id:run-1"),
     ("/stop run id:run-1", "/cancel run id:run-1"),
     ("/run regime symbol:SPY", None),

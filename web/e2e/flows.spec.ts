@@ -72,7 +72,10 @@ test("2 a run is started in the palette, tells how far it is by the channel, and
   await expect(page.getByText(/^sha256 [0-9a-f]{64}$/)).toBeVisible();
 });
 
-test("7 a breach comes by the channel, is on the board, and its link opens the rule", async ({ page }) => {
+test("7 a breach comes by the channel, is on the board, its link opens the rule, and it is acknowledged once", async ({
+  page,
+  browser,
+}) => {
   test.slow();
   const heard = frames(page);
   await signIn(page, "pm", FIRM, "/overview?account=defensive");
@@ -91,6 +94,48 @@ test("7 a breach comes by the channel, is on the board, and its link opens the r
   await expect(page).toHaveURL(/\/constraints\/LD-01\?.*account=defensive/);
   const triggers = page.getByRole("region", { name: "Last triggers" });
   await expect(triggers.getByText("breach", { exact: true }).first()).toBeVisible();
+  // a viewer sees that nobody has seen it, and cannot say so
+  const other = await browser.newPage();
+  await signIn(other, "viewer", FIRM, "/constraints/LD-01?account=defensive");
+  const theirs = other.getByRole("region", { name: "Last triggers" });
+  await expect(theirs.getByRole("button", { name: /^Acknowledge/ })).toBeDisabled();
+  await expect(theirs.getByText(/^This takes the role analyst, pm or admin/)).toBeVisible();
+  await triggers.getByLabel(/^What is done about it/).fill('the desk is on it, "now"');
+  const before = await ask(page, "GET", `${AT}/accounts/defensive/constraints/LD-01`);
+  await triggers.getByRole("button", { name: "Acknowledge the breach of LD-01 by defensive" }).click();
+  const sheet = page.getByRole("dialog");
+  await expect(sheet.getByText(/No limit moves, no lock and no halt ends/)).toBeVisible();
+  const command = (await sheet.getByText(/^\/ack breach account:/).textContent()) ?? "";
+  const named = /breach:(\S+)/.exec(command)?.[1] ?? "";
+  await confirm(page, "", "", password("pm"));
+  await expect(page.getByRole("dialog").getByText(/recorded as seen/)).toBeVisible();
+  await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
+  const seen = /acknowledged by u-\S+ at .*the desk is on it, "now"/;
+  await expect(triggers.getByText(seen).first()).toBeVisible();
+  await expect(theirs.getByText(seen).first()).toBeVisible(); // whoever looks sees it without asking
+  await other.close();
+  const after = await ask(page, "GET", `${AT}/accounts/defensive/constraints/LD-01`);
+  expect(after.said.limit).toBe(before.said.limit);
+  // once: whoever comes second is told who was first
+  const again = await ask(page, "POST", "/commands/preview", { command, firm: FIRM });
+  expect(again.said.blocking[0]).toMatch(/^acknowledged already, by u-/);
+  const entries = await ask(page, "GET", `${AT}/audit/entries?kind=BREACH_ACKNOWLEDGED&named=${named}`);
+  expect(entries.said.items.map((one: { about: string; rule_id: string }) => [one.about, one.rule_id])).toEqual([
+    [`${FIRM}/defensive`, "LD-01"],
+  ]);
+  await page.goto("/audit?tab=registers&register=breaches&of=defensive");
+  await expect(page.getByRole("columnheader", { name: "Acknowledged by" })).toBeVisible();
+  await expect(page.getByRole("cell", { name: entries.said.items[0].actor.id }).first()).toBeVisible();
+  // the board has it too: a button that is the same command
+  await page.goto("/overview?account=defensive");
+  const board = page.getByRole("region", { name: "Needs you" });
+  const left = board.getByRole("button", { name: /^Acknowledge the breach of/ });
+  if ((await left.count()) > 0) {
+    await expect(left.first()).toHaveAttribute("title", /^Same as \/ack breach account:/);
+    await left.first().click();
+    await expect(page.getByRole("dialog").getByText(/^\/ack breach account:/)).toBeVisible();
+    await page.keyboard.press("Escape");
+  }
   await page.goto("/constraints?account=defensive&only=alarming");
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Constraints");
 });

@@ -14,6 +14,7 @@ import orjson
 
 from regime_trading.core.audit import FIRM_ACCOUNT, PLATFORM, chain_of
 from regime_trading.core.messages import (
+    AcknowledgedData,
     ActionData,
     AuditData,
     BreachData,
@@ -181,6 +182,10 @@ def _breach(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Iterable
     )
 
 
+def _acknowledged(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Iterable[Data]:
+    yield AcknowledgedData(breach_id=fields["breach_id"], rule_id=fields["rule_id"], by=fields["actor"]["id"])
+
+
 def _mode_change(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Iterable[Data]:
     yield _mode(event, fields, fields["after"])
 
@@ -214,6 +219,7 @@ _MAKERS: Mapping[EventType, Callable[[AuditEvent, Fields, Mapping[str, str]], It
     EventType.DECISION: _decision,
     EventType.DEGRADED: _degraded,
     EventType.RULE_BREACH: _breach,
+    EventType.BREACH_ACKNOWLEDGED: _acknowledged,
     EventType.MODE_CHANGE: _mode_change,
     EventType.LATCH: _latch,
     EventType.UNLOCK: _latch,

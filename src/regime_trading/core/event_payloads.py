@@ -318,6 +318,18 @@ class ApprovalVoid(_Approval):
     kind: ClassVar[EventType] = EventType.APPROVAL_VOID
 
 
+class BreachAcknowledged(Payload):
+    """Somebody has seen a breach, which changes nothing of it; the entry it answers is ``breach_seq`` of
+    ``breach_chain``, whose id is ``breach_id``."""
+
+    kind: ClassVar[EventType] = EventType.BREACH_ACKNOWLEDGED
+    account: Account
+    breach_id: Name
+    breach_chain: Name
+    breach_seq: Annotated[int, Field(ge=1)]
+    reason: Text = ""
+
+
 class CommandGiven(Payload):
     """A command of a person. ``command`` is its text without e-mail addresses and secrets; ``preview_id`` and
     ``action_hash`` are empty where it needed no preview."""
@@ -552,6 +564,7 @@ PAYLOADS: tuple[type[Payload], ...] = (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalVoid,
+    BreachAcknowledged,
     CommandGiven,
     OrderSent,
     OrderAcknowledged,

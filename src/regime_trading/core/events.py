@@ -31,6 +31,7 @@ class Severity(StrEnum):
 SEVERITY: Mapping[EventType, Severity] = {
     EventType.DECISION: Severity.INFO,
     EventType.RULE_BREACH: Severity.WARNING,
+    EventType.BREACH_ACKNOWLEDGED: Severity.NOTICE,
     EventType.MODE_CHANGE: Severity.WARNING,
     EventType.LATCH: Severity.CRITICAL,
     EventType.UNLOCK: Severity.NOTICE,
@@ -188,6 +189,7 @@ _SENTENCES: Mapping[type[Payload], Callable[[Any], str]] = {
     p.ApprovalGiven: _approval("approved"),
     p.ApprovalRefused: _approval("refused"),
     p.ApprovalVoid: _approval("void"),
+    p.BreachAcknowledged: lambda a: f"{a.account}: breach {a.breach_seq} of {a.breach_chain} acknowledged.",
     p.CommandGiven: lambda c: f"Command /{c.verb} {c.object}".rstrip() + f" ({c.klass}) {c.outcome}.",
     p.OrderSent: lambda o: f"{o.intent} {_quantity(o.qty)} {o.symbol} taken by the broker.",
     p.OrderAcknowledged: lambda o: f"Order in {o.symbol} confirmed by the venue.",

@@ -108,6 +108,15 @@ class BreachData(Data):
     rationale: Text = ""
 
 
+class AcknowledgedData(Data):
+    """Somebody (a pseudonym) has seen a breach; its rule goes on as before."""
+
+    type = "constraint.acknowledged"
+    breach_id: Name
+    rule_id: Name
+    by: Name
+
+
 class ProposalData(Data):
     """A request that people must agree to changed."""
 
@@ -172,6 +181,7 @@ DATA: tuple[type[Data], ...] = (
     ActionData,
     ConstraintData,
     BreachData,
+    AcknowledgedData,
     ProposalData,
     ModeData,
     ConfigData,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from regime_trading.core.instants import instant_text
@@ -13,12 +13,35 @@ from regime_trading.core.schemas import EventType, RuleOutcome
 RULE_HELD = "the rule held again"
 ATTEMPT_OVER = "the attempt ended"
 _OUTCOME = b'"outcome":"'
-_BROKEN = frozenset({RuleOutcome.BOUND.value, RuleOutcome.UNKNOWN.value})
+BROKEN = frozenset({RuleOutcome.BOUND.value, RuleOutcome.UNKNOWN.value})
+
+
+Where = tuple[str, int]  #: an entry by its chain and number
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who (a pseudonym) said that they had seen a breach, when, and what else."""
+
+    by: str
+    at_ns: int
+    reason: str
+
+
+def acknowledgements(entries: Iterable[Recorded]) -> dict[Where, Acknowledgement]:
+    """By the entry of the breach that they answer; of two the first counts."""
+    found: dict[Where, Acknowledgement] = {}
+    for entry in sorted(entries, key=lambda one: (one.ts_event_ns, one.seq)):
+        said = entry.fields()
+        made = Acknowledgement(said["actor"]["id"], entry.ts_event_ns, said["reason"])
+        found.setdefault((said["breach_chain"], said["breach_seq"]), made)
+    return found
 
 
 @dataclass(slots=True)
 class Breach:
-    """One breach of a rule. ``latches`` counts how often it latched meanwhile, ``held`` says whether it does now."""
+    """One breach of a rule. ``latches`` counts how often it latched meanwhile, ``held`` says whether it does now;
+    ``told`` are its entries, which people acknowledge."""
 
     account: str
     run_id: str
@@ -34,10 +57,12 @@ class Breach:
     ended_ns: int | None = None
     ended_by: str = ""
     released_by: str = ""
+    told: list[Where] = field(default_factory=list)
 
-    def told(self, title: str) -> dict[str, Any]:
+    def row(self, title: str, seen: Mapping[Where, Acknowledgement]) -> dict[str, Any]:
         """The row of the register."""
         ended = self.ended_ns
+        by = next((seen[where] for where in self.told if where in seen), None)
         return {
             "first_ns": self.first_ns,
             "started": instant_text(self.first_ns),
@@ -53,6 +78,8 @@ class Breach:
             "latches": self.latches,
             "ended_by": self.ended_by,
             "released_by": self.released_by,
+            "acknowledged_by": "" if by is None else by.by,
+            "acknowledged": None if by is None else instant_text(by.at_ns),
             "chain": self.chain,
             "seq": self.seq,
         }
@@ -79,8 +106,9 @@ def breach_rows(entries: Iterable[Recorded]) -> list[Breach]:
             if rule_id not in book:
                 book[rule_id] = _opened(entry, said)
                 rows.append(book[rule_id])
+            breach = book[rule_id]
+            breach.told.append((entry.chain_id, entry.seq))
             if entry.event_type == EventType.LATCH:
-                breach = book[rule_id]
                 breach.latches, breach.held = breach.latches + 1, True
                 breach.trading_state = said["trading_state"]
     return rows
@@ -102,7 +130,7 @@ def _opened(entry: Recorded, said: dict[str, Any]) -> Breach:
 def _settle(book: dict[str, Breach], entry: Recorded) -> None:
     """End the breaches of rules that hold at this decision and hold nobody by a latch."""
     for rule_id in [rule_id for rule_id, breach in book.items() if not breach.held]:
-        if outcome_in(entry.body, rule_id) not in (None, *_BROKEN):
+        if outcome_in(entry.body, rule_id) not in (None, *BROKEN):
             breach = book.pop(rule_id)
             breach.ended_ns, breach.ended_by = entry.ts_event_ns, breach.ended_by or RULE_HELD
 

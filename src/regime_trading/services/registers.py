@@ -14,7 +14,7 @@ from regime_trading.core.ports import RecordHistory
 from regime_trading.core.recorded import Recorded, Selection
 from regime_trading.core.rules import RULE_BY_ID
 from regime_trading.core.schemas import EventType as E
-from regime_trading.services.breaches import breach_rows
+from regime_trading.services.breaches import acknowledgements, breach_rows
 
 Row = dict[str, Any]
 
@@ -114,7 +114,8 @@ def breaches(history: RecordHistory, scope: Scope) -> Register:
     """One row per breach: a rule of guards 1 to 3 that did not hold, or a rule that latched, from its first entry to
     the decision at which it held again and nobody and nothing held the account by it any more.
 
-    ``ended`` is null where the record ends before. ``released_by`` is who or what released the latch.
+    ``ended`` is null where the record ends before. ``released_by`` is who or what released the latch,
+    ``acknowledged_by`` who said first, whenever that was, that they had seen it.
     """
     wanted = scope.of_accounts(E.RULE_BREACH, E.LATCH, E.UNLOCK, E.ATTEMPT, E.DECISION)
     rows = []
@@ -127,8 +128,11 @@ def breaches(history: RecordHistory, scope: Scope) -> Register:
         if row.first_ns <= scope.to_ns and (row.ended_ns is None or row.ended_ns >= scope.from_ns)
     ]
     columns = "started ended duration_s account run rule_id rule value limit trading_state latches ended_by "
-    columns += "released_by chain seq"
-    return _register("breaches", columns, [row.told(RULE_BY_ID[row.rule_id].title) for row in kept])
+    columns += "released_by acknowledged_by acknowledged chain seq"
+    seen = acknowledgements(
+        history.entries(replace(scope.of_firm(E.BREACH_ACKNOWLEDGED), to_ns=LATEST_NS)) if kept else ()
+    )
+    return _register("breaches", columns, [row.row(RULE_BY_ID[row.rule_id].title, seen) for row in kept])
 
 
 # --- limits and overrides -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from regime_trading.core.announcements import CLOSEST, ONE_BY_ONE, closest, mess
 from regime_trading.core.audit import ADMIN_ENV, EventHeader, audit_event
 from regime_trading.core.events import payload_of, rationale_of
 from regime_trading.core.messages import (
+    AcknowledgedData,
     ActionData,
     AuditData,
     BreachData,
@@ -39,10 +40,10 @@ def written(*entries: tuple[EventType, dict[str, Any], str], who: Identity = WHO
     return chain.take()
 
 
-def act(payload: p.Payload, account_id: str = "_firm", env: str = ADMIN_ENV) -> AuditEvent:
+def act(payload: p.Payload, account_id: str = "_firm", env: str = ADMIN_ENV, rule_id: str = "") -> AuditEvent:
     header = EventHeader(
         "alpha", account_id, "d-2026-11-20", env, 1, 7, payload.kind, ActorType.USER, "u1", "", "", "1.0",
-        rationale=rationale_of(payload), ts_recorded_ns=7,
+        rule_id=rule_id, rationale=rationale_of(payload), ts_recorded_ns=7,
     )  # fmt: skip
     return audit_event(header, payload_of(payload))
 
@@ -71,6 +72,15 @@ def test_a_decision_is_told_with_what_is_closest_and_what_changed() -> None:
     )
     assert [m.data.type for m in messages[3:]] == ["constraint.breach"] * (len(events) - 2)
     assert {(m.account, m.ts_ns) for m in messages} == {("alpha/main", events[0].ts_event_ns)}
+
+
+def test_an_acknowledgement_is_told_over_the_account_to_whoever_hears_of_the_breach() -> None:
+    said = p.BreachAcknowledged(
+        account="alpha/main", breach_id="e-1", breach_chain="shadow/alpha/main", breach_seq=3, reason="secret"
+    )
+    (message,) = messages_of([act(said, rule_id="LD-01")])
+    assert message.account == "alpha/main"
+    assert message.data == AcknowledgedData(breach_id="e-1", rule_id="LD-01", by="u1")
 
 
 def test_a_breach_has_the_id_of_its_entry_wherever_it_is_told() -> None:

@@ -80,6 +80,9 @@ SAMPLES: tuple[Payload, ...] = (
     p.ApprovalGiven(**APPROVAL),
     p.ApprovalRefused(**APPROVAL),
     p.ApprovalVoid(**APPROVAL),
+    p.BreachAcknowledged(
+        account="f/a", breach_id="e-1", breach_chain="shadow/f/a", breach_seq=3, reason="on it"
+    ),
     p.CommandGiven(
         command="/halt account account:f/a",
         verb="halt",

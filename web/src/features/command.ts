@@ -33,6 +33,15 @@ export function confirm(preview: Preview, phrase: string, reason: string, key: s
   );
 }
 
+/** The command that acknowledges one breach. */
+export function acknowledging(
+  { account, rule_id, event_id }: { account: string; rule_id: string; event_id: string },
+  reason: string,
+): string {
+  const said = reason.trim().replace(/[\\"]/g, "\\$&");
+  return `/ack breach account:${account} rule:${rule_id} breach:${event_id}${said ? ` reason:"${said}"` : ""}`;
+}
+
 /** A command under one of its other names, written out; null where it is none. */
 export function written(text: string, aliases: Readonly<Record<string, string>>): string | null {
   const said = /^\/([a-z]+) +([a-z]+)(?= |$)/.exec(text);

@@ -2,12 +2,10 @@ import { Link } from "@tanstack/react-router";
 import { lazy, type ReactNode, Suspense } from "react";
 import { Diff } from "@/features/Confirm";
 import type { Schemas } from "@/shared/api/client";
-import { Button } from "@/shared/ui/Button";
 import { Chip, type Tone } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Time } from "@/shared/ui/Figure";
 import { Table } from "@/shared/ui/Table";
-import { useCommand } from "@/shell/confirming";
 import type { Layout } from "./layout";
 import { safety } from "./safety";
 import type { Step } from "./steps";
@@ -211,29 +209,5 @@ export function Findings({ found }: { found: readonly Schemas["FindingOut"][] })
         </li>
       ))}
     </ul>
-  );
-}
-
-/** A command behind a button, through its preview. */
-export function CommandButton(props: {
-  command: string;
-  name: string;
-  why?: string | undefined;
-  kind?: "primary" | "plain";
-}) {
-  const ask = useCommand();
-  return (
-    <>
-      <Button
-        kind={props.kind ?? "plain"}
-        why={props.why}
-        command={props.command}
-        disabled={ask.isPending}
-        onClick={() => ask.mutate(props.command)}
-      >
-        {props.name}
-      </Button>
-      {ask.isError ? <p role="alert">{ask.error.message}</p> : null}
-    </>
   );
 }

@@ -12,6 +12,7 @@ export const SEVERITY_TONES: Record<string, Tone> = {
 export const KIND_WORDS: Record<string, string> = {
   DECISION: "decision",
   RULE_BREACH: "breach",
+  BREACH_ACKNOWLEDGED: "breach acknowledged",
   LATCH: "latch",
   UNLOCK: "unlock",
   MODE_CHANGE: "change of state",

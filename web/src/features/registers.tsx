@@ -24,7 +24,7 @@ const HIDDEN = new Set([
   "override_id",
   "order",
 ]);
-const TIMES = new Set(["at", "started", "ended", "answered", "in_force_from", "ends", "expires"]);
+const TIMES = new Set(["at", "acknowledged", "started", "ended", "answered", "in_force_from", "ends", "expires"]);
 
 /** What allocators and regulators ask for, from the record alone. */
 export function Registers({ search }: { search: RecordSearch }) {

@@ -7,6 +7,7 @@ export const KINDS: Record<string, [string, Tone]> = {
   "pm.action": ["decision", "accent"],
   "constraint.update": ["limits", "plain"],
   "constraint.breach": ["breach", "safety"],
+  "constraint.acknowledged": ["seen", "plain"],
   "mode.update": ["state", "warn"],
   "proposal.update": ["request", "warn"],
   "run.status": ["run", "plain"],
@@ -43,7 +44,7 @@ export function passes(frame: Frame, { kind, rule, outcome }: StreamSearch, acco
 
 function rulesOf(frame: Frame): readonly string[] {
   if (frame.type === "pm.action") return frame.data.binding_rules;
-  if (frame.type === "constraint.breach") return [frame.data.rule_id];
+  if (frame.type === "constraint.breach" || frame.type === "constraint.acknowledged") return [frame.data.rule_id];
   return frame.type === "constraint.update" ? frame.data.closest.map((one) => one.rule_id) : [];
 }
 
@@ -82,6 +83,7 @@ export function wordsOf(frame: Frame): string {
   if (frame.type === "constraint.update") {
     return frame.data.closest.map((one) => `${one.rule_id} ${one.outcome.replaceAll("_", " ")}`).join(" · ");
   }
+  if (frame.type === "constraint.acknowledged") return `${frame.data.rule_id} acknowledged by ${frame.data.by}`;
   if (frame.type === "config.loaded") return frame.data.loaded ? "the engine has loaded it" : "put in force";
   return [data.kind, data.status, data.stage].filter((one) => typeof one === "string" && one).join(" · ");
 }

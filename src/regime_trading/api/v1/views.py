@@ -17,6 +17,7 @@ from regime_trading.services.views import (
     artifacts,
     audit,
     baskets,
+    breaches,
     constraints,
     decisions,
     portfolio,
@@ -94,6 +95,11 @@ def accounts_router(sources_of: SourcesOf) -> APIRouter:
     def read_constraint(firm: str, account: str, rule_id: str, allowed: Reader) -> constraints.Constraint:
         """One rule with its parameters, their layers and its last triggers."""
         return constraints.constraint(sources_of(firm), _asker(allowed), f"{firm}/{account}", rule_id)
+
+    @router.get("/breaches")
+    def list_breaches(firm: str, allowed: SomeReader) -> tuple[breaches.BreachRow, ...]:
+        """Breaches that nobody has acknowledged, and those that stand: the last one of each rule."""
+        return breaches.breaches(sources_of(firm), _asker(allowed))
 
     @router.get("/accounts/{account}/constraints/{rule_id}/history")
     def read_constraint_history(

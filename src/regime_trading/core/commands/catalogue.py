@@ -131,6 +131,10 @@ _PROPOSALS = (
 )  # fmt: skip
 _ANSWERS = (
     CommandSpec(
+        "ack", "breach", "say that a breach was seen; no limit moves, no lock is released", Klass.NEUTRAL,
+        Permission.HALT, (_account(), _RULE_NEEDED, KeySpec("breach", Type.ID), _REASON), _PREVIEW, default=True,
+    ),
+    CommandSpec(
         "approve", "proposal", "agree to what somebody else asked for", Klass.LOOSEN, Permission.APPROVE_LOOSENING,
         (_id("proposal"), _REASON), Call("POST", f"{_FIRM_AT}/approvals/{{id}}/approve", ("reason",)),
         default=True, itself_second=True,

@@ -6,6 +6,7 @@ from regime_trading.core.commands.execution import Executor, Executors
 from regime_trading.core.controls import Level
 from regime_trading.core.jobs import JobKind
 from regime_trading.core.schemas import Mode
+from regime_trading.services.executors.breaches import Acknowledging
 from regime_trading.services.executors.configs import (
     Changing,
     Comparing,
@@ -42,6 +43,7 @@ def executors(deps: ExecutorDeps) -> Executors:
         ("config", "diff"): comparing,
         ("show", "diff"): comparing,
         ("override", "rule"): Overriding(deps),
+        ("ack", "breach"): Acknowledging(deps),
         ("propose", "basket"): Proposing(deps, basket=True),
         ("propose", "allocation"): Proposing(deps, basket=False),
         ("run", "regime"): Running(deps, JobKind.REGIME),

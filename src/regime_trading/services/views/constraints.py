@@ -16,6 +16,7 @@ from regime_trading.core.risk_stack import ProvenanceStep, risk_path
 from regime_trading.core.rules import RULE_BY_ID, RULES, RuleSpec, unit_of
 from regime_trading.core.schemas import EventType
 from regime_trading.core.trader_profile import TraderProfile
+from regime_trading.services.breaches import Acknowledgement, Where
 from regime_trading.services.views.base import (
     Account,
     Asker,
@@ -29,6 +30,7 @@ from regime_trading.services.views.base import (
     number,
     plain,
 )
+from regime_trading.services.views.breaches import Acknowledged, acknowledged, acknowledged_of
 from regime_trading.services.views.current import Current, current
 from regime_trading.services.views.decisions import (
     KINDS,
@@ -103,6 +105,7 @@ class Trigger(Shown):
     actor: str = Field(description="rule, service or pseudonym of the person")
     rationale: str
     place: Place
+    acknowledged: Acknowledged | None = Field(description="of a breach; null = nobody has yet")
 
 
 class ConstraintRow(Shown):
@@ -223,12 +226,13 @@ def constraint(sources: FirmSources, asker: Asker, account: str, rule_id: str) -
         envs=() if of.mode is None else (of.mode.value,),
     )
     found = sources.record.newest(query, None, TRIGGERS)
+    seen = acknowledged_of(sources, account, rule_id)
     return Constraint(
         **_row(spec, of, profile, told, shows),
         account=account,
         as_of=None if of.stored is None else instant(of.stored.state.as_of_ns),
         parameters=None if told is None else _parameters(spec, told, shows),
-        triggers=tuple(_trigger(entry, shows or not is_money(rule_id)) for entry in found),
+        triggers=tuple(_trigger(entry, shows, seen) for entry in found),
         redacted=not shows,
     )
 
@@ -364,8 +368,9 @@ def _file_of(step: ProvenanceStep) -> str | None:
 # --- what happened ------------------------------------------------------------------------------------------
 
 
-def _trigger(entry: Recorded, shows: bool) -> Trigger:
+def _trigger(entry: Recorded, amounts: bool, seen: Mapping[Where, Acknowledgement]) -> Trigger:
     said = entry.fields()
+    shows = amounts or not is_money(said["rule_id"])
     return Trigger(
         event_type=entry.event_type,  # type: ignore[arg-type]
         as_of=instant(entry.ts_event_ns) or "",
@@ -378,6 +383,7 @@ def _trigger(entry: Recorded, shows: bool) -> Trigger:
         actor=f"{said['actor']['type']} {said['actor']['id']}",
         rationale=said["rationale"] if shows else safe_rationale(said),
         place=place_of(entry, said),
+        acknowledged=acknowledged(seen.get((entry.chain_id, entry.seq)), amounts),
     )
 
 

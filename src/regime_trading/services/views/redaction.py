@@ -26,6 +26,7 @@ _SAFE: Mapping[str, frozenset[str]] = {
             "budget_factor", "binding_rules", "substitutes", "snapshot_hash", "proposal_hash", "state_hash",
         }
     ),
+    "BREACH_ACKNOWLEDGED": frozenset({"account", "breach_id", "breach_chain", "breach_seq"}),
     "MODE_CHANGE": frozenset({"before", "after"}),
     "LATCH": frozenset({"trading_state", "release"}),
     "UNLOCK": frozenset({"release"}),

@@ -1,14 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link, useNavigate } from "@tanstack/react-router";
-import {
-  CommandButton,
-  DirectionChip,
-  Effective,
-  LayoutToggle,
-  Steps,
-  TextDiff,
-  VERSION_TONES,
-} from "@/features/configs";
+import { CommandButton } from "@/features/CommandButton";
+import { DirectionChip, Effective, LayoutToggle, Steps, TextDiff, VERSION_TONES } from "@/features/configs";
 import { TakenOver } from "@/features/LastChange";
 import { searchOf, useLayout } from "@/features/layout";
 import { stepsOf } from "@/features/steps";

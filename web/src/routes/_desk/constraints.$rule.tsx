@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useMemo } from "react";
+import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { Acknowledge, AcknowledgedBy } from "@/features/breaches";
 import { Choice } from "@/features/Choice";
 import { useIdle } from "@/features/idle";
 import { LastChange } from "@/features/LastChange";
@@ -16,6 +17,7 @@ import { constraintHistoryQuery, constraintQuery } from "@/shared/api/queries";
 import { percent, plainNumber, ruleValue } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
 import { Chip } from "@/shared/ui/Chip";
+import { TextField } from "@/shared/ui/Field";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
@@ -259,6 +261,7 @@ function Layers({ row }: { row: Rule }) {
 }
 
 function Triggers({ row }: { row: Rule }) {
+  const newest = row.triggers.find((one) => one.event_type === "RULE_BREACH");
   return (
     <Panel title="Last triggers" aside={<span className="text-meta text-muted">at most 20, newest first</span>}>
       {row.triggers.length === 0 ? (
@@ -276,11 +279,38 @@ function Triggers({ row }: { row: Rule }) {
                 <span>by {one.actor}</span>
               </span>
               <span className="block">{one.rationale}</span>
+              {one.acknowledged ? <AcknowledgedBy made={one.acknowledged} /> : null}
+              {one === newest && one.acknowledged === null ? (
+                <Seeing key={one.place.event_id} row={row} event_id={one.place.event_id} />
+              ) : null}
             </li>
           ))}
         </ul>
       )}
     </Panel>
+  );
+}
+
+/** The newest breach waits for somebody to say that they have seen it. */
+function Seeing({ row, event_id }: { row: Rule; event_id: string }) {
+  const { whyNot } = useScope();
+  const [reason, setReason] = useState("");
+  const why = whyNot("halt.pause", row.account.split("/")[1] ?? "");
+  return (
+    <div className="mt-1 flex flex-wrap items-end gap-3">
+      <TextField
+        label="What is done about it, for the record (may stay empty)"
+        className="flex-1 basis-64"
+        value={reason}
+        maxLength={500}
+        disabled={Boolean(why)}
+        onValue={setReason}
+      />
+      <Acknowledge breach={{ account: row.account, rule_id: row.rule_id, event_id }} reason={reason} />
+      <p className="basis-full text-meta text-muted">
+        {why || "Nobody has acknowledged it yet. That changes no limit and releases no lock."}
+      </p>
+    </div>
   );
 }
 

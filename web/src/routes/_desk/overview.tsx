@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
+import { Acknowledge, AcknowledgedBy } from "@/features/breaches";
 import { DecisionsTable } from "@/features/decisions";
 import { EquityPanel } from "@/features/EquityPanel";
 import { OfLimit } from "@/features/OfLimit";
@@ -10,13 +11,13 @@ import {
   accountsQuery,
   approvalsQuery,
   boardQuery,
+  breachesQuery,
   decisionsQuery,
   jobsQuery,
   liveQuery,
   regimesQuery,
 } from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
-import { useLive } from "@/shared/live/store";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
@@ -191,13 +192,15 @@ function closest(rows: readonly Schemas["ConstraintRow"][]): Schemas["Constraint
 }
 
 function NeedsYou({ className }: { className: string }) {
-  const { firm, live } = useScope();
-  const alarms = useLive(live, (told) => told.alarms);
+  const { firm } = useScope();
+  const breaches = useQuery({ ...breachesQuery(firm), enabled: firm !== "" });
   const approvals = useQuery({ ...approvalsQuery(firm), enabled: firm !== "" });
   const jobs = useQuery({ ...jobsQuery(firm), enabled: firm !== "" });
   const waiting = approvals.data?.filter((one) => one.status === "requested") ?? [];
   const failed = jobs.data?.items.filter((one) => one.status === "failed").slice(0, 3) ?? [];
-  const nothing = waiting.length + failed.length + alarms.length === 0;
+  const broken = breaches.data ?? [];
+  const more = broken.slice(BREACHES).filter((one) => one.acknowledged === null).length;
+  const nothing = waiting.length + failed.length + broken.length === 0 && breaches.isSuccess;
   return (
     <Panel title="Needs you" className={className} aside={<All to="/approvals" />}>
       <Loaded query={approvals} height={120}>
@@ -221,21 +224,25 @@ function NeedsYou({ className }: { className: string }) {
                   </Link>
                 </li>
               ))}
-              {alarms.slice(0, 4).map((one) => (
-                <li key={one.seq}>
-                  <Link
-                    to="/constraints/$rule"
-                    params={{ rule: (one.data as { rule_id: string }).rule_id }}
-                    search={(before) => ({ ...before, account: one.account?.split("/")[1] }) as never}
-                    className="hover:underline"
-                  >
-                    <span className="text-safety">Breach</span> · {one.account}{" "}
-                    {(one.data as { rule_id: string }).rule_id}
-                  </Link>
-                  <br />
-                  <span className="text-meta text-muted">{(one.data as { rationale: string }).rationale}</span>
+              {breaches.isError ? (
+                <li>
+                  <Failed error={breaches.error} retry={breaches.refetch} />
                 </li>
+              ) : null}
+              {broken.slice(0, BREACHES).map((one) => (
+                <BreachRow key={one.place.event_id} row={one} />
               ))}
+              {more > 0 ? (
+                <li>
+                  <Link
+                    to="/audit"
+                    search={{ tab: "registers", register: "breaches" }}
+                    className="text-accent underline"
+                  >
+                    {more} more that nobody has acknowledged
+                  </Link>
+                </li>
+              ) : null}
               {failed.map((one) => (
                 <li key={one.job_id}>
                   <Link
@@ -254,6 +261,36 @@ function NeedsYou({ className }: { className: string }) {
         }
       </Loaded>
     </Panel>
+  );
+}
+
+const BREACHES = 4;
+
+/** What nobody has seen stands out; what somebody has seen is there, quietly, as long as it stands. */
+function BreachRow({ row }: { row: Schemas["BreachRow"] }) {
+  const seen = row.acknowledged;
+  return (
+    <li className="flex flex-wrap items-center gap-x-3 gap-y-1">
+      <span className="min-w-0 flex-1 basis-56">
+        <Link
+          to="/constraints/$rule"
+          params={{ rule: row.rule_id }}
+          search={(before) => ({ ...before, account: row.account.split("/")[1] }) as never}
+          className={cx("hover:underline", seen ? "text-muted" : "")}
+        >
+          <span className={seen ? "" : "text-safety"}>Breach</span> · {row.account} {row.rule_id}
+        </Link>
+        <br />
+        {seen ? (
+          <AcknowledgedBy made={seen} />
+        ) : (
+          <span className="text-meta text-muted">
+            <Time at={row.as_of} /> · {row.rationale}
+          </span>
+        )}
+      </span>
+      {seen ? null : <Acknowledge breach={{ ...row, event_id: row.place.event_id }} />}
+    </li>
   );
 }
 

@@ -33,6 +33,12 @@ export const constraintQuery = (firm: string, account: string, rule_id: string) 
       ),
   });
 
+export const breachesQuery = (firm: string) =>
+  queryOptions({
+    queryKey: ["breaches", firm],
+    queryFn: () => answered(api.GET("/api/v1/firms/{firm}/breaches", path({ firm }))),
+  });
+
 export const constraintHistoryQuery = (firm: string, account: string, rule_id: string) =>
   queryOptions({
     queryKey: ["constraints", firm, account, rule_id, "history"],

@@ -561,6 +561,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/firms/{firm}/breaches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_breaches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/firms/{firm}/configs": {
         parameters: {
             query?: never;
@@ -1697,6 +1713,31 @@ export interface components {
             redacted: boolean;
             trading_state: ("NORMAL" | "REDUCE_ONLY" | "FLATTEN" | "LOCKED") | null;
         };
+        Acknowledged: {
+            at: string;
+            by: string;
+            reason: string;
+        };
+        AcknowledgedData: {
+            breach_id: string;
+            by: string;
+            rule_id: string;
+        };
+        AcknowledgedFrame: {
+            account: string;
+            data: components["schemas"]["AcknowledgedData"];
+            firm: string;
+            n: number;
+            seq: number;
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "constraint.acknowledged";
+            /** @constant */
+            v: 1;
+        };
         ActionData: {
             binding_rules: string[];
             chain_id: string;
@@ -1870,6 +1911,18 @@ export interface components {
             type: "constraint.breach";
             /** @constant */
             v: 1;
+        };
+        BreachRow: {
+            account: string;
+            acknowledged: components["schemas"]["Acknowledged"] | null;
+            as_of: string;
+            limit: string | null;
+            place: components["schemas"]["Place"];
+            rationale: string;
+            rule_id: string;
+            stands: boolean;
+            title: string;
+            value: string | null;
         };
         /** @enum {string} */
         Caller: "session" | "token" | "local";
@@ -2615,7 +2668,7 @@ export interface components {
             accounts: components["schemas"]["LiveAccountOut"][];
             degraded: string;
         };
-        LiveServerFrame: components["schemas"]["RunStatusFrame"] | components["schemas"]["RunLogFrame"] | components["schemas"]["ActionFrame"] | components["schemas"]["ConstraintFrame"] | components["schemas"]["BreachFrame"] | components["schemas"]["ProposalFrame"] | components["schemas"]["ModeFrame"] | components["schemas"]["ConfigFrame"] | components["schemas"]["AuditFrame"] | components["schemas"]["ResyncFrame"] | components["schemas"]["HeartbeatFrame"];
+        LiveServerFrame: components["schemas"]["RunStatusFrame"] | components["schemas"]["RunLogFrame"] | components["schemas"]["ActionFrame"] | components["schemas"]["ConstraintFrame"] | components["schemas"]["BreachFrame"] | components["schemas"]["AcknowledgedFrame"] | components["schemas"]["ProposalFrame"] | components["schemas"]["ModeFrame"] | components["schemas"]["ConfigFrame"] | components["schemas"]["AuditFrame"] | components["schemas"]["ResyncFrame"] | components["schemas"]["HeartbeatFrame"];
         LoginIn: {
             login: string;
             password: string;
@@ -3323,6 +3376,7 @@ export interface components {
             withheld: boolean;
         };
         Trigger: {
+            acknowledged: components["schemas"]["Acknowledged"] | null;
             actor: string;
             as_of: string;
             env: string;
@@ -3403,7 +3457,7 @@ export interface components {
             /** @default  */
             account: string;
             /** @enum {string} */
-            topic: "*" | "run.status" | "run.log" | "pm.action" | "constraint.update" | "constraint.breach" | "proposal.update" | "mode.update" | "config.loaded" | "audit.append";
+            topic: "*" | "run.status" | "run.log" | "pm.action" | "constraint.update" | "constraint.breach" | "constraint.acknowledged" | "proposal.update" | "mode.update" | "config.loaded" | "audit.append";
         };
         WeightsIn: {
             /** @default [] */
@@ -4949,6 +5003,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Basket"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    list_breaches: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                firm: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreachRow"][];
                 };
             };
             400: components["responses"]["BadRequest"];

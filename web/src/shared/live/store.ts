@@ -19,8 +19,9 @@ const URGENT = new Set(["constraint.breach", "mode.update", "resync"]);
 /** What to ask for again when a message of a type says that it has changed; by the first part of the query's key. */
 const ABOUT: Record<string, readonly string[]> = {
   "pm.action": ["accounts", "portfolio", "constraints", "decisions", "live", "regimes", "equity"],
-  "constraint.breach": ["constraints", "accounts", "live"],
-  "mode.update": ["accounts", "live", "controls", "constraints"],
+  "constraint.breach": ["constraints", "accounts", "live", "breaches"],
+  "constraint.acknowledged": ["breaches", "constraints", "audit"],
+  "mode.update": ["accounts", "live", "controls", "constraints", "breaches"],
   "proposal.update": ["approvals", "proposals"],
   "config.loaded": ["configs", "accounts", "constraints"],
   "run.status": ["runs", "jobs", "job"],
