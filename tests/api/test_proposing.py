@@ -133,6 +133,15 @@ def test_what_loosens_is_asked_of_another_person(people: dict[str, Browser]) -> 
         untyped = other.ask("POST", f"{at}/approve", {"phrase": phrase}, if_match=first)
         assert untyped.status_code == 400 and f"the phrase {CORE}" in untyped.text
     key = next(KEYS)
+    told = [pm.ask("POST", f"{at}/comments", {"text": "see the log"}, idempotency_key=key) for _ in range(2)]
+    assert [one.status_code for one in told] == [201, 201] and told[0].json() == told[1].json()
+    assert [one.headers["etag"] for one in told] == [first, first], "whoever has it open still answers it"
+    (comment,) = other.get(at)["comments"]
+    assert (comment["actor"], comment["text"]) == (request["maker"], "see the log")
+    assert len(other.get(f"{FIRM}/approvals")[0]["comments"]) == 1
+    for text in ("", "x" * 1_001):
+        assert pm.ask("POST", f"{at}/comments", {"text": text}).status_code == 422
+    key = next(KEYS)
     said = [other.ask("POST", f"{at}/approve", agreed, if_match=first, idempotency_key=key) for _ in range(2)]
     assert [one.status_code for one in said] == [200, 200] and said[0].json() == said[1].json()
     assert said[0].json()["approval"]["status"] == "executed" and said[0].headers["etag"] != first

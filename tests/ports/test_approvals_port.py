@@ -21,7 +21,7 @@ from regime_trading.adapters.database import (
 )
 from regime_trading.adapters.database.engine import writing
 from regime_trading.core import approval_steps as steps
-from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus, Required
+from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus, Comment, Required
 from regime_trading.core.commands.previews import Done, Given, Preview, Use
 from regime_trading.core.commands.spec import Klass
 from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotDurable, RegimeError
@@ -157,6 +157,39 @@ def test_a_step_is_one_transaction_with_its_entry_and_its_message(
         store.move(found, agreed(found, "bob"), [sample.event(3)], [message("given")])
     assert caught.value.what == "version"
     assert (store.get("rq-1"), audit.head(CHAIN)[0], len(channel.after(0))) == (agreed(found), 2, 2)
+
+
+def test_a_comment_is_stored_with_its_entry_and_takes_no_step(engine: Engine, store: SqlApprovals) -> None:
+    audit = SqlAuditLog(engine, firm_id="alpha")
+    found = approval()
+    store.add(found, [sample.event(1)])
+    first, second = (Comment(actor=actor(name), at_ns=T, text="see the log") for name in ("ann", "mary"))
+    with pytest.raises(NotDurable):
+        store.comment("rq-1", first, [sample.event(3)])
+    assert store.get("rq-1") == found
+    store.comment("rq-1", first, [sample.event(2)])
+    store.comment("rq-1", second)
+    said = store.get("rq-1")
+    assert said == found.model_copy(update={"comments": (first, second)}) and audit.head(CHAIN)[0] == 2
+    store.move(found, agreed(found))  # whoever saw it before the comments still answers it
+    for missing in (SqlApprovals(engine, firm_id="beta"), store):
+        with pytest.raises(Conflict, match="is not there"):
+            missing.comment("rq-1" if missing is not store else "rq-2", first)
+    store.comment("rq-1", first)  # given, and not carried out yet
+    now = store.get("rq-1")
+    assert now is not None and len(now.comments) == 3
+    store.move(now, steps.void(now, "halted"))
+    with pytest.raises(Conflict, match="rq-1 is void"):
+        store.comment("rq-1", first)
+
+
+def test_of_many_comments_at_once_none_is_lost(store: SqlApprovals) -> None:
+    store.add(approval())
+    race(lambda n: store.comment("rq-1", Comment(actor=actor("ann"), at_ns=T, text=f"n {n}")))
+    said = store.get("rq-1")
+    assert said is not None and sorted(one.text for one in said.comments) == [
+        f"n {n}" for n in range(THREADS)
+    ]
 
 
 def test_a_firm_does_not_see_another(engine: Engine, store: SqlApprovals) -> None:

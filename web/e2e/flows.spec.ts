@@ -213,6 +213,13 @@ test.describe("5 and 9 what loosens takes another person", () => {
       .getByRole("link", { name: /^Request/ })
       .click();
     await expect(page).toHaveURL(new RegExp(`/approvals/${id}`));
+    // the maker says something; whoever agrees sees it without asking
+    const comments = page.getByRole("region", { name: "Comments" });
+    await expect(comments.getByText("Nobody has commented on it yet.")).toBeVisible();
+    await comments.getByLabel(/^Comment/).fill("the venue is back, see the log of 9:40");
+    await comments.getByRole("button", { name: "Add the comment" }).click();
+    await expect(comments.getByText("the venue is back, see the log of 9:40")).toBeVisible();
+    await expect(comments.getByLabel(/^Comment/)).toHaveValue("");
     // oneself: refused in the page and by the API
     await expect(page.getByRole("button", { name: "Agree" })).toBeDisabled();
     await expect(page.getByText(/somebody else|who asked/i).first()).toBeVisible();
@@ -230,6 +237,11 @@ test.describe("5 and 9 what loosens takes another person", () => {
     const other = await browser.newPage();
     await signIn(other, "pm2", FIRM, `/approvals/${id}`);
     await expect(other.getByText("What it does, as it is now")).toBeVisible();
+    const theirs = other.getByRole("region", { name: "Comments" });
+    await expect(theirs.getByText("the venue is back, see the log of 9:40")).toBeVisible();
+    await comments.getByLabel(/^Comment/).fill("and the desk agrees");
+    await comments.getByRole("button", { name: "Add the comment" }).click();
+    await expect(theirs.getByText("and the desk agrees")).toBeVisible({ timeout: 15_000 });
     await expect(other.getByRole("button", { name: "Agree" })).toBeDisabled();
     await other.getByLabel(/^To agree, type/).fill(MANDATE);
     await other.getByRole("button", { name: "Agree" }).click();

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from regime_trading.core.approvals import Approval, Vote
+from regime_trading.core.approvals import Approval, Comment, Vote
 from regime_trading.core.commands.previews import Preview
 from regime_trading.core.instants import instant_text
 from regime_trading.services.approvals import Now
@@ -67,6 +67,14 @@ class VoteOut(Shape):
     reason: str
 
 
+class CommentOut(Shape):
+    """What one person said about a request."""
+
+    actor: str = Field(description="pseudonym")
+    at: InstantText
+    text: str
+
+
 class ApprovalOut(Shape):
     """A request that other people must agree to."""
 
@@ -88,6 +96,7 @@ class ApprovalOut(Shape):
     given: int
     required: int
     votes: tuple[VoteOut, ...]
+    comments: tuple[CommentOut, ...] = Field(description="in their order; a comment is no step")
     created_at: InstantText
     expires_at: InstantText
     phrase: str = Field(description="what whoever agrees must type")
@@ -159,11 +168,17 @@ def approval_out(approval: Approval) -> ApprovalOut:
         given=approval.given,
         required=request.required.n,
         votes=tuple(_vote(vote) for vote in approval.votes),
+        comments=tuple(comment_out(one) for one in approval.comments),
         created_at=instant_text(request.created_ns),
         expires_at=instant_text(request.expires_ns),
         phrase=request.phrase,
         version=approval.version,
     )
+
+
+def comment_out(comment: Comment) -> CommentOut:
+    """A comment as it is shown."""
+    return CommentOut(actor=comment.actor, at=instant_text(comment.at_ns), text=comment.text)
 
 
 def approval_now_out(approval: Approval, now: Now | None, why_not: str) -> ApprovalNowOut:

@@ -108,8 +108,9 @@ def ip_prefix(address: str) -> str:
     return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
 
 
-def plain_text(text: str, where: str) -> str:
-    """Free text that may go into the record: stripped, at most 500 characters, without e-mail addresses or secrets.
+def plain_text(text: str, where: str, most: int = MAX_TEXT) -> str:
+    """Free text that may go into the record: stripped, at most ``most`` characters, without e-mail addresses or
+    secrets.
 
     Raises
     ------
@@ -117,8 +118,8 @@ def plain_text(text: str, where: str) -> str:
         Saying what must go, without repeating it.
     """
     said = text.strip()
-    if len(said) > MAX_TEXT:
-        raise BadInput(expected=f"at most {MAX_TEXT} characters", found=str(len(said)), where=where)
+    if len(said) > most:
+        raise BadInput(expected=f"at most {most} characters", found=str(len(said)), where=where)
     if not said.isprintable():
         raise BadInput(expected="printable text of one line", found="control characters", where=where)
     for pattern, what in ((_EMAIL, "an e-mail address"), (_TOKEN, "what looks like a key or a token")):

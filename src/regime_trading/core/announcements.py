@@ -19,6 +19,7 @@ from regime_trading.core.messages import (
     AuditData,
     BreachData,
     ClosestRule,
+    CommentData,
     ConfigData,
     ConstraintData,
     Data,
@@ -186,6 +187,10 @@ def _acknowledged(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> It
     yield AcknowledgedData(breach_id=fields["breach_id"], rule_id=fields["rule_id"], by=fields["actor"]["id"])
 
 
+def _commented(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Iterable[Data]:
+    yield CommentData(request_id=fields["request_id"], by=fields["actor"]["id"])
+
+
 def _mode_change(event: AuditEvent, fields: Fields, _: Mapping[str, str]) -> Iterable[Data]:
     yield _mode(event, fields, fields["after"])
 
@@ -220,6 +225,7 @@ _MAKERS: Mapping[EventType, Callable[[AuditEvent, Fields, Mapping[str, str]], It
     EventType.DEGRADED: _degraded,
     EventType.RULE_BREACH: _breach,
     EventType.BREACH_ACKNOWLEDGED: _acknowledged,
+    EventType.APPROVAL_COMMENTED: _commented,
     EventType.MODE_CHANGE: _mode_change,
     EventType.LATCH: _latch,
     EventType.UNLOCK: _latch,

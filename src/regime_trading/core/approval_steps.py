@@ -115,6 +115,18 @@ def refuse(approval: Approval, voter: Principal, actor: str, now_ns: int, reason
     return _next(approval, S.REFUSED, votes=(*approval.votes, vote), why="refused")
 
 
+def require_pending(approval: Approval, now_ns: int) -> None:
+    """Refuse a request that has ended, is being carried out, or is out of time.
+
+    Raises
+    ------
+    Conflict
+        It is.
+    """
+    _require(approval, PENDING)
+    _require_time(approval, now_ns)
+
+
 def void(approval: Approval, why: str) -> Approval:
     """It ends because the world has changed.
 
@@ -258,4 +270,5 @@ def _next(approval: Approval, status: S, *, votes: tuple[Vote, ...] | None = Non
         votes=approval.votes if votes is None else votes,
         version=approval.version + 1,
         why=why,
+        comments=approval.comments,
     )

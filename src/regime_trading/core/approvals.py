@@ -22,6 +22,7 @@ MINUTE_NS = 60_000_000_000
 TTL_NS = 30 * MINUTE_NS  #: how long others have to agree
 CONFIG_TTL_NS = 24 * 60 * MINUTE_NS  #: to a configuration
 REASON_LENGTH = 10
+COMMENT_LENGTH = 1_000  #: characters of a comment at most
 
 
 class ApprovalKind(StrEnum):
@@ -161,14 +162,24 @@ class Vote(_Model):
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
+class Comment(_Model):
+    """What one person (a pseudonym) said about a request, beside any answer."""
+
+    actor: Name
+    at_ns: int
+    text: Annotated[str, Field(min_length=1, max_length=COMMENT_LENGTH)]
+
+
 class Approval(_Model):
-    """A request and what has become of it. ``version`` counts its steps; ``why`` says how it ended."""
+    """A request and what has become of it. ``version`` counts its steps, and a comment is none; ``why`` says how it
+    ended."""
 
     request: Request
     status: ApprovalStatus = S.REQUESTED
     votes: tuple[Vote, ...] = ()
     version: int = 1
     why: Annotated[str, Field(max_length=500)] = ""
+    comments: tuple[Comment, ...] = ()
 
     @property
     def given(self) -> int:

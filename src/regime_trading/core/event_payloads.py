@@ -318,6 +318,13 @@ class ApprovalVoid(_Approval):
     kind: ClassVar[EventType] = EventType.APPROVAL_VOID
 
 
+class ApprovalCommented(_Approval):
+    """The actor said something about a request that is open; it stays as it was."""
+
+    kind: ClassVar[EventType] = EventType.APPROVAL_COMMENTED
+    comment: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
 class BreachAcknowledged(Payload):
     """Somebody has seen a breach, which changes nothing of it; the entry it answers is ``breach_seq`` of
     ``breach_chain``, whose id is ``breach_id``."""
@@ -564,6 +571,7 @@ PAYLOADS: tuple[type[Payload], ...] = (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalVoid,
+    ApprovalCommented,
     BreachAcknowledged,
     CommandGiven,
     OrderSent,

@@ -128,6 +128,14 @@ class ProposalData(Data):
     required: int
 
 
+class CommentData(Data):
+    """Somebody (a pseudonym) said something about a request; it stays as it was."""
+
+    type = "proposal.comment"
+    request_id: Name
+    by: Name
+
+
 class ModeData(Data):
     """The trading state, the mode or the kill level of an account changed; null is what this message does not tell."""
 
@@ -183,6 +191,7 @@ DATA: tuple[type[Data], ...] = (
     BreachData,
     AcknowledgedData,
     ProposalData,
+    CommentData,
     ModeData,
     ConfigData,
     AuditData,

@@ -13,12 +13,14 @@ from regime_trading.core import approval_steps as steps
 from regime_trading.core.access import Answer, Caller, Permission, Principal, Target, may
 from regime_trading.core.actors import masked_text, plain_text
 from regime_trading.core.approvals import (
+    COMMENT_LENGTH,
     MINUTE_NS,
     PENDING,
     PERMISSIONS,
     Approval,
     ApprovalKind,
     ApprovalStatus,
+    Comment,
     Request,
     Seen,
 )
@@ -27,6 +29,7 @@ from regime_trading.core.commands.grammar import Command, parse
 from regime_trading.core.commands.previews import Done, Given, Use
 from regime_trading.core.errors import BadInput, CheckFailed, Conflict, NotThere, Refused, RegimeError
 from regime_trading.core.event_payloads import (
+    ApprovalCommented,
     ApprovalGiven,
     ApprovalRefused,
     ApprovalRequested,
@@ -168,6 +171,42 @@ def reject(
         lambda now: steps.refuse(_looked(look, now), principal, actor, desk.now_ns(), said),
         lambda after: act_of(after, ApprovalRefused(**said_of(after), reason=said), (ActorType.USER, actor)),
     )
+
+
+def comment(desk: Desk, principal: Principal, firm_id: str, request_id: str, text: str) -> Approval:
+    """Say something about a request while it is open. It takes no step: whoever is about to answer it still can.
+
+    Raises
+    ------
+    Refused
+        There is none for this person, or they only look on.
+    BadInput
+        No text, too long a one, or one that may not stay in the record.
+    Conflict
+        It has ended, or is being carried out.
+    """
+    asked = find(desk, principal, firm_id, request_id)
+    answer = may_comment(principal, asked, desk.now_ns())
+    if answer is not Answer.ALLOWED:
+        raise Refused(answer, f"to comment on request {request_id}")
+    said = plain_text(text, "text", COMMENT_LENGTH)
+    if not said:
+        raise BadInput(expected=f"1 to {COMMENT_LENGTH} characters", found="none", where="text")
+    expire_if_over(desk, asked)
+    steps.require_pending(asked, desk.now_ns())
+    actor = desk.pseudonym(firm_id, principal.user_id)
+    made = Comment(actor=actor, at_ns=desk.now_ns(), text=said)
+    act = act_of(asked, ApprovalCommented(**said_of(asked), comment=said), (ActorType.USER, actor))
+    store = desk.approvals(firm_id)
+    record_acts(desk.acts, place_of_firm(firm_id), (act,), lambda e: store.comment(request_id, made, e))
+    return find(desk, principal, firm_id, request_id)
+
+
+def may_comment(principal: Principal, asked: Approval, now_ns: int) -> Answer:
+    """Whether somebody may say something about a request that they see: whoever may draft or start what is asked
+    about, and nobody who only reads."""
+    target = Target(asked.request.firm_id, asked.request.account or None)
+    return may(principal, Permission.DRAFT_CONFIG, target, now_ns)
 
 
 def _looked(look: Look, approval: Approval) -> Approval:

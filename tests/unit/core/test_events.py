@@ -80,6 +80,7 @@ SAMPLES: tuple[Payload, ...] = (
     p.ApprovalGiven(**APPROVAL),
     p.ApprovalRefused(**APPROVAL),
     p.ApprovalVoid(**APPROVAL),
+    p.ApprovalCommented(**APPROVAL, comment="see the log"),
     p.BreachAcknowledged(
         account="f/a", breach_id="e-1", breach_chain="shadow/f/a", breach_seq=3, reason="on it"
     ),

@@ -24,7 +24,14 @@ from regime_trading.adapters.database import (
 )
 from regime_trading.bootstrap.acts import make_acts
 from regime_trading.core.access import Answer, Caller, Grant, Permission, Principal, Role
-from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus, Required
+from regime_trading.core.approvals import (
+    CONFIG_TTL_NS,
+    PENDING,
+    Approval,
+    ApprovalKind,
+    ApprovalStatus,
+    Required,
+)
 from regime_trading.core.audit import verify_chain
 from regime_trading.core.commands.execution import Context, Effects, Outcome
 from regime_trading.core.commands.faults import ParseError
@@ -37,6 +44,7 @@ from regime_trading.core.errors import BadInput, Conflict, Refused, StoreDown
 from regime_trading.core.event_schema import read_event
 from regime_trading.core.schemas import ActorType, Mode
 from regime_trading.services import approvals as four_eyes
+from regime_trading.services.approvals import comment
 from regime_trading.services.command_executors import OnScreen, own_executors
 from regime_trading.services.commands import Asker, confirm, do, preview
 from regime_trading.services.desk import Desk
@@ -502,6 +510,60 @@ def test_a_token_never_agrees_not_even_that_of_another_person(house: House) -> N
             lambda program=program: four_eyes.approve(house.desk, program, "alpha", request_id),  # type: ignore[misc]
             Answer.NOT_BY_TOKEN,
         )
+
+
+def test_a_comment_is_said_for_good_and_takes_no_step(house: House) -> None:
+    request_id = house.asked()
+    before = house.get(request_id)
+    for name, text in (("joe", "  see the log of 9:40  "), ("mary", "x" * 1_000)):
+        said = comment(house.desk, house.people[name], "alpha", request_id, text)
+        assert (said.comments[-1].actor, said.comments[-1].text) == (actor(name), text.strip())
+    after = house.get(request_id)
+    assert [one.actor for one in after.comments] == [actor("joe"), actor("mary")]
+    assert after == before.model_copy(update={"comments": after.comments}), (
+        "version, votes and hash as before"
+    )
+    entry = house.told()[-2]
+    assert (entry.event_type, entry.comment) == ("APPROVAL_COMMENTED", "see the log of 9:40")
+    assert (entry.actor.id, entry.payload_hash) == (actor("joe"), before.request.payload_hash)
+    assert "log" not in entry.rationale and "9:40" not in "".join(house.messages())
+    assert [one for one in house.messages() if '"by"' in one and request_id in one]
+    assert house.answer(request_id).outcome == "executed", "who had it open still agrees"
+    with pytest.raises(Conflict, match="is executed"):
+        comment(house.desk, house.people["joe"], "alpha", request_id, "too late")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("vic", "I only look on", Refused),
+        ("eve", "from another firm", Refused),
+        ("joe", "", BadInput),
+        ("joe", "   ", BadInput),
+        ("joe", "x" * 1_001, BadInput),
+        ("joe", "two\nlines", BadInput),
+        ("joe", "ask ann@alpha.example", BadInput),
+    ],
+)
+def test_who_may_not_comment_and_what_may_not_stay(
+    house: House, name: str, text: str, error: type[Exception]
+) -> None:
+    house.people["vic"] = person("vic", Role.VIEWER)
+    request_id = house.asked()
+    before = house.kinds()
+    with pytest.raises(error) as caught:
+        comment(house.desk, house.people[name], "alpha", request_id, text)
+    if isinstance(caught.value, Refused):
+        assert caught.value.answer is (Answer.UNKNOWN if name == "eve" else Answer.NO_ROLE)
+    assert house.get(request_id).comments == () and house.kinds() == before
+
+
+def test_nobody_comments_on_what_is_over(house: House) -> None:
+    request_id = house.asked()
+    house.watch.at += CONFIG_TTL_NS
+    with pytest.raises(Conflict, match="expired"):
+        comment(house.desk, house.people["joe"], "alpha", request_id, "too late")
+    assert house.get(request_id).status is ApprovalStatus.EXPIRED
 
 
 def test_a_refusal_needs_a_reason_and_no_fresh_proof(house: House) -> None:

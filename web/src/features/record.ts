@@ -33,6 +33,7 @@ export const KIND_WORDS: Record<string, string> = {
   APPROVAL_GIVEN: "agreement",
   APPROVAL_REFUSED: "refusal",
   APPROVAL_VOID: "void request",
+  APPROVAL_COMMENTED: "comment",
   COMMAND: "command",
   PROPOSAL: "proposal",
   RUN: "run",

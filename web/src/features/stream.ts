@@ -10,6 +10,7 @@ export const KINDS: Record<string, [string, Tone]> = {
   "constraint.acknowledged": ["seen", "plain"],
   "mode.update": ["state", "warn"],
   "proposal.update": ["request", "warn"],
+  "proposal.comment": ["comment", "plain"],
   "run.status": ["run", "plain"],
   "run.log": ["log", "plain"],
   "config.loaded": ["config", "plain"],
@@ -84,6 +85,7 @@ export function wordsOf(frame: Frame): string {
     return frame.data.closest.map((one) => `${one.rule_id} ${one.outcome.replaceAll("_", " ")}`).join(" · ");
   }
   if (frame.type === "constraint.acknowledged") return `${frame.data.rule_id} acknowledged by ${frame.data.by}`;
+  if (frame.type === "proposal.comment") return `${frame.data.by} commented on request ${frame.data.request_id}`;
   if (frame.type === "config.loaded") return frame.data.loaded ? "the engine has loaded it" : "put in force";
   return [data.kind, data.status, data.stage].filter((one) => typeof one === "string" && one).join(" · ");
 }

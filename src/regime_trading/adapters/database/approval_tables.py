@@ -57,6 +57,19 @@ APPROVAL_VOTES = Table(
     comment="What each person said to a request, once.",
 )
 
+APPROVAL_COMMENTS = Table(
+    "approval_comments",
+    METADATA,
+    Column("firm_id", _ID, primary_key=True),
+    Column("request_id", _NAME, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("actor", _NAME, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    ForeignKeyConstraint(["firm_id", "request_id"], ["approvals.firm_id", "approvals.request_id"]),
+    comment="What people said about a request, in order; never changed.",
+)
+
 PREVIEWS = Table(
     "previews",
     METADATA,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 
-from regime_trading.adapters.database.approval_tables import APPROVAL_VOTES, APPROVALS
+from regime_trading.adapters.database.approval_tables import APPROVAL_COMMENTS, APPROVAL_VOTES, APPROVALS
 from regime_trading.adapters.database.audit_log import append_chain
 from regime_trading.adapters.database.engine import reading, writing
 from regime_trading.adapters.database.messages import publish
 from regime_trading.adapters.database.previews import claim, finish, remember
-from regime_trading.core.approvals import Approval, ApprovalStatus, Request, Vote
+from regime_trading.core.approvals import PENDING, Approval, ApprovalStatus, Comment, Request, Vote
 from regime_trading.core.audit import chain_of, require_firm
 from regime_trading.core.commands.previews import Done, Given, Use
 from regime_trading.core.errors import BadInput, CheckFailed, Conflict
@@ -126,6 +126,34 @@ class SqlApprovals:
             self._insert_votes(connection, after, len(before.votes))
             self._tell(connection, events, messages)
 
+    def comment(
+        self,
+        request_id: str,
+        comment: Comment,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """Store what somebody said about a request that is open; it takes no step.
+
+        Raises
+        ------
+        Conflict
+            ``request``: it has ended, or there is none. Nothing was stored.
+        NotDurable
+            A database that cannot write. Nothing was stored.
+        """
+        c = APPROVAL_COMMENTS.c
+        place = {"firm_id": self._firm_id, "request_id": request_id}
+        mine = (APPROVALS.c.firm_id == self._firm_id) & (APPROVALS.c.request_id == request_id)
+        count = select(func.count()).where(c.firm_id == self._firm_id, c.request_id == request_id)
+        with writing(self._engine) as connection:
+            status = connection.execute(select(APPROVALS.c.status).where(mine).with_for_update()).scalar()
+            if status not in PENDING:
+                raise Conflict("request", f"{request_id} is {status or 'not there'}")
+            said = {"position": connection.execute(count).scalar_one()} | comment.model_dump()
+            connection.execute(insert(APPROVAL_COMMENTS), place | said)
+            self._tell(connection, events, messages)
+
     def get(self, request_id: str) -> Approval | None:
         """A request as it is now; None where the firm has none of that id.
 
@@ -181,12 +209,26 @@ class SqlApprovals:
             )
             .order_by(APPROVAL_VOTES.c.position)
         )
+        c = APPROVAL_COMMENTS.c
+        said = (
+            select(*(c[name] for name in Comment.model_fields))
+            .where(c.firm_id == self._firm_id, c.request_id == row["request_id"])
+            .order_by(c.position)
+        )
         try:
             request = Request.model_validate_json(row["body"])
+            comments = tuple(Comment(**one) for one in connection.execute(said).mappings())
             votes = tuple(Vote(**vote) for vote in connection.execute(query).mappings())
             status = ApprovalStatus(row["status"])
         except (ValidationError, ValueError) as error:
             raise CheckFailed(f"request {row['request_id']}: what is stored cannot be read") from error
         if (request.payload_hash, request.firm_id) != (row["payload_hash"], self._firm_id):
             raise CheckFailed(f"request {row['request_id']}: it is no longer what was stored")
-        return Approval(request=request, status=status, votes=votes, version=row["version"], why=row["why"])
+        return Approval(
+            request=request,
+            status=status,
+            votes=votes,
+            version=row["version"],
+            why=row["why"],
+            comments=comments,
+        )

@@ -20,9 +20,9 @@ from regime_trading.api.shapes import (
     approval_out,
 )
 from regime_trading.core.access import Permission
-from regime_trading.core.approvals import Approval, ApprovalStatus
+from regime_trading.core.approvals import COMMENT_LENGTH, Approval, ApprovalStatus
 from regime_trading.core.errors import BadInput
-from regime_trading.services.approvals import approve, find, now_of, reject, why_not
+from regime_trading.services.approvals import approve, comment, find, now_of, reject, why_not
 from regime_trading.services.desk import Desk
 
 Reader = Annotated[Allowed, require(Permission.READ, some=True)]
@@ -38,6 +38,12 @@ class AgreeIn(ReasonIn):
     """Agreement."""
 
     phrase: str = Field(description="what must be typed: `phrase` of the request", max_length=200)
+
+
+class CommentIn(Shape):
+    """What to say: printable text of one line, without e-mail addresses or secrets. It stays in the record."""
+
+    text: str = Field(min_length=1, max_length=COMMENT_LENGTH)
 
 
 class DecidedOut(Shape):
@@ -94,6 +100,16 @@ def approvals_router(desk: Desk) -> APIRouter:
         """Refuse, with a reason."""
         firm = allowed.target.firm_id
         after = reject(desk, allowed.principal, firm, request_id, body.reason, _seen(match))
+        response.headers["etag"] = approval_tag(after)
+        return approval_out(after)
+
+    @router.post("/{request_id}/comments", status_code=201)
+    def comment_on_request(
+        request_id: str, body: CommentIn, allowed: Reader, _once: OnceDep, response: Response
+    ) -> ApprovalOut:
+        """Say something about a request that is open, beside any answer. Its ETag stays the same: whoever is about to
+        answer it still can. Takes the permission `config.draft` over its account."""
+        after = comment(desk, allowed.principal, allowed.target.firm_id, request_id, body.text)
         response.headers["etag"] = approval_tag(after)
         return approval_out(after)
 

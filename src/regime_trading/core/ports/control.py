@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from regime_trading.core.approvals import Approval, ApprovalStatus
+from regime_trading.core.approvals import Approval, ApprovalStatus, Comment
 from regime_trading.core.commands.previews import Done, Given, Preview, StoredPreview, Use
 from regime_trading.core.controls import Clearing, Control, Effect, Flag, NewControl
 from regime_trading.core.intents import Intent, Kept
@@ -104,6 +104,16 @@ class Approvals(Protocol):
         messages: Sequence[Message] = (),
     ) -> None:
         """One step of a request; ``Conflict`` (``version``) where it is no longer as it was ``before``."""
+        ...
+
+    def comment(
+        self,
+        request_id: str,
+        comment: Comment,
+        events: Sequence[AuditEvent] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        """What somebody said about a request; ``Conflict`` (``request``) where it has ended."""
         ...
 
     def get(self, request_id: str) -> Approval | None: ...

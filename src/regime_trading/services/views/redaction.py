@@ -65,7 +65,9 @@ _SAFE: Mapping[str, frozenset[str]] = {
             "requested_code_version", "required", "by", "expires_at_ns",
         }
     )
-    for kind in ("APPROVAL_REQUESTED", "APPROVAL_GIVEN", "APPROVAL_REFUSED", "APPROVAL_VOID")
+    for kind in (
+        "APPROVAL_REQUESTED", "APPROVAL_GIVEN", "APPROVAL_REFUSED", "APPROVAL_VOID", "APPROVAL_COMMENTED"
+    )
 }  # fmt: skip
 _TARGETS = ("symbol", "proposed_w_e9", "current_w_e9", "target_w_e9", "limiting_rules")
 

@@ -42,6 +42,7 @@ function OneApproval() {
             </Panel>
             <div className="grid content-start gap-4">
               <WhoAndWhen asked={data} />
+              <Comments asked={data} />
               {data.status === "requested" ? <Answer asked={data} etag={etag} /> : null}
             </div>
           </div>
@@ -142,6 +143,71 @@ function What({ asked }: { asked: Schemas["ApprovalNowOut"] }) {
         <pre className="mt-2 font-sans whitespace-pre-wrap">{asked.summary_md}</pre>
       </details>
     </div>
+  );
+}
+
+/** What people say about it before they answer: kept for good, and no answer by itself. */
+function Comments({ asked }: { asked: Schemas["ApprovalNowOut"] }) {
+  const { firm, whyNot } = useScope();
+  const queries = useQueryClient();
+  const [text, setText] = useState("");
+  const say = useAct(
+    (body: Schemas["CommentIn"], key) =>
+      answered(
+        api.POST("/api/v1/firms/{firm}/approvals/{request_id}/comments", {
+          params: { path: { firm, request_id: asked.request_id }, header: { "Idempotency-Key": key } },
+          body,
+        }),
+      ),
+    () => {
+      setText("");
+      void queries.invalidateQueries({ queryKey: ["approvals"] });
+    },
+  );
+  const open = asked.status === "requested" || asked.status === "given";
+  const why = open ? whyNot("config.draft", asked.account.split("/")[1]) : "It has ended: nothing can be added.";
+  return (
+    <Panel title="Comments">
+      <div className="grid gap-3">
+        {asked.comments.length === 0 ? (
+          <p className="text-muted">Nobody has commented on it{open ? " yet" : ""}.</p>
+        ) : (
+          <ol className="grid gap-2" aria-label="Comments, the oldest first">
+            {asked.comments.map((one) => (
+              <li key={`${one.at} ${one.actor} ${one.text}`}>
+                <span className="text-meta text-muted">
+                  {one.actor} · <Time at={one.at} seconds />
+                </span>
+                <p className="break-words">{one.text}</p>
+              </li>
+            ))}
+          </ol>
+        )}
+        <form
+          className="grid gap-3"
+          onSubmit={(event) => {
+            event.preventDefault();
+            if (!why && text.trim() && !say.pending) say.run({ text: text.trim() });
+          }}
+        >
+          {why ? <p className="text-muted">{why}</p> : null}
+          <TextField
+            label="Comment, kept in the record for good"
+            value={text}
+            maxLength={1000}
+            autoComplete="off"
+            disabled={Boolean(why)}
+            onValue={setText}
+          />
+          {say.said}
+          <div className="flex justify-end">
+            <Button type="submit" why={why || undefined} disabled={text.trim() === "" || say.pending}>
+              {say.pending ? "Sent, waiting for the server" : "Add the comment"}
+            </Button>
+          </div>
+        </form>
+      </div>
+    </Panel>
   );
 }
 

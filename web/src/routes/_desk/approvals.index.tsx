@@ -148,6 +148,9 @@ function Waiting({ asked, now }: { asked: Approval; now: number }) {
           <span className={cx("ml-auto", left < 300 ? "text-warn" : "text-muted")}>
             {left === 0 ? "its time is over" : `${span(left)} left`}
             {asked.required > 1 ? ` · ${asked.given} of ${asked.required} agreed` : ""}
+            {asked.comments.length > 0
+              ? ` · ${asked.comments.length} ${asked.comments.length === 1 ? "comment" : "comments"}`
+              : ""}
           </span>
         </span>
         <span>{asked.effects[0] ?? asked.command}</span>

@@ -321,6 +321,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/firms/{firm}/approvals/{request_id}/comments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["comment_on_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/firms/{firm}/approvals/{request_id}/reject": {
         parameters: {
             query?: never;
@@ -1780,6 +1796,7 @@ export interface components {
             account: string;
             base_version: string;
             command: string;
+            comments: components["schemas"]["CommentOut"][];
             created_at: string;
             diff: string;
             effects: string[];
@@ -1806,6 +1823,7 @@ export interface components {
             account: string;
             base_version: string;
             command: string;
+            comments: components["schemas"]["CommentOut"][];
             created_at: string;
             diff: string;
             effects: string[];
@@ -2015,6 +2033,33 @@ export interface components {
             klass: string;
             name: string;
             not_built: string;
+        };
+        CommentData: {
+            by: string;
+            request_id: string;
+        };
+        CommentFrame: {
+            account: string;
+            data: components["schemas"]["CommentData"];
+            firm: string;
+            n: number;
+            seq: number;
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "proposal.comment";
+            /** @constant */
+            v: 1;
+        };
+        CommentIn: {
+            text: string;
+        };
+        CommentOut: {
+            actor: string;
+            at: string;
+            text: string;
         };
         CompletionOut: {
             end: number;
@@ -2668,7 +2713,7 @@ export interface components {
             accounts: components["schemas"]["LiveAccountOut"][];
             degraded: string;
         };
-        LiveServerFrame: components["schemas"]["RunStatusFrame"] | components["schemas"]["RunLogFrame"] | components["schemas"]["ActionFrame"] | components["schemas"]["ConstraintFrame"] | components["schemas"]["BreachFrame"] | components["schemas"]["AcknowledgedFrame"] | components["schemas"]["ProposalFrame"] | components["schemas"]["ModeFrame"] | components["schemas"]["ConfigFrame"] | components["schemas"]["AuditFrame"] | components["schemas"]["ResyncFrame"] | components["schemas"]["HeartbeatFrame"];
+        LiveServerFrame: components["schemas"]["RunStatusFrame"] | components["schemas"]["RunLogFrame"] | components["schemas"]["ActionFrame"] | components["schemas"]["ConstraintFrame"] | components["schemas"]["BreachFrame"] | components["schemas"]["AcknowledgedFrame"] | components["schemas"]["ProposalFrame"] | components["schemas"]["CommentFrame"] | components["schemas"]["ModeFrame"] | components["schemas"]["ConfigFrame"] | components["schemas"]["AuditFrame"] | components["schemas"]["ResyncFrame"] | components["schemas"]["HeartbeatFrame"];
         LoginIn: {
             login: string;
             password: string;
@@ -3457,7 +3502,7 @@ export interface components {
             /** @default  */
             account: string;
             /** @enum {string} */
-            topic: "*" | "run.status" | "run.log" | "pm.action" | "constraint.update" | "constraint.breach" | "constraint.acknowledged" | "proposal.update" | "mode.update" | "config.loaded" | "audit.append";
+            topic: "*" | "run.status" | "run.log" | "pm.action" | "constraint.update" | "constraint.breach" | "constraint.acknowledged" | "proposal.update" | "proposal.comment" | "mode.update" | "config.loaded" | "audit.append";
         };
         WeightsIn: {
             /** @default [] */
@@ -4377,6 +4422,49 @@ export interface operations {
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             428: components["responses"]["PreconditionRequired"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    comment_on_request: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                firm: string;
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommentIn"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalOut"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];

@@ -23,6 +23,7 @@ const ABOUT: Record<string, readonly string[]> = {
   "constraint.acknowledged": ["breaches", "constraints", "audit"],
   "mode.update": ["accounts", "live", "controls", "constraints", "breaches"],
   "proposal.update": ["approvals", "proposals"],
+  "proposal.comment": ["approvals"],
   "config.loaded": ["configs", "accounts", "constraints"],
   "run.status": ["runs", "jobs", "job"],
   "run.log": ["job"],
