@@ -308,7 +308,7 @@ function Seeing({ row, event_id }: { row: Rule; event_id: string }) {
       />
       <Acknowledge breach={{ account: row.account, rule_id: row.rule_id, event_id }} reason={reason} />
       <p className="basis-full text-meta text-muted">
-        {why || "Nobody has acknowledged it yet. That changes no limit and releases no lock."}
+        {why || "Nobody has yet. To acknowledge it changes no limit and releases no lock."}
       </p>
     </div>
   );
