@@ -216,10 +216,10 @@ test.describe("5 and 9 what loosens takes another person", () => {
     // the maker says something; whoever agrees sees it without asking
     const comments = page.getByRole("region", { name: "Comments" });
     await expect(comments.getByText("Nobody has commented on it yet.")).toBeVisible();
-    await comments.getByLabel(/^Comment/).fill("the venue is back, see the log of 9:40");
+    await comments.getByRole("textbox", { name: /^Comment/ }).fill("the venue is back, see the log of 9:40");
     await comments.getByRole("button", { name: "Add the comment" }).click();
     await expect(comments.getByText("the venue is back, see the log of 9:40")).toBeVisible();
-    await expect(comments.getByLabel(/^Comment/)).toHaveValue("");
+    await expect(comments.getByRole("textbox", { name: /^Comment/ })).toHaveValue("");
     // oneself: refused in the page and by the API
     await expect(page.getByRole("button", { name: "Agree" })).toBeDisabled();
     await expect(page.getByText(/somebody else|who asked/i).first()).toBeVisible();
@@ -239,7 +239,7 @@ test.describe("5 and 9 what loosens takes another person", () => {
     await expect(other.getByText("What it does, as it is now")).toBeVisible();
     const theirs = other.getByRole("region", { name: "Comments" });
     await expect(theirs.getByText("the venue is back, see the log of 9:40")).toBeVisible();
-    await comments.getByLabel(/^Comment/).fill("and the desk agrees");
+    await comments.getByRole("textbox", { name: /^Comment/ }).fill("and the desk agrees");
     await comments.getByRole("button", { name: "Add the comment" }).click();
     await expect(theirs.getByText("and the desk agrees")).toBeVisible({ timeout: 15_000 });
     await expect(other.getByRole("button", { name: "Agree" })).toBeDisabled();
