@@ -401,6 +401,7 @@ test.describe("the palette by keyboard only", () => {
     await page.keyboard.type("pause account");
     await expect(palette.getByRole("option").first()).toContainText("→ /halt account");
     await page.keyboard.type(" acc");
+    await expect(palette.getByRole("option", { name: /^account:/ }).first()).toBeVisible();
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Enter");
     await expect(line, "written out, not given").toHaveValue("/halt account account:");

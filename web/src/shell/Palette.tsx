@@ -57,14 +57,16 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const asked = useDeferredValue(line);
   const { data: completions } = useQuery({
     queryKey: ["complete", scope.firm, scope.account ?? "", asked],
-    queryFn: () =>
-      answered(
+    queryFn: async () => ({
+      of: asked,
+      found: await answered(
         api.GET("/api/v1/complete", {
           params: {
             query: { text: asked, ...(scope.account ? { account: [`${scope.firm}/${scope.account}`] } : {}) },
           },
         }),
       ),
+    }),
     enabled: asked.startsWith("/"),
     placeholderData: (before) => before,
     refetchInterval: false,
@@ -176,9 +178,9 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
         ...aliases(text, catalogue?.aliases ?? {}, allowed, write),
       ],
     });
-    const closed = completions?.find((one) => one.needs !== "")?.needs;
+    const closed = completions?.of === line ? completions.found.find((one) => one.needs !== "")?.needs : undefined;
     const refused = act.error instanceof ApiProblem && act.error.said.needs?.includes("role");
-    const title = asked === line && closed ? closed : refused ? "Your role does not allow it" : "";
+    const title = closed ? closed : refused ? "Your role does not allow it" : "";
     if (title) groups.push({ title, items: around(line, insteadOf(line, allowed), write, go, setTold) });
   } else if (text.startsWith("@")) {
     const own = places.filter((one) => one.value.startsWith("@"));
@@ -339,21 +341,28 @@ function Pointer({ text, at }: { text: string; at: number }) {
   );
 }
 
-function completing(found: readonly Completion[] | undefined, line: string, write: (text: string) => void): Item[] {
-  return (found ?? [])
-    .filter((one) => one.needs === "")
-    .map((one) => {
-      const all = [...line]; // places are in code points
-      const put = `${all.slice(0, one.start).join("")}${one.text}${all.slice(one.end).join("")}`;
-      return {
+/** What may stand there. Of the text before, while the line's own is on its way, only what the line still leads to. */
+function completing(
+  completions: { of: string; found: readonly Completion[] } | undefined,
+  line: string,
+  write: (text: string) => void,
+): Item[] {
+  const { of, found } = completions ?? { of: "", found: [] };
+  const all = [...of]; // places are in code points
+  return found.flatMap((one) => {
+    const put = `${all.slice(0, one.start).join("")}${one.text}${all.slice(one.end).join("")}`;
+    if (one.needs !== "" || (of !== line && !put.startsWith(line))) return [];
+    return [
+      {
         value: `c-${one.text}-${one.start}`,
         words: "",
         name: one.text,
         note: one.required ? `${one.help}, needed` : one.help,
         mono: true,
         act: () => write(one.what === "key" ? put : `${put} `),
-      };
-    });
+      },
+    ];
+  });
 }
 
 function aliases(
