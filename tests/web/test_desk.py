@@ -38,7 +38,7 @@ def demo(tmp_path: Path, past: Path) -> Iterator[Demo]:
         yield found
 
 
-SHORT = ("desk.spec", "flows.spec", "configs.spec")  #: the desktop flows, and every page looked at by axe
+SHORT = ("desk.spec", "flows.spec")  #: flows on a desktop, and every page looked at by axe
 FILES = sorted(path.stem for path in (WEB / "e2e").glob("*.spec.ts") if path.stem != "measure.spec")
 
 

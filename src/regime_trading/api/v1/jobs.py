@@ -17,6 +17,7 @@ from regime_trading.core.access import Answer, Permission, Target, may, reachabl
 from regime_trading.core.errors import BadInput, NotThere, NotYet
 from regime_trading.core.instants import instant_text
 from regime_trading.core.jobs import Job, JobKind, JobStatus
+from regime_trading.core.numbers import LARGEST_NUMBER
 from regime_trading.services.jobs import JobService, report_request
 from regime_trading.services.views.artifacts import may_see_run
 from regime_trading.services.views.base import Asker
@@ -120,7 +121,7 @@ def jobs_router(jobs: JobService, pseudonym: Pseudonym, sources_of: SourcesOf) -
 
     @router.get("/{job_id}/log")
     def read_log(
-        firm: str, job_id: str, allowed: Reader, after: Annotated[int, Query(ge=0, le=1 << 60)] = 0
+        firm: str, job_id: str, allowed: Reader, after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0
     ) -> list[LineOut]:
         """Lines of its log after a number."""
         return [
