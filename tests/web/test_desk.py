@@ -38,7 +38,7 @@ def demo(tmp_path: Path, past: Path) -> Iterator[Demo]:
         yield found
 
 
-SHORT = ("desk.spec", "flows.spec")  #: flows on a desktop, and every page looked at by axe
+SHORT = ("desk.spec",)  #: every page looked at by axe, and what people do most
 FILES = sorted(path.stem for path in (WEB / "e2e").glob("*.spec.ts") if path.stem != "measure.spec")
 
 
