@@ -31,9 +31,8 @@ ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 PATIENCE_S = 600.0  #: until the demo has found the past
-SPEED = (
-    0.75  #: bars a second: a thousand are there, and something must happen as long as people are walked with
-)
+#: bars a second: a thousand are there, and something must happen as long as people are walked with
+SPEED = 0.75
 _PERSON = re.compile(r"^\s+(\S+@\S+\.demo)\s+(\S+)\s+\w+\s*$", re.MULTILINE)
 _CODE = "from regime_trading.cli import main; main()"
 _ACCOUNT = """\

@@ -18,6 +18,9 @@ from tests.web.demo import CHROMIUM, WEB, Demo, browser_env, control, missing, p
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"THE COMMAND CENTER WAS NOT TESTED: {missing()}")
 
+SHORT = ("desk.spec",)  #: every page looked at by axe, and what people do most
+FILES = sorted(path.stem for path in (WEB / "e2e").glob("*.spec.ts") if path.stem != "measure.spec")
+
 
 @pytest.fixture(scope="session")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,10 +39,6 @@ def demo(tmp_path: Path, past: Path) -> Iterator[Demo]:
         if not past.exists():
             shutil.copytree(kept, past)
         yield found
-
-
-SHORT = ("desk.spec",)  #: every page looked at by axe, and what people do most
-FILES = sorted(path.stem for path in (WEB / "e2e").glob("*.spec.ts") if path.stem != "measure.spec")
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ class StoredWitness:
         except BadInput as err:
             raise CheckFailed(str(err)) from err
         with self._reaching():
-            self._write(f"{self._folder(firm_id)}/{after.last.seq:012d}.txt", checkpoint)
+            self._write(f"{self._folder(firm_id)}/{_name(after.last.seq)}", checkpoint)
         self._states[firm_id], self._last[firm_id] = after, checkpoint
 
     def _state(self, firm_id: str) -> LogState | None:
@@ -117,10 +117,8 @@ class StoredWitness:
         known = 0 if state is None else state.last.seq
         with self._reaching(), ThreadPoolExecutor(_READERS) as pool:
             names = self._names(firm_id)
-            if len(names) < known:
-                raise CheckFailed(
-                    f"witness {self.name}: it holds {len(names)} checkpoints of {firm_id}, not {known}"
-                )
+            if known and names[known - 1 : known] != [_name(known)]:
+                raise CheckFailed(f"witness {self.name}: it no longer holds checkpoint {known} of {firm_id}")
             notes = tuple(pool.map(lambda name: self._read(firm_id, name), names[known:]))
         for n, note in enumerate(notes, known + 1):
             try:
@@ -161,6 +159,10 @@ class StoredWitness:
 def open_witnesses(places: Sequence[str]) -> tuple[StoredWitness, ...]:
     """One witness per place, each place once."""
     return tuple(StoredWitness(place) for place in dict.fromkeys(places))
+
+
+def _name(seq: int) -> str:
+    return f"{seq:012d}.txt"
 
 
 def _open(where: str) -> tuple[fs.FileSystem, str]:

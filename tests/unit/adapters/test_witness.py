@@ -137,9 +137,14 @@ def test_one_that_forgot_takes_nothing(tmp_path: Path) -> None:
     witness = StoredWitness(str(place))
     for note in log.notes[:2]:
         witness.put("alpha", note)
-    (place / "firm=alpha" / "000000000002.txt").unlink()
-    with pytest.raises(CheckFailed, match="it holds 1 checkpoints of alpha, not 2"):
-        witness.put("alpha", log.notes[2])
+    second = place / "firm=alpha" / "000000000002.txt"
+    second.unlink()
+    for other in (None, b"another third"):
+        if other is not None:
+            second.with_name("000000000003.txt").write_bytes(other)
+        with pytest.raises(CheckFailed, match="it no longer holds checkpoint 2 of alpha"):
+            witness.put("alpha", log.notes[2])
+    assert second.with_name("000000000003.txt").read_bytes() == b"another third", "nothing is written over"
 
 
 def test_a_witness_whose_log_was_changed_takes_nothing(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     });
     const closed = completions?.of === line ? completions.found.find((one) => one.needs !== "")?.needs : undefined;
     const refused = act.error instanceof ApiProblem && act.error.said.needs?.includes("role");
-    const title = closed ? closed : refused ? "Your role does not allow it" : "";
+    const title = closed ?? (refused ? "Your role does not allow it" : "");
     if (title) groups.push({ title, items: around(line, insteadOf(line, allowed), write, go, setTold) });
   } else if (text.startsWith("@")) {
     const own = places.filter((one) => one.value.startsWith("@"));
