@@ -19,7 +19,7 @@ from regime_trading.adapters.database import (
     SqlMessages,
     SqlPreviews,
 )
-from regime_trading.adapters.database.engine import writing
+from regime_trading.adapters.database.engine import one_turn, writing
 from regime_trading.core import approval_steps as steps
 from regime_trading.core.approvals import PENDING, Approval, ApprovalKind, ApprovalStatus, Comment, Required
 from regime_trading.core.commands.previews import Done, Given, Preview, Use
@@ -372,6 +372,19 @@ def test_what_fails_leaves_no_key(engine: Engine) -> None:
     change(engine, first)
     answers.forget(first)
     assert answers.find(first) is None, "a refusal gives it back"
+
+
+def test_the_key_of_a_request_is_stored_once_in_a_turn_and_only_with_it(engine: Engine) -> None:
+    answers, first = SqlIdempotency(engine), intent()
+    with pytest.raises(ZeroDivisionError), one_turn(engine):
+        change(engine, first)
+        raise ZeroDivisionError
+    assert not first.wrote and answers.find(first) is None
+    with one_turn(engine):
+        change(engine, first)
+        change(engine, first)
+        assert not first.wrote
+    assert first.wrote and answers.find(first) == Kept(H)
 
 
 def test_a_key_names_its_request_for_a_day(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import pytest
@@ -224,3 +225,28 @@ def test_many_chains_at_once_are_as_one_after_the_other(log: AuditLog) -> None:
         log.append([*more[:-1], event(4, account="a299")])
     assert log.head("dry_run/run-1/alpha/a0")[0] == 2
     assert {receipt.seq for receipt in log.append(more)} == {3}
+
+
+def test_a_turn_is_one_transaction_that_no_other_writer_comes_into(log: AuditLog, opened: Open) -> None:
+    other = opened("alpha")
+    with ThreadPoolExecutor(1) as pool:
+        with log.turn():
+            assert log.append([event(1)])[0].seq == 1
+            waiting = pool.submit(other.append, [event(1, account="b")])
+            assert not wait([waiting], timeout=0.3).done
+            assert log.head(CHAIN)[0] == 1 and other.head(CHAIN) == (0, GENESIS)
+            log.append([event(2)])
+        assert waiting.result()[0].seq == 1
+    assert other.head(CHAIN)[0] == 2
+
+
+def test_a_turn_that_fails_leaves_nothing_and_one_part_that_fails_only_its_own(log: AuditLog) -> None:
+    with pytest.raises(KeyError), log.turn():
+        log.append([event(1)])
+        raise KeyError
+    assert log.head(CHAIN) == (0, GENESIS)
+    with log.turn():
+        log.append([event(1)])
+        with pytest.raises(NotDurable, match="3 where 2 follows"):
+            log.append([event(1, account="b"), event(3)])
+    assert log.head(CHAIN)[0] == 1 and log.head("dry_run/run-1/alpha/b")[0] == 0

@@ -22,7 +22,6 @@ from regime_trading.core.instants import EARLIEST_NS
 from regime_trading.core.ports import AuditLog, Clock, RecordHistory
 from regime_trading.core.schemas import ActorType, AuditEvent, Mode, Receipt
 
-TRIES = 20  #: times that somebody else may take the place of an act before it is given up
 _BY_DAY = "d"  #: in the place of a run; the chains it is used for are named without
 T = TypeVar("T")
 Who = tuple[ActorType, str]
@@ -90,8 +89,9 @@ def record_acts(
     """Record consecutive acts through ``commit``, which makes them durable together with what they are about.
 
     Sequence numbers follow the head of the chain without gaps; where somebody else was faster, the acts are built
-    again after theirs. The same act of the same actor at the same nanosecond counts once. Where the clock stands
-    before the last entry, the event carries that entry's time and its own reading as ``ts_recorded_ns``.
+    again after theirs, in a turn of their own (:meth:`AuditLog.turn`). ``commit`` may therefore be called twice, and
+    does nothing but read and store. The same act of the same actor at the same nanosecond counts once. Where the clock
+    stands before the last entry, the event carries that entry's time and its own reading as ``ts_recorded_ns``.
 
     Raises
     ------
@@ -103,19 +103,26 @@ def record_acts(
     if place.env == Mode.DRY_RUN and not place.run_id:
         raise BadInput(expected="the run of a dry run's chain", found="none", where="run_id")
     audit = acts.audit(place.firm_id)
-    for tries_left in reversed(range(TRIES)):
-        now_ns = acts.clock.now_ns()
-        chain = chain_id(place.env, place.run_id or _BY_DAY, place.firm_id, place.account_id)
-        seq, head = audit.head(chain)
-        at_ns = max(now_ns, _last_ns(audit, chain, seq))
-        run_id = place.run_id or f"d-{_day(at_ns)}"
-        events = [_event(acts, place, run_id, seq + 1 + n, at_ns, now_ns, act) for n, act in enumerate(made)]
-        try:
-            return commit(events)
-        except NotDurable:
-            if not tries_left or audit.head(chain) == (seq, head):
-                raise
-    raise AssertionError("unreachable")
+    chain = chain_id(place.env, place.run_id or _BY_DAY, place.firm_id, place.account_id)
+    seq, events = _following(acts, audit, chain, place, made)
+    try:
+        return commit(events)
+    except NotDurable:
+        if audit.head(chain)[0] == seq:
+            raise
+    with audit.turn():
+        return commit(_following(acts, audit, chain, place, made)[1])
+
+
+def _following(
+    acts: Acts, audit: AuditLog, chain: str, place: Place, made: Sequence[Act]
+) -> tuple[int, list[AuditEvent]]:
+    """The head of a chain, and the acts as its next entries."""
+    now_ns = acts.clock.now_ns()
+    seq, _ = audit.head(chain)
+    at_ns = max(now_ns, _last_ns(audit, chain, seq))
+    run_id = place.run_id or f"d-{_day(at_ns)}"
+    return seq, [_event(acts, place, run_id, seq + 1 + n, at_ns, now_ns, act) for n, act in enumerate(made)]
 
 
 def _event(acts: Acts, place: Place, run_id: str, seq: int, at_ns: int, now_ns: int, act: Act) -> AuditEvent:

@@ -16,7 +16,7 @@ from regime_trading.core.errors import BadInput, NotDurable
 from regime_trading.core.event_payloads import Denied, LoggedIn
 from regime_trading.core.schemas import ActorType, EventType
 from regime_trading.core.users import Account, Tally
-from regime_trading.services.acts import TRIES, Act, Who, place_of_firm, record_acts
+from regime_trading.services.acts import Act, Who, place_of_firm, record_acts
 from regime_trading.services.people import (
     By,
     People,
@@ -28,6 +28,7 @@ from regime_trading.services.people import (
     shown,
 )
 
+TRIES = 20  #: times that somebody else may begin the window of a tally first
 WINDOW_NS = 60 * 1_000_000_000
 NAME_LENGTH = 80  #: of what was asked for, in the record
 STRANGER: Who = (

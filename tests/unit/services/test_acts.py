@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from regime_trading.adapters.database import (
     open_database,
     sqlite_url,
 )
+from regime_trading.adapters.database.accounts import record
+from regime_trading.adapters.database.engine import writing
 from regime_trading.bootstrap.acts import firm_history, make_acts
 from regime_trading.core.audit import verify_chain
 from regime_trading.core.config_status import BrokenFirm
@@ -31,11 +34,13 @@ from regime_trading.core.errors import BadInput, CheckFailed, NotDurable
 from regime_trading.core.event_payloads import Beat, KeyAct, OrderSent
 from regime_trading.core.event_schema import read_event
 from regime_trading.core.recorded import Selection
-from regime_trading.core.schemas import ActorType
+from regime_trading.core.schemas import ActorType, AuditEvent, Receipt
 from regime_trading.core.settings import InvalidConfig
 from regime_trading.core.trader_profile import TraderProfile
-from regime_trading.services.acts import Act, Acts, Place, place_of_firm, record_act
+from regime_trading.core.users import Told
+from regime_trading.services.acts import Act, Acts, Place, place_of_firm, record_act, record_acts
 from regime_trading.services.configurations import make_override, take_over
+from regime_trading.services.people import record_in
 
 T = 1_795_680_000_000_000_000  # 2026-11-26T08:00:00Z
 BEAT = Act(Beat(component="test"))
@@ -91,6 +96,43 @@ def test_many_writers_leave_no_gap(acts: Acts) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: record_act(at(acts, T + n), place_of_firm("firm"), BEAT), range(24)))
     assert [entry["seq"] for entry in told(acts)] == list(range(1, 25))
+
+
+def test_an_act_is_recorded_though_somebody_else_is_faster_whenever_it_looks(acts: Acts) -> None:
+    audit, place = acts.audit("firm"), place_of_firm("firm")
+    calls, faster = [], []
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def commit(events: Sequence[AuditEvent]) -> Receipt:
+            calls.append(events[0].seq)
+            faster.append(pool.submit(record_act, at(acts, T + len(calls)), place, BEAT))
+            wait(faster, timeout=0.5)
+            return audit.append(events)[0]
+
+        receipt = record_acts(acts, place, (Act(Beat(component="slow")),), commit)
+        assert (receipt.seq, calls) == (2, [1, 2])
+        assert [one.result().seq for one in faster] == [1, 3]
+    assert [entry["component"] for entry in told(acts)] == ["test", "slow", "test"]
+
+
+@pytest.mark.parametrize("faster", ["a", "b", "ab"])
+def test_acts_of_two_firms_are_recorded_though_somebody_else_is_faster(
+    acts: Acts, engine: Engine, faster: str
+) -> None:
+    calls: list[list[int]] = []
+
+    def commit(events: Told) -> None:
+        if not calls:
+            for firm in faster:
+                record_act(at(acts, T + 1), place_of_firm(firm), BEAT)
+        calls.append([event.seq for event in events.events])
+        with writing(engine) as connection:
+            record(connection, events)
+
+    record_in(acts, {"a": (BEAT,), "b": (BEAT,)}, T, commit)
+    assert (calls[0], calls[-1]) == ([1, 1], [1 + ("a" in faster), 1 + ("b" in faster)])
+    assert [len(told(acts, firm)) for firm in "ab"] == calls[-1]
 
 
 def test_an_act_of_an_account_follows_its_chain(acts: Acts) -> None:

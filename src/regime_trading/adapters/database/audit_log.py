@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, or_, select, tuple_
 
-from regime_trading.adapters.database.engine import reading, writing
+from regime_trading.adapters.database.engine import one_turn, reading, writing
 from regime_trading.adapters.database.group import group_of
 from regime_trading.adapters.database.locks import held
 from regime_trading.adapters.database.messages import publish
@@ -146,6 +146,10 @@ class SqlAuditLog:
         with reading(self._engine) as connection:
             row = connection.execute(_LAST_OF, at).one_or_none()
             return None if row is None else _entry(*row[1:])
+
+    def turn(self) -> AbstractContextManager[None]:
+        """The store to this thread alone: what it reads and writes within the block is one transaction."""
+        return one_turn(self._engine)
 
     # --- sealing --------------------------------------------------------------------------------------------
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,24 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 
 from regime_trading.adapters.database.intents import stamp
 from regime_trading.core.errors import BadInput, NotDurable, StoreDown
+from regime_trading.core.intents import Intent
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30
 _WRITERS_LOCK = 0x5245_4749_4D45  #: key of the advisory lock under which PostgreSQL's writers take turns
 _CONFLICT_STATES = frozenset({"40001", "40P01"})  #: serialization failure, deadlock: somebody else won
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A transaction that a thread reads and writes in, and the request whose key was stored with it."""
+
+    engine: Engine
+    connection: Connection
+    intent: Intent | None = None
+
+
+_TURN: ContextVar[_Turn | None] = ContextVar("turn", default=None)
 
 
 def sqlite_url(path: Path) -> str:
@@ -75,7 +90,8 @@ def writing(engine: Engine, *, shared: bool = False) -> Iterator[Connection]:
     """One transaction that is durable when the block has ended, or leaves nothing behind. Writers take turns.
 
     The first one of a request that has an ``Idempotency-Key`` stores the key with it; one that is ``shared`` by several
-    threads belongs to none of their requests.
+    threads belongs to none of their requests. Within :func:`one_turn` it is a part of that transaction, and durable
+    with it.
 
     Raises
     ------
@@ -86,7 +102,15 @@ def writing(engine: Engine, *, shared: bool = False) -> Iterator[Connection]:
     NotDurable
         What contradicts it: a broken constraint, another writer that won.
     """
-    with _as_not_durable(engine.url.render_as_string(hide_password=True)), engine.connect() as connection:
+    where = engine.url.render_as_string(hide_password=True)
+    turn = _turn_of(engine)
+    if turn is not None:
+        with _as_not_durable(where), turn.connection.begin_nested():
+            intent = None if shared or turn.intent is not None else stamp(turn.connection)
+            yield turn.connection
+        turn.intent = turn.intent or intent
+        return
+    with _as_not_durable(where), engine.connect() as connection:
         connection.execution_options(sqlite_begin="IMMEDIATE")
         with connection.begin():
             if connection.dialect.name == "postgresql":
@@ -98,6 +122,31 @@ def writing(engine: Engine, *, shared: bool = False) -> Iterator[Connection]:
 
 
 @contextmanager
+def one_turn(engine: Engine) -> Iterator[None]:
+    """One transaction for all that this thread reads and writes within the block, with no other writer between; raises
+    as :func:`writing`."""
+    with writing(engine, shared=True) as connection:
+        turn = _Turn(engine, connection)
+        before = _TURN.set(turn)
+        try:
+            yield
+        finally:
+            _TURN.reset(before)
+    if turn.intent is not None:
+        turn.intent.wrote = True
+
+
+def in_turn(engine: Engine) -> bool:
+    """Whether this thread is within :func:`one_turn`."""
+    return _turn_of(engine) is not None
+
+
+def _turn_of(engine: Engine) -> _Turn | None:
+    turn = _TURN.get()
+    return turn if turn is not None and turn.engine is engine else None
+
+
+@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads.
 
@@ -106,8 +155,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
     StoreDown
         The database cannot be read.
     """
+    turn = _turn_of(engine)
     try:
-        with engine.connect() as connection:
+        with engine.connect() if turn is None else nullcontext(turn.connection) as connection:
             yield connection
     except SQLAlchemyError as err:
         raise StoreDown(f"{engine.url.render_as_string(hide_password=True)}: {_cause(err)}") from err

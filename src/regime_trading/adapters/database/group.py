@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from regime_trading.adapters.database.engine import not_durable, writing
+from regime_trading.adapters.database.engine import in_turn, not_durable, writing
 from regime_trading.core.errors import NotDurable, StoreDown
 
 MAX_JOBS = 256
@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 class GroupCommit:
     """One writer's turn at a time. Whoever comes while nobody writes, writes at once; what arrives meanwhile is
-    gathered and shares the next COMMIT. There is no timer.
+    gathered and shares the next COMMIT. There is no timer. What a thread submits within a turn of its own
+    (:func:`~regime_trading.adapters.database.engine.one_turn`) becomes durable with that.
 
     Parameters
     ----------
@@ -46,6 +47,9 @@ class GroupCommit:
         NotDurable
             The database could not do or keep it. Nothing of this job is stored.
         """
+        if in_turn(self._engine):
+            with writing(self._engine, shared=True) as connection:
+                return work(connection)
         job = _Job(work)
         with self._turn:
             self._waiting.append(job)

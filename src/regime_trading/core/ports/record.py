@@ -53,6 +53,11 @@ class AuditLog(Protocol):
         """Last entry of a kind; None where there is none. Of decisions it is never sealed away."""
         ...
 
+    def turn(self) -> AbstractContextManager[None]:
+        """Whatever the thread reads and stores within the block is one transaction, and no other writer comes
+        between."""
+        ...
+
     def sealed(self, chain_id: str) -> SealedHead:
         """How far a chain is sealed, and how far its rows have gone."""
         ...
