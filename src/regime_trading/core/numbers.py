@@ -6,6 +6,8 @@ A weight inside the guards is an integer multiple of 1e-9 held in float64 (exact
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal
 
 import numpy as np
@@ -18,6 +20,7 @@ B1 = npt.NDArray[np.bool_]
 
 NANO = 1_000_000_000.0
 MONEY_QUANTUM = Decimal("0.000001")
+_LARGEST_EXPONENT = 709.782712893384  #: logarithm of the largest float64
 LARGEST_NUMBER = (1 << 31) - 1  #: that a database counts up to in an ordinary column
 
 
@@ -65,3 +68,21 @@ def floor_micro(value: npt.ArrayLike) -> F8:
     scaled = np.asarray(value, dtype=np.float64) * 1e6
     nearest = np.rint(scaled)
     return np.where(np.abs(scaled - nearest) <= 1e-3, nearest, np.floor(scaled)) / 1e6
+
+
+def log_of(x: F8) -> F8:
+    """Natural logarithm of every element, the same bits on every processor; −inf at 0, NaN below it.
+
+    NumPy's own takes another path where a processor has AVX-512, whose last bit differs; this one asks the C library
+    for one element at a time. Same shape as ``x``; NaN stays NaN.
+    """
+    return _each(lambda v: math.log(v) if v > 0 else (-math.inf if v == 0 else math.nan), x)
+
+
+def exp_of(x: F8) -> F8:
+    """Exponential of every element, the same bits on every processor (:func:`log_of`); inf where it is too large."""
+    return _each(lambda v: math.inf if v > _LARGEST_EXPONENT else math.exp(v), x)
+
+
+def _each(function: Callable[[float], float], x: F8) -> F8:
+    return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)

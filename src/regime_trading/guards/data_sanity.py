@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from regime_trading.core.numbers import B1, F8, I8
+from regime_trading.core.numbers import B1, F8, I8, log_of
 from regime_trading.core.rules import RECOVERING_RULES, RULE_BY_ID, TradingState
 from regime_trading.guards.constraint import block, halt, meet, meet_all, mode, stay
 from regime_trading.guards.data_state import diverging, last_rates, metadata_unusable, rate_unusable
@@ -130,7 +130,7 @@ def price_moves(market: Market, k: Params) -> tuple[F8, F8]:
     both = np.isfinite(market.price) & (market.price > 0)
     both &= np.isfinite(market.ref_price) & (market.ref_price > 0)
     ratio = np.divide(market.price, market.ref_price, out=np.full(len(both), np.nan), where=both)
-    move = np.abs(np.log(ratio))[None, :]
+    move = np.abs(log_of(ratio))[None, :]
     sigma = known_or_zero(market.sigma_of_price())
     bound = np.maximum(k["k_sigma"][:, None] * sigma, k["abs_move"][:, None])
     return move, bound

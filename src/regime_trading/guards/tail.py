@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from scipy.special import ndtri
 
-from regime_trading.core.numbers import B1, F8, I8
+from regime_trading.core.numbers import B1, F8, I8, exp_of
 
 
 @numba.njit(cache=True)
@@ -37,7 +37,7 @@ def cornish_fisher(losses: F8, confidence: F8) -> F8:
     """
     alpha = 1.0 - confidence
     z = ndtri(alpha)
-    density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+    density = exp_of(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
     mean, sigma, skew, excess = _moments(losses)
     bend = 1.0 + z * skew / 6.0 + (z * z - 1.0) * excess / 24.0 + (1.0 - 2.0 * z * z) * skew * skew / 36.0
     shortfall: F8 = np.maximum(sigma * density / alpha * bend - mean, 0.0)

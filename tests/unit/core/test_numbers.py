@@ -8,7 +8,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regime_trading.core.numbers import NANO, floor_micro, from_nano, money, nano_of, nano_text, to_nano
+from regime_trading.core.numbers import (
+    NANO,
+    exp_of,
+    floor_micro,
+    from_nano,
+    log_of,
+    money,
+    nano_of,
+    nano_text,
+    to_nano,
+)
 
 NANOS = st.integers(-(10**13), 10**13)  # weights up to 10,000 times equity
 GRID = Decimal("1e-9")
@@ -70,3 +80,12 @@ def test_money_of_a_double_is_its_shortest_text() -> None:
     assert money(0.1) == Decimal("0.1")
     assert money(-0.0000001) == Decimal("-0.000001")
     assert floor_micro([0.29, -0.0000001]).tolist() == [0.29, -0.000001]
+
+
+def test_logarithm_and_exponential_of_edges_and_their_inverse() -> None:
+    inf, nan = np.inf, np.nan
+    np.testing.assert_array_equal(log_of(np.array([0.0, 1.0, inf, -1.0, nan])), [-inf, 0.0, inf, nan, nan])
+    np.testing.assert_array_equal(exp_of(np.array([0.0, -inf, inf, nan, 710.0])), [1.0, 0.0, inf, nan, inf])
+    assert np.isfinite(exp_of(log_of(np.array([np.finfo(float).max])))).all()
+    x = np.random.default_rng(3).uniform(-600, 600, (7, 5))
+    np.testing.assert_allclose(log_of(exp_of(x)), x, rtol=1e-14)

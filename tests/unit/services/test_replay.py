@@ -17,6 +17,7 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from tests.gate_samples import CONFIG, CORE, DEFENSIVE, GROWTH, ROOT
 from tests.replay_samples import RECORDED, busy_bars, recorded, tampered
 from tests.unit.services.test_backtest import deps_in, request_for, write_prices
@@ -46,6 +47,11 @@ from regime_trading.services.runs import Ask, parse_time
 DECIDED = 128
 MAIN = "from regime_trading.cli import main; main()"
 ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Kolkata", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+#: Without the vector instructions that NumPy and OpenBLAS look for when they are loaded.
+OLD_PROCESSOR = {
+    "NPY_DISABLE_CPU_FEATURES": " ".join(name for name in __cpu_dispatch__ if __cpu_features__[name]),
+    "OPENBLAS_CORETYPE": "Nehalem",
+}
 #: The digest is what the rest of the row proves; an account that is alone in its firm is bound to nobody; and a name on
 #: an axis only matters where something lies at it.
 WITHOUT_EFFECT = frozenset({"market_hash", "firm_bound", "axes_latching", "axes_timers", "axes_recovering"})
@@ -77,10 +83,13 @@ def test_the_recorded_history_comes_out_to_the_byte() -> None:
     assert (told.decisions, told.equal, told.ok) == (DECIDED, DECIDED, True)
 
 
-def test_it_does_so_in_another_process_with_another_hash_seed_zone_and_thread_count(tmp_path: Path) -> None:
+def test_it_does_so_in_another_process_with_another_hash_seed_zone_thread_count_and_processor(
+    tmp_path: Path,
+) -> None:
     shutil.copytree(RECORDED, tmp_path, dirs_exist_ok=True)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    told = elsewhere(tmp_path, **ELSEWHERE | {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"})
+    threads = {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
+    told = elsewhere(tmp_path, **ELSEWHERE | threads | OLD_PROCESSOR)
     assert (told["decisions"], told["equal"], told["ok"]) == (DECIDED, DECIDED, True)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before, "nothing is written"
 
