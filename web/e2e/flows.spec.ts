@@ -673,7 +673,9 @@ test.describe("11 and 4 with a server that starts again", () => {
     await expect(other.getByText("done", { exact: true }).first()).toBeVisible({ timeout: 200_000 });
     await other.goto("/audit");
     for (const kind of ["agreement", "order sent"]) {
-      await expect(other.getByText(kind, { exact: true }).first()).toBeVisible({ timeout: 60_000 });
+      await expect(other.getByText(kind, { exact: true }).filter({ visible: true }).first()).toBeVisible({
+        timeout: 60_000,
+      });
     }
     await other.close();
   });

@@ -1,4 +1,4 @@
-import { useMutation, useQueries, useQuery } from "@tanstack/react-query";
+import { useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
 import { type ReactNode, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
@@ -38,6 +38,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const [chosen, setChosen] = useState("");
   const [back, setBack] = useState(-1);
   const [told, setTold] = useState("");
+  const client = useQueryClient();
   const key = useRef(newKey());
   const input = useRef<HTMLInputElement>(null);
   const toLine = (event: Event) => {
@@ -49,6 +50,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     queryKey: ["history"],
     queryFn: () => answered(api.GET("/api/v1/commands/history")),
     refetchInterval: false,
+    staleTime: 0,
   });
   const commands = text.startsWith("/");
   const allowed = useMemo(() => catalogue?.commands.map((one) => one.name) ?? [], [catalogue]);
@@ -87,13 +89,16 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     void navigate({ to, ...(search ? { search: (before: object) => ({ ...before, ...search }) as never } : {}) });
   };
   const act = useMutation({
-    mutationFn: () => give(text.trim(), scope.firm, key.current),
+    mutationFn: (command: string) => give(command, scope.firm, key.current),
     onSuccess: (given) => {
       if (given.kind === "done") return after(given.done.data);
       onClose();
       show(given.preview);
     },
+    onSettled: () => void client.invalidateQueries({ queryKey: ["history"], refetchType: "all" }),
   });
+  // what is shown of it goes with its text, in the same frame: rows of before would take the place of the first
+  const said = act.variables === text.trim() ? act : null;
   // biome-ignore lint/correctness/useExhaustiveDependencies: another text is another act
   useEffect(() => {
     act.reset();
@@ -170,16 +175,16 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
           value: "run",
           words: "",
           name: alias === null ? text : `${text} → ${alias}`,
-          note: act.isPending ? "asking…" : "Enter",
+          note: said?.isPending ? "asking…" : "Enter",
           mono: true,
-          act: () => act.mutate(),
+          act: () => act.mutate(text.trim()),
         },
         ...completing(completions, line, write),
         ...aliases(text, catalogue?.aliases ?? {}, allowed, write),
       ],
     });
     const closed = completions?.of === line ? completions.found.find((one) => one.needs !== "")?.needs : undefined;
-    const refused = act.error instanceof ApiProblem && act.error.said.needs?.includes("role");
+    const refused = said?.error instanceof ApiProblem && said.error.said.needs?.includes("role");
     const title = closed ?? (refused ? "Your role does not allow it" : "");
     if (title) groups.push({ title, items: around(line, insteadOf(line, allowed), write, go, setTold) });
   } else if (text.startsWith("@")) {
@@ -209,18 +214,26 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     groups.push({ title: "", items: rank(text, places, visited) });
   }
   const rows = groups.filter((one) => one.items.length > 0);
-  const first = rows[0]?.items[0]?.value ?? "";
 
   const past = (by: number) => {
     const next = Math.max(-1, Math.min(back + by, (history?.length ?? 0) - 1));
     setBack(next);
     write(next < 0 ? "" : (history?.[next]?.command ?? ""));
   };
-  const problem = act.error instanceof ApiProblem ? act.error : null;
+  const problem = said?.error instanceof ApiProblem ? said.error : null;
   const at = problem?.said.at ?? null;
-  const found = act.data?.kind === "done" ? act.data.done : null;
-  const listed =
-    found && Array.isArray(found.data.commands) ? (found.data.commands as { name: string; help: string }[]) : [];
+  const found = said?.data?.kind === "done" ? said.data.done : null;
+  const listed: Item[] = ((found?.data.commands as { name: string; help: string }[] | undefined) ?? []).map((one) => ({
+    value: `l-${one.name}`,
+    words: "",
+    name: one.name,
+    note: one.help,
+    mono: true,
+    act: () => type(`${one.name} `),
+  }));
+  const there = rows.flatMap((group) => group.items.map((one) => one.value));
+  // what was chosen may be gone with another text; then Enter is the first again
+  const selected = [...there, ...listed.map((one) => one.value)].includes(chosen) ? chosen : (there[0] ?? "");
   return (
     <Dialog
       open
@@ -234,7 +247,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
         shouldFilter={false}
         filter={() => 1}
         loop
-        value={chosen || first}
+        value={selected}
         onValueChange={setChosen}
         onKeyDown={(event) => {
           const up = event.key === "ArrowUp" && (text === "" || back >= 0) && chosen === "" && history?.length;
@@ -254,9 +267,9 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
           className="h-11 w-full rounded-control border border-line bg-bg px-3 font-mono text-section outline-none focus-visible:border-accent"
         />
         {at !== null ? <Pointer text={text.trim()} at={at} /> : null}
-        {act.error ? (
+        {said?.error ? (
           <p role="alert" className="px-1 py-1">
-            {act.error.message}
+            {said.error.message}
             {problem?.said.suggestions?.length ? (
               <span className="text-muted"> Did you mean {problem.said.suggestions.join(", ")}?</span>
             ) : null}
@@ -269,17 +282,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
         ) : null}
         <Command.List className="mt-2 max-h-[46dvh] overflow-y-auto">
           {listed.map((one) => (
-            <Row
-              key={one.name}
-              item={{
-                value: `l-${one.name}`,
-                words: "",
-                name: one.name,
-                note: one.help,
-                mono: true,
-                act: () => type(`${one.name} `),
-              }}
-            />
+            <Row key={one.value} item={one} />
           ))}
           {rows.map((group) =>
             group.title ? (
