@@ -33,7 +33,7 @@ from regime_trading.bootstrap.sealing import seal_everything
 from regime_trading.bootstrap.views import firm_sources, open_proofs
 from regime_trading.core.access import Caller, Grant, Principal, Role
 from regime_trading.core.controls import LOCAL, Level
-from regime_trading.core.errors import CheckFailed, NotDurable, StoreDown
+from regime_trading.core.errors import CheckFailed, NotDurable, Overtaken, StoreDown
 from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.recorded import Selection
 from regime_trading.core.rules import TradingState
@@ -350,6 +350,46 @@ def test_a_crash_between_two_firms_changes_nothing(
     with opened(folder, config) as app:
         app.paced.run()
     assert_same_run(folder, whole)
+
+
+def test_an_account_that_somebody_else_decides_for_later_is_left_to_them(folder: Path, config: Path) -> None:
+    """The others go on, without a bar left out or decided twice; where no other is left, it stops."""
+    heard: list[str] = []
+    with opened(folder, config, alarm=heard.append) as app:
+        app.paced.run(4)
+        decide_later(folder, DEFENSIVE)
+        last = app.paced.run(8)
+        assert last is not None and {one.account for one in last.decided} == {CORE, EVAL}
+        assert app.paced.left == (DEFENSIVE,) and sum("left alone" in one for one in heard) == 1
+    with opened(folder, config) as app:
+        app.paced.run(10)
+        told = {account: decisions(folder, app.paced.run_id, account) for account in ACCOUNTS}
+        assert {account: len(found) for account, found in told.items()} == {CORE: 10, DEFENSIVE: 4, EVAL: 10}
+        for account in (CORE, EVAL):
+            decide_later(folder, account)
+        with pytest.raises(Overtaken, match="decided by somebody else"):
+            app.paced.step()
+        assert {a: len(decisions(folder, app.paced.run_id, a)) for a in ACCOUNTS} == {
+            account: len(found) for account, found in told.items()
+        }
+
+
+def decide_later(folder: Path, account: str) -> None:
+    """What a run of another day leaves of an account: a newer state."""
+    with sqlite3.connect(folder / "state" / "regime.db") as connection:
+        other = {
+            "as_of_ns": f"as_of_ns + {400 * 86_400 * 10**9}",
+            "decision_id": "substr(decision_id, 1, 60) || 'else'",
+            "seq": "seq + 1000000",
+        }
+        names = [row[1] for row in connection.execute("PRAGMA table_info(account_state)")]
+        names.remove("state_no")
+        own = [other.get(name, name) for name in names]
+        connection.execute(
+            f"INSERT INTO account_state ({', '.join(names)}) SELECT {', '.join(own)} FROM account_state "
+            "WHERE account = ? ORDER BY as_of_ns DESC LIMIT 1",
+            (account,),
+        )
 
 
 def test_killed_in_the_middle_it_goes_on(folder: Path, whole: tuple[Path, str], config: Path) -> None:

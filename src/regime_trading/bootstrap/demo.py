@@ -74,6 +74,8 @@ def playing(server: Server, artifacts: Path, config: Path, speed: float | None) 
 
     def decided(bar_ns: int) -> None:
         server.replayed = bar_ns, server.clock.now_ns()
+        if not server.demo.ok:
+            tell("it goes on", ok=True)
 
     def searching(stage: str, done: int, total: int) -> None:
         server.demo = Check("demo", ok=False, detail=f"finding the past first: {stage}, {done} of {total}")

@@ -114,5 +114,19 @@ class StoreDown(NotDurable):
     """The store itself cannot be read or written: down, full, read-only. Not a contradiction of what it holds."""
 
 
+class Overtaken(NotDurable):
+    """An account was decided for a later time meanwhile, by somebody else; nothing was recorded.
+
+    Parameters
+    ----------
+    account : str
+        ``firm/account``.
+    """
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        super().__init__(f"{account} was decided by somebody else meanwhile; nothing was recorded")
+
+
 class TooMuch(RegimeError):
     """A question whose answer would take too long or too much memory; a narrower one can be answered."""

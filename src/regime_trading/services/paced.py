@@ -14,7 +14,7 @@ import numpy as np
 
 from regime_trading.core.commits import DecisionCommit
 from regime_trading.core.controls import NOT_KNOWN, Halt
-from regime_trading.core.errors import BadInput
+from regime_trading.core.errors import BadInput, Overtaken
 from regime_trading.core.event_payloads import OrderCancelled
 from regime_trading.core.events import payload_of, rationale_of
 from regime_trading.core.instants import EARLIEST_NS
@@ -78,6 +78,8 @@ class Bar:
 class Paced:
     """One paced dry run. One thread calls :meth:`step` or :meth:`run`; :meth:`stop` may be called from any other.
 
+    An account that somebody else decides for a later time is left to them: the others go on without it.
+
     Until :meth:`start` has read the state of an account back and found it to be the one that its chain tells of,
     nothing is decided; an account of which that cannot be said may only reduce.
 
@@ -96,6 +98,7 @@ class Paced:
         self._prepared: Prepared | None = None
         self._seats: list[Seat] = []
         self._refused: Loaded | None = None
+        self._left: set[str] = set()
         self._clock: AttemptClock | None = None
         self._bar = 0
         self._stopped = False
@@ -104,6 +107,11 @@ class Paced:
     def run_id(self) -> str:
         """Id of the run."""
         return self._run_id
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Accounts that this run decides no more: somebody else decided them for a later time."""
+        return tuple(sorted(self._left))
 
     def start(self) -> int:
         """Read back where the run stands, latches before anything else, and prepare its research; the number of bars
@@ -139,6 +147,10 @@ class Paced:
             if self._is_changed(self._deps.configuration(), prepared):
                 self._reload()
             return self._step(self._ready())
+        except Overtaken as overtaken:
+            self._seats = []
+            self._leave(overtaken)
+            return self.step()
         except BaseException:
             self._seats = []  # what is in memory may be ahead of what is stored
             raise
@@ -173,14 +185,14 @@ class Paced:
     def _prepare(self, *, first: bool = False) -> None:
         """Everything under the configuration as it is now; the position is that of the record where ``first``."""
         loaded = self._deps.configuration()
-        prepared = prepare(self._request, loaded, self._held(), self._deps, self._progress)
+        prepared = self._prepared_of(loaded, self._held())
         if first:
             self._prepared = prepared
             self._bar = self._position(prepared)
             self._load(prepared)
             held = self._held()
             if not held <= set(prepared.inputs.market.symbols):
-                prepared = prepare(self._request, loaded, held, self._deps, self._progress)
+                prepared = self._prepared_of(loaded, held)
         else:
             now_ns = int(self._ready().inputs.market.ts_ns[self._bar - 1]) if self._bar else EARLIEST_NS
             self._bar = max(
@@ -189,6 +201,9 @@ class Paced:
         self._prepared = prepared
         self._register(prepared)
         self._load(prepared)
+
+    def _prepared_of(self, loaded: Loaded, held: set[str]) -> Prepared:
+        return prepare(self._request, loaded, held, self._deps, self._progress, left=self._left)
 
     def _is_changed(self, loaded: Loaded, prepared: Prepared) -> bool:
         return loaded is not prepared.loaded and loaded is not self._refused
@@ -200,6 +215,16 @@ class Paced:
         except BadInput as error:
             self._refused = self._deps.configuration()
             self._deps.alarm(f"the changed configuration is not taken over: {error}")
+
+    def _leave(self, overtaken: Overtaken) -> None:
+        """Go on without an account that is ahead of this run; raises it where no other is left."""
+        self._left.add(overtaken.account)
+        if self._left >= set(self._ready().accounts):
+            raise overtaken
+        self._deps.alarm(
+            f"{overtaken.account} was decided by somebody else for a later time: it is left alone"
+        )
+        self._prepare()
 
     def _held(self) -> set[str]:
         """Symbols that an account holds or has ordered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -148,8 +148,11 @@ def prepare(
     held: set[str],
     deps: PacedDeps,
     progress: Progress | None = None,
+    *,
+    left: Collection[str] = (),
 ) -> Prepared:
-    """Plan, research and inputs under a configuration; what is ``held`` stays among the symbols.
+    """Plan, research and inputs under a configuration; what is ``held`` stays among the symbols, and accounts that are
+    ``left`` to others are none of it.
 
     Raises
     ------
@@ -159,7 +162,9 @@ def prepare(
     dry = tuple(profile for profile in loaded.profiles if profile.mode is Mode.DRY_RUN)
     if not dry:
         raise BadInput(expected="an account in dry_run", found="none", where="paced run")
-    chosen = choose_accounts(dry, request.accounts)
+    chosen = tuple(one for one in choose_accounts(dry, request.accounts) if one.account not in left)
+    if not chosen:
+        raise BadInput(expected="an account to decide", found="none that is not ahead", where="paced run")
     mine = replace(deps.history, settings=loaded.settings, profiles=chosen)
     request = replace(request, run_id=paced_run_id(request), accounts=None)
     plan = _holding(make_plan(request, mine), held)

@@ -16,7 +16,7 @@ from regime_trading.adapters.database.tables import ACCOUNT_STATE, LATCHES, OUTB
 from regime_trading.core.audit import chain_id, require_account, require_firm, trail_of
 from regime_trading.core.canonical import canonical_bytes_trusted
 from regime_trading.core.commits import DecisionCommit
-from regime_trading.core.errors import BadInput, NotDurable
+from regime_trading.core.errors import BadInput, NotDurable, Overtaken
 from regime_trading.core.instants import LATEST_NS
 from regime_trading.core.schemas import (
     OPEN_ORDER_STATUSES,
@@ -254,9 +254,7 @@ class SqlLedger:
             )
             for account, newest_ns in connection.execute(query):
                 if newest_ns > asked[account]:
-                    raise NotDurable(
-                        f"{account} was decided by somebody else meanwhile; nothing was recorded"
-                    )
+                    raise Overtaken(account)
 
     def mark_orders(self, receipt: Receipt, status_of: Mapping[str, OrderStatus]) -> None:
         """Move orders of the decision behind ``receipt`` to a new status, durably, all or none.
