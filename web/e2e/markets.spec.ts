@@ -313,16 +313,18 @@ test.describe("on a phone", () => {
     await page.setViewportSize({ width: 390, height: 700 });
     await signIn(page, "pm", FIRM, "/overview");
     await expect(page.getByRole("region", { name: "Closest to a limit" }).getByRole("link").nth(1)).toBeVisible();
+    const own = page.getByRole("region", { name: "Accounts" });
+    await expect(own.getByRole("img").first()).toBeVisible();
     await page.evaluate(() => window.scrollTo(0, 0));
     const bottom = await page.evaluate(() => {
       const nav = [...document.querySelectorAll("nav")].find((one) => getComputedStyle(one).position === "fixed");
       return nav ? nav.getBoundingClientRect().top : window.innerHeight;
     });
     for (const what of [
-      page.getByRole("region", { name: "Accounts" }).getByText("DRY").first(),
-      page.getByRole("region", { name: "Accounts" }).getByText(/USD/).first(),
+      own.getByText("DRY").first(),
+      own.getByText(/USD/).first(),
+      own.getByRole("img").first(),
       page.getByRole("region", { name: "Needs you" }).getByRole("heading"),
-      page.getByRole("region", { name: "Closest to a limit" }).getByRole("img").first(),
     ]) {
       const box = await what.boundingBox();
       expect((box?.y ?? 9_999) + (box?.height ?? 0)).toBeLessThanOrEqual(bottom);

@@ -100,7 +100,7 @@ function Whole({ found }: { found: Schemas["Decision"] }) {
           <ul>
             {found.consequences.map((one) => (
               <li key={placeOf(one)}>
-                <Link to="/audit/$" params={{ _splat: placeOf(one) }} className="text-accent hover:underline">
+                <Link to="/audit/$" params={{ _splat: placeOf(one) }} className="text-accent underline">
                   {kindWords(one.event_type)}
                 </Link>{" "}
                 {one.rationale}

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
+import { useState } from "react";
 import { Acknowledge, AcknowledgedBy } from "@/features/breaches";
 import { DecisionsTable } from "@/features/decisions";
 import { EquityPanel } from "@/features/EquityPanel";
@@ -18,6 +19,7 @@ import {
   regimesQuery,
 } from "@/shared/api/queries";
 import { percent } from "@/shared/format/numbers";
+import { Button } from "@/shared/ui/Button";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
@@ -57,9 +59,11 @@ function Overview() {
   );
 }
 
-/** One line for each account: mode, state, money, and what it is closest to. */
+/** Of each account mode, state, money, and what it is closest to. On a phone the chosen one comes first and whole, the
+ * others in one line each, so that what needs somebody stays above the fold. */
 function Accounts() {
   const { firm, accounts, account, ids } = useScope();
+  const [all, setAll] = useState(false);
   const live = useQuery({ ...liveQuery(firm), enabled: firm !== "" });
   const own = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
   if (accounts === undefined && own.isError) {
@@ -69,12 +73,27 @@ function Accounts() {
       </Panel>
     );
   }
+  const halts = new Map(live.data?.accounts.map((row) => [row.account, row.halt]));
+  const calm = (accounts ?? []).filter(
+    (one) => one.account_id !== account && one.trading_state === "NORMAL" && (halts.get(one.account)?.level ?? 0) === 0,
+  );
+  const others = (accounts?.length ?? 1) - 1;
+  const folded = new Set(all ? [] : calm.slice(Math.max(0, OTHERS - (others - calm.length))).map((one) => one.account));
   return (
     <section aria-label="Accounts" className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
       {(accounts ?? ids.map(() => undefined)).map((one, n) => {
         if (one === undefined)
-          return <div key={ids[n]} className="h-[112px] rounded-panel border border-line desk:h-[104px]" />;
-        const halt = live.data?.accounts.find((row) => row.account === one.account)?.halt;
+          return (
+            <div
+              key={ids[n]}
+              className={cx(
+                "h-[112px] rounded-panel border border-line desk:h-[104px]",
+                ids[n] === account ? "max-tablet:order-first max-tablet:h-[156px]" : "max-tablet:h-11",
+              )}
+            />
+          );
+        const halt = halts.get(one.account);
+        const chosen = one.account_id === account;
         const worst = [...one.loss_limits].sort((a, b) => (b.used ?? -1) - (a.used ?? -1))[0];
         return (
           <Link
@@ -82,11 +101,14 @@ function Accounts() {
             to="/overview"
             search={(before) => ({ ...before, account: one.account_id })}
             className={cx(
-              "block min-h-[112px] desk:min-h-[104px] rounded-panel border bg-surface px-4 py-3 hover:border-muted",
-              one.account_id === account ? "border-accent" : "border-line",
+              "rounded-panel border bg-surface px-4 hover:border-muted tablet:block tablet:min-h-[112px] tablet:py-3 desk:min-h-[104px]",
+              chosen
+                ? "min-h-[156px] border-accent py-3 max-tablet:order-first"
+                : "flex min-h-11 flex-wrap items-center gap-x-3 border-line py-1",
+              folded.has(one.account) && "max-tablet:hidden",
             )}
           >
-            <span className="flex flex-wrap items-center gap-2">
+            <span className={cx("flex flex-wrap items-center gap-2", !chosen && "max-tablet:flex-1")}>
               <span className="mr-auto font-semibold">{one.account_id}</span>
               <ModeChip mode={one.mode} />
               <StateChip state={one.trading_state} />
@@ -96,16 +118,19 @@ function Accounts() {
                 <Chip tone="safety">HALTED K{halt.level}</Chip>
               ) : null}
             </span>
-            <span className="mt-2 flex flex-wrap items-baseline gap-x-4">
-              <span className="text-section font-semibold">
+            <span className={cx("flex flex-wrap items-baseline gap-x-4", chosen ? "mt-2" : "tablet:mt-2")}>
+              <span className={cx("font-semibold tablet:text-section", chosen && "text-section")}>
                 <Money value={one.equity} currency={one.currency} />
               </span>
-              <Percent value={one.day_return} sign />
-              <span className="text-muted">
+              <span className={cx(!chosen && "max-tablet:hidden")}>
+                <Percent value={one.day_return} sign />
+              </span>
+              <span className={cx("text-muted", !chosen && "max-tablet:hidden")}>
                 drawdown <Percent value={one.drawdown} />
               </span>
             </span>
-            <span className="mt-1 block text-meta text-muted">
+            {chosen ? <Worst account={one.account_id} /> : null}
+            <span className={cx("mt-1 block text-meta text-muted", !chosen && "max-tablet:hidden")}>
               {worst?.used != null
                 ? `${worst.title}: ${percent(Math.max(0, worst.used), 0)} of its limit`
                 : one.last_decision === null
@@ -121,9 +146,45 @@ function Accounts() {
           </Link>
         );
       })}
+      {folded.size > 0 ? (
+        <Button kind="quiet" className="tablet:hidden" onClick={() => setAll(true)}>
+          {folded.size} more, all calm
+        </Button>
+      ) : null}
     </section>
   );
 }
+
+/** What the chosen account is closest to, where a phone has no room for the panel above the fold. */
+function Worst({ account }: { account: string }) {
+  const { firm } = useScope();
+  const { data: board } = useQuery(boardQuery(firm, account));
+  const row = closest(board?.rows ?? [])[0];
+  return (
+    <span className="mt-2 grid min-h-8 grid-cols-[minmax(0,1fr)_auto] items-center gap-x-3 gap-y-1 tablet:hidden">
+      {row ? (
+        <>
+          <span className="truncate">
+            <span className="text-muted">{row.rule_id}</span> {row.title}
+          </span>
+          <OfLimit row={row} />
+          <span className="col-span-2">
+            <LimitBar
+              used={row.used}
+              state={row.state}
+              label={row.title}
+              warnAt={row.warn_at}
+              actsAt={row.acts_at}
+              holds={row.holds}
+            />
+          </span>
+        </>
+      ) : null}
+    </span>
+  );
+}
+
+const OTHERS = 3; //  accounts beside the chosen one that a phone shows at first; what is not calm is always shown
 
 function Closest({ className }: { className: string }) {
   const { firm, account, accounts } = useScope();
@@ -193,6 +254,7 @@ function closest(rows: readonly Schemas["ConstraintRow"][]): Schemas["Constraint
 
 function NeedsYou({ className }: { className: string }) {
   const { firm } = useScope();
+  const [all, setAll] = useState(false);
   const breaches = useQuery({ ...breachesQuery(firm), enabled: firm !== "" });
   const approvals = useQuery({ ...approvalsQuery(firm), enabled: firm !== "" });
   const jobs = useQuery({ ...jobsQuery(firm), enabled: firm !== "" });
@@ -201,6 +263,7 @@ function NeedsYou({ className }: { className: string }) {
   const broken = breaches.data ?? [];
   const more = broken.slice(BREACHES).filter((one) => one.acknowledged === null).length;
   const nothing = waiting.length + failed.length + broken.length === 0 && breaches.isSuccess;
+  const rows = Math.min(waiting.length, 4) + Math.min(broken.length, BREACHES) + failed.length;
   return (
     <Panel title="Needs you" className={className} aside={<All to="/approvals" />}>
       <Loaded query={approvals} height={120}>
@@ -208,7 +271,12 @@ function NeedsYou({ className }: { className: string }) {
           nothing ? (
             <Empty>Nothing waits for you.</Empty>
           ) : (
-            <ul className="grid gap-2">
+            <ul
+              className={cx(
+                "grid gap-2",
+                !all && rows > 2 && "max-tablet:[&>li:nth-child(n+3):not(:last-child)]:hidden",
+              )}
+            >
               {waiting.slice(0, 4).map((one) => (
                 <li key={one.request_id}>
                   <Link
@@ -256,6 +324,13 @@ function NeedsYou({ className }: { className: string }) {
                   </Link>
                 </li>
               ))}
+              {all || rows <= 2 ? null : (
+                <li className="tablet:hidden">
+                  <Button kind="quiet" onClick={() => setAll(true)}>
+                    {rows - 2} more
+                  </Button>
+                </li>
+              )}
             </ul>
           )
         }
@@ -271,7 +346,7 @@ function BreachRow({ row }: { row: Schemas["BreachRow"] }) {
   const seen = row.acknowledged;
   return (
     <li className="flex flex-wrap items-center gap-x-3 gap-y-1">
-      <span className="min-w-0 flex-1 basis-56">
+      <span className="min-w-0 flex-1 basis-40 tablet:basis-56">
         <Link
           to="/constraints/$rule"
           params={{ rule: row.rule_id }}
@@ -284,7 +359,7 @@ function BreachRow({ row }: { row: Schemas["BreachRow"] }) {
         {seen ? (
           <AcknowledgedBy made={seen} />
         ) : (
-          <span className="text-meta text-muted">
+          <span className="line-clamp-1 text-meta text-muted tablet:line-clamp-none">
             <Time at={row.as_of} /> · {row.rationale}
           </span>
         )}
