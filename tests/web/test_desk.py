@@ -18,7 +18,8 @@ from tests.web.demo import CHROMIUM, WEB, Demo, browser_env, control, missing, p
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"THE COMMAND CENTER WAS NOT TESTED: {missing()}")
 
-SHORT = ("desk.spec",)  #: every page looked at by axe, and what people do most
+#: every page looked at by axe, and what people do at a desk
+SHORT = ("desk.spec", "flows.spec", "configs.spec", "markets.spec")
 FILES = sorted(path.stem for path in (WEB / "e2e").glob("*.spec.ts") if path.stem != "measure.spec")
 
 
