@@ -20,6 +20,7 @@ from tests.api.installation import Browser, Installation, installed
 from tests.properties.budget import LEAST
 
 from regime_trading.api.limits import Limiter
+from regime_trading.bootstrap.server import LOG
 from regime_trading.core.access import Role
 
 LEAVING = {"log_out", "end_session", "end_user_sessions", "change_password"}  #: end the session that asks
@@ -36,8 +37,10 @@ def place(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    errors: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Limiter, "take", lambda *_: {})
+        patch.setattr(LOG, "error", lambda said, *rest, **_: errors.append(said % rest))
         with installed(tmp_path_factory.mktemp("contract"), home=f"http://localhost:{port}") as found:
             server = uvicorn.Server(
                 uvicorn.Config(found.app, port=port, log_config=None, server_header=False)
@@ -49,6 +52,7 @@ def place(
             yield found
             server.should_exit = True
             thread.join(30)
+    assert not [one for one in errors if "could not be recorded" in one], "every refusal is in the record"
 
 
 @pytest.fixture(scope="module")
