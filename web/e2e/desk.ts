@@ -188,6 +188,7 @@ export const test = base.extend<{ complaints: string[]; failing: boolean }>({
         }
       });
       await use(heard);
+      await page.unrouteAll({ behavior: "ignoreErrors" }); // what a test still answers when it ends is no fault
       expect(heard, "what the page complained of").toEqual([]);
     },
     { auto: true },

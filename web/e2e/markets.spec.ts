@@ -308,6 +308,20 @@ test.describe("a part that fails", () => {
   });
 });
 
+test.describe("a chart whose file does not come", () => {
+  test.use({ serviceWorkers: "block" });
+
+  test("says so in its place, and the page stays", async ({ page, complaints }) => {
+    await page.route(/\/assets\/EquityChart-.*\.js/, (route) => route.abort());
+    await signIn(page, "viewer", FIRM, "/overview");
+    const panel = page.getByRole("region", { name: "Equity and drawdown" });
+    await expect(panel.getByRole("alert")).toContainText("This chart could not be loaded.");
+    await expect(page.getByRole("region", { name: "Closest to a limit" }).getByRole("link").nth(1)).toBeVisible();
+    await expect(page.getByText("This page failed")).toBeHidden();
+    complaints.splice(0);
+  });
+});
+
 test.describe("on a phone", () => {
   test("mode, equity, the worst limit and what needs somebody are above the fold", async ({ page }) => {
     await page.setViewportSize({ width: 390, height: 700 });

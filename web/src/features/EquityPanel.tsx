@@ -1,9 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, useMemo } from "react";
 import type { Schemas } from "@/shared/api/client";
 import { boardQuery, decisionsQuery } from "@/shared/api/queries";
 import { numberOf } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
+import { Drawing } from "@/shared/ui/Drawing";
 import { Money, Percent, Time } from "@/shared/ui/Figure";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
@@ -60,7 +61,7 @@ export function EquityPanel({ className }: { className?: string }) {
           <figure>
             <div className="h-72">
               {ready ? (
-                <Suspense fallback={null}>
+                <Drawing>
                   <EquityChart
                     points={points}
                     limits={limits}
@@ -68,7 +69,7 @@ export function EquityPanel({ className }: { className?: string }) {
                     theme={prefs.theme}
                     zone={prefs.zone}
                   />
-                </Suspense>
+                </Drawing>
               ) : null}
             </div>
             <figcaption className="mt-1 text-meta text-muted">

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { lazy, useCallback, useMemo, useState } from "react";
 import { Acknowledge, AcknowledgedBy } from "@/features/breaches";
 import { Choice } from "@/features/Choice";
 import { useIdle } from "@/features/idle";
@@ -17,6 +17,7 @@ import { constraintHistoryQuery, constraintQuery } from "@/shared/api/queries";
 import { percent, plainNumber, ruleValue } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
 import { Chip } from "@/shared/ui/Chip";
+import { Drawing } from "@/shared/ui/Drawing";
 import { TextField } from "@/shared/ui/Field";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
@@ -170,9 +171,9 @@ function History({ row }: { row: Rule }) {
             <figure aria-label={`Use of ${row.title}; the table has the same figures`}>
               <div className="h-52">
                 {ready ? (
-                  <Suspense fallback={null}>
+                  <Drawing>
                     <UseChart points={points} lines={lines} light={light} zone={zone} />
-                  </Suspense>
+                  </Drawing>
                 ) : null}
               </div>
               <figcaption className="mt-1 text-meta text-muted">

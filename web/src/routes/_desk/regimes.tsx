@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useState } from "react";
+import { lazy, useCallback, useState } from "react";
 import { Choice } from "@/features/Choice";
 import { useIdle } from "@/features/idle";
 import { LongTable } from "@/features/LongTable";
@@ -12,6 +12,7 @@ import { ApiProblem, type Schemas } from "@/shared/api/client";
 import { regimeQuery, regimesQuery } from "@/shared/api/queries";
 import { percent, plainNumber } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
+import { Drawing } from "@/shared/ui/Drawing";
 import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Loaded, Panel } from "@/shared/ui/Panel";
@@ -229,9 +230,9 @@ function Chart({ now, points }: { now: Now; points: readonly Bar[] }) {
     <figure>
       <div className={priced ? "min-h-[284px]" : "min-h-7"}>
         {ready ? (
-          <Suspense fallback={null}>
+          <Drawing>
             <RegimeChart symbol={now.symbol} points={points} light={light} zone={zone} onBar={setBar} />
-          </Suspense>
+          </Drawing>
         ) : null}
       </div>
       <figcaption className="mt-1 grid gap-1 text-meta text-muted">
