@@ -143,7 +143,8 @@ def test_what_loosens_is_asked_of_another_person(people: dict[str, Browser]) -> 
         assert pm.ask("POST", f"{at}/comments", {"text": text}).status_code == 422
     key = next(KEYS)
     said = [other.ask("POST", f"{at}/approve", agreed, if_match=first, idempotency_key=key) for _ in range(2)]
-    assert [one.status_code for one in said] == [200, 200] and said[0].json() == said[1].json()
+    assert [one.status_code for one in said] == [200, 200], [one.text for one in said]
+    assert said[0].json() == said[1].json()
     assert said[0].json()["approval"]["status"] == "executed" and said[0].headers["etag"] != first
     assert other.get(at)["now"] is None
     assert status(pm, version) == "applied"

@@ -3,7 +3,8 @@
 Two firms decide 64 sessions of seeded prices with a fall in them, under tight limits, so that there are fills, latches,
 unlocks, breaches, a deposit, and attempts that fail. The files are the first version of the schema: readers must go on
 reading them, and replay must go on giving what they say. Make them again only where a decision is meant to change, and
-say why.
+say why. Transitions of the RL dataset are of before they named the next run: where the rest of them is the same, keep
+the earlier files.
 """
 
 from __future__ import annotations

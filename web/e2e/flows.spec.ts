@@ -671,11 +671,13 @@ test.describe("11 and 4 with a server that starts again", () => {
     await expect(other.getByText("executed").first()).toBeVisible({ timeout: 60_000 });
     await other.goto(`/runs/${id}`);
     await expect(other.getByText("done", { exact: true }).first()).toBeVisible({ timeout: 200_000 });
-    await other.goto("/audit");
-    for (const kind of ["agreement", "order sent"]) {
-      await expect(other.getByText(kind, { exact: true }).filter({ visible: true }).first()).toBeVisible({
-        timeout: 60_000,
-      });
+    for (const [asked, kind] of [
+      ["kind=APPROVAL_GIVEN", "agreement"],
+      [`kind=ORDER_SENT&of=${ASKED}`, "order sent"],
+    ] as const) {
+      await other.goto(`/audit?${asked}`);
+      const told = other.getByText(kind, { exact: true }).filter({ visible: true });
+      await expect(told.first()).toBeVisible({ timeout: 60_000 });
     }
     await other.close();
   });
