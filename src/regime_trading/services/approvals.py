@@ -387,29 +387,29 @@ def void_pending(desk: Desk, firm_id: str, account: str | None, reason: str) -> 
 
 
 def settle(desk: Desk, firm_id: str) -> None:
-    """Let requests expire whose time is over, and carry out those that were agreed to and then forgotten (a process
-    that died in between). To be called every minute."""
+    """Let requests expire whose time is over, and carry out those that were agreed to more than a minute ago and then
+    forgotten (a process that died in between). To be called every minute."""
     store = desk.approvals(firm_id)
     for approval in store.listed(PENDING, limit=10_000):
         try:
             expire_if_over(desk, approval)
-            if approval.status is ApprovalStatus.GIVEN:
+            if approval.status is ApprovalStatus.GIVEN and _is_left(approval, desk.now_ns()):
                 carry_out(desk, approval)
         except (Conflict, Refused):
             continue
     for approval in store.listed({ApprovalStatus.EXECUTING}, limit=10_000):
-        if _was_left(approval, desk.now_ns()):
+        if approval.request.kind is ApprovalKind.BASKET and _is_left(approval, desk.now_ns()):
             try:
                 _ended(desk, approval, "")
             except Conflict:
                 continue
 
 
-def _was_left(approval: Approval, now_ns: int) -> bool:
-    """Whether a process died while it let a run go on. To release a run changes nothing but the request itself, so
-    that, unlike any other command, it is ended by whoever finds it."""
+def _is_left(approval: Approval, now_ns: int) -> bool:
+    """Whether whoever agreed last is not carrying it out any more. What was being done when a process died is not known
+    of any command but the release of a run, which changes nothing but the request itself."""
     last_ns = max((vote.at_ns for vote in approval.votes), default=approval.request.created_ns)
-    return approval.request.kind is ApprovalKind.BASKET and now_ns - last_ns > MINUTE_NS
+    return now_ns - last_ns > MINUTE_NS
 
 
 def _void(desk: Desk, approval: Approval, why: str) -> bool:

@@ -728,7 +728,9 @@ def test_what_was_agreed_to_and_forgotten_is_carried_out_once(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(four_eyes, "carry_out", die)
         four_eyes.approve(house.desk, house.ask("ann").principal, "alpha", request_id)
-    assert house.get(request_id).status is ApprovalStatus.GIVEN
+    four_eyes.settle(house.desk, "alpha")
+    assert house.get(request_id).status is ApprovalStatus.GIVEN, "whoever agreed may be about to carry it out"
+    house.watch.at += 2 * MINUTE
     four_eyes.settle(house.desk, "alpha")
     four_eyes.settle(house.desk, "alpha")
     assert house.get(request_id).status is ApprovalStatus.EXECUTED and len(house.world.done) == 1
