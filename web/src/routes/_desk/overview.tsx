@@ -5,6 +5,7 @@ import { Acknowledge, AcknowledgedBy } from "@/features/breaches";
 import { DecisionsTable } from "@/features/decisions";
 import { EquityPanel } from "@/features/EquityPanel";
 import { OfLimit } from "@/features/OfLimit";
+import { RuleBar } from "@/features/RuleBar";
 import { RegimeMark, regimeName } from "@/features/regime";
 import { staleness } from "@/features/rules";
 import { ApiProblem, type Schemas } from "@/shared/api/client";
@@ -23,7 +24,6 @@ import { Button } from "@/shared/ui/Button";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
-import { LimitBar } from "@/shared/ui/LimitBar";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Failed, Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
@@ -169,14 +169,7 @@ function Worst({ account }: { account: string }) {
           </span>
           <OfLimit row={row} />
           <span className="col-span-2">
-            <LimitBar
-              used={row.used}
-              state={row.state}
-              label={row.title}
-              warnAt={row.warn_at}
-              actsAt={row.acts_at}
-              holds={row.holds}
-            />
+            <RuleBar row={row} />
           </span>
         </>
       ) : null}
@@ -219,14 +212,7 @@ function Closest({ className }: { className: string }) {
                       <span className="text-muted">{row.rule_id}</span> {row.title}
                     </span>
                     <span className="max-tablet:order-last max-tablet:col-span-2">
-                      <LimitBar
-                        used={row.used}
-                        state={row.state}
-                        label={row.title}
-                        warnAt={row.warn_at}
-                        actsAt={row.acts_at}
-                        holds={row.holds}
-                      />
+                      <RuleBar row={row} />
                     </span>
                     <span className="text-right">
                       <OfLimit row={row} />
