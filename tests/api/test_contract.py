@@ -40,7 +40,7 @@ def place(
     errors: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Limiter, "take", lambda *_: {})
-        patch.setattr(LOG, "error", lambda said, *rest, **_: errors.append(said % rest))
+        patch.setattr(LOG, "error", lambda said, *rest, **_: errors.append(said % rest if rest else said))
         with installed(tmp_path_factory.mktemp("contract"), home=f"http://localhost:{port}") as found:
             server = uvicorn.Server(
                 uvicorn.Config(found.app, port=port, log_config=None, server_header=False)

@@ -71,7 +71,7 @@ def floor_micro(value: npt.ArrayLike) -> F8:
 
 
 def log_of(x: F8) -> F8:
-    """Natural logarithm of every element, the same bits on every processor; −inf at 0, NaN below it.
+    """Natural logarithm of every element, the same bits on every processor of one C library; −inf at 0, NaN below it.
 
     NumPy's own takes another path where a processor has AVX-512, whose last bit differs; this one asks the C library
     for one element at a time. Same shape as ``x``; NaN stays NaN.

@@ -75,7 +75,7 @@ function Accounts() {
   }
   const halts = new Map(live.data?.accounts.map((row) => [row.account, row.halt]));
   const calm = (accounts ?? []).filter(
-    (one) => one.account_id !== account && one.trading_state === "NORMAL" && (halts.get(one.account)?.level ?? 0) === 0,
+    (one) => one.account_id !== account && one.trading_state === "NORMAL" && halts.get(one.account)?.level === 0,
   );
   const others = (accounts?.length ?? 1) - 1;
   const folded = new Set(all ? [] : calm.slice(Math.max(0, OTHERS - (others - calm.length))).map((one) => one.account));
@@ -313,7 +313,7 @@ function NeedsYou({ className }: { className: string }) {
               {all || rows <= 2 ? null : (
                 <li className="tablet:hidden">
                   <Button kind="quiet" onClick={() => setAll(true)}>
-                    {rows - 2} more
+                    {rows - 2 + more} more
                   </Button>
                 </li>
               )}
