@@ -40,7 +40,11 @@ export default defineConfig({
       filename: "sw.ts",
       registerType: "prompt",
       injectRegister: false,
-      injectManifest: { globPatterns: ["**/*.{js,css,html,svg,png,woff2}"], maximumFileSizeToCacheInBytes: 500 * 1024 },
+      injectManifest: {
+        globPatterns: ["**/*.{js,css,html,svg,png,woff2}"],
+        globIgnores: ["**/Markdown-*.js", "**/QrCode-*.js"],
+        maximumFileSizeToCacheInBytes: 500 * 1024,
+      },
       manifest: {
         name: "Regime Trading",
         short_name: "Regime",

@@ -665,6 +665,7 @@ test.describe("11 and 4 with a server that starts again", () => {
     await expect(page.getByRole("button", { name: "Agree" })).toBeDisabled();
     const other = await browser.newPage();
     await signIn(other, "pm2", FIRM, new URL(page.url()).pathname);
+    const request = new URL(page.url()).pathname.split("/").at(-1);
     await expect(other.getByText(/KO: from/).first()).toBeVisible({ timeout: 60_000 });
     await other.getByLabel(/^To agree, type/).fill(`${FIRM}/${ASKED}`);
     await other.getByRole("button", { name: "Agree" }).click();
@@ -672,8 +673,8 @@ test.describe("11 and 4 with a server that starts again", () => {
     await other.goto(`/runs/${id}`);
     await expect(other.getByText("done", { exact: true }).first()).toBeVisible({ timeout: 200_000 });
     for (const [asked, kind] of [
-      ["kind=APPROVAL_GIVEN", "agreement"],
-      [`kind=ORDER_SENT&of=${ASKED}`, "order sent"],
+      [`kind=APPROVAL_GIVEN&id=${request}`, "agreement"],
+      [`kind=ORDER_SENT&of=${ASKED}&run=${id}`, "order sent"],
     ] as const) {
       await other.goto(`/audit?${asked}`);
       const told = other.getByText(kind, { exact: true }).filter({ visible: true });

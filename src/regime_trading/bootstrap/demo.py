@@ -72,15 +72,21 @@ def playing(server: Server, artifacts: Path, config: Path, speed: float | None) 
         server.demo = Check("demo", ok=ok, detail=detail)
         LOG.info("the demo: %s", detail)
 
-    def decided(bar_ns: int) -> None:
-        server.replayed = bar_ns, server.clock.now_ns()
-        if not server.demo.ok:
-            tell("it goes on", ok=True)
-
     def searching(stage: str, done: int, total: int) -> None:
         server.demo = Check("demo", ok=False, detail=f"finding the past first: {stage}, {done} of {total}")
 
     def play() -> None:
+        def decided(bar_ns: int) -> None:
+            server.replayed = bar_ns, server.clock.now_ns()
+            left = ", ".join(app.paced.left)
+            said = (
+                f"it goes on without {left}, decided by somebody else for a later time"
+                if left
+                else "it goes on"
+            )
+            if not server.demo.ok or (left and server.demo.detail != said):
+                tell(said, ok=True)
+
         try:
             request = BacktestRequest(source="bundled", first_day=FIRST_DAY)
             tell("finding the past first, which takes minutes where nothing is cached")

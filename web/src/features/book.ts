@@ -42,3 +42,7 @@ const WIDTH_OF_A_LETTER = 0.62; // of the size of the type, on average, a bold c
 export function fits(text: string, size: number, width: number, height: number): boolean {
   return text.length * size * WIDTH_OF_A_LETTER + 10 <= width && size + 8 <= height;
 }
+
+export function nameOf(group: string | null): string {
+  return group?.replaceAll("-", " ") ?? "no group";
+}

@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { answered, api, type Schemas } from "@/shared/api/client";
 import { factorsQuery, meQuery, sessionQuery } from "@/shared/api/queries";
 import { Button } from "@/shared/ui/Button";
@@ -8,6 +8,8 @@ import { Time } from "@/shared/ui/Figure";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { AskFirst, Once, useAct } from "./act";
 import { HAS_PASSKEYS, makePasskey } from "./passkey";
+
+const QrCode = lazy(() => import("./QrCode"));
 
 /** Whatever is known of who is in, read again. */
 function useSelfAgain(): () => void {
@@ -122,12 +124,15 @@ function Totp({ enrolled, onAdded, onRemoved }: OfTotp) {
           }}
         >
           <p>
-            Type this key into your authenticator, or{" "}
+            Point your authenticator at the picture, type the key into it, or{" "}
             <a href={offer.data.uri} className="text-accent underline">
               open it in one on this device
             </a>
             . It counts once a code of it was given.
           </p>
+          <Suspense fallback={<div className="size-48" />}>
+            <QrCode text={offer.data.uri} name="The key of your authenticator, for its camera" />
+          </Suspense>
           <Once name="the key" text={inFours(offer.data.seed)} />
           <TextField
             label="Six digits that it shows now"

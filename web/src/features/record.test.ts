@@ -5,6 +5,7 @@ import {
   edge,
   entriesAsked,
   lastOf,
+  lastOfEach,
   placeIn,
   placeOf,
   recordSearch,
@@ -84,5 +85,9 @@ describe("the last change", () => {
     expect(lastOf(rows, (path) => path === "risk.a")?.at).toBe("3");
     expect(lastOf(rows, (path) => path === "mode")?.at).toBe("first");
     expect(lastOf([], () => true)).toBeNull();
+  });
+  it("is known for every key, the newest first", () => {
+    const found = lastOfEach(["", "risk.a", "risk.c", "risk.b", "risk.a"].map((path, n) => ({ path, at: String(n) })));
+    expect(found.map((row) => row.at)).toEqual(["4", "3", "2"]);
   });
 });

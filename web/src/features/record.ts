@@ -187,6 +187,18 @@ export function rowsOf(table: Pick<Schemas["RegisterTable"], "columns" | "rows">
   return table.rows.map((row) => Object.fromEntries(table.columns.map((column, n) => [column, row[n] ?? null])));
 }
 
+/** The last change of every key, the newest first; a key that never changed has none. */
+export function lastOfEach(changes: readonly RegisterRow[]): RegisterRow[] {
+  const last = new Map<string, RegisterRow>();
+  for (const one of changes) {
+    if (one.path === "") continue;
+    const key = String(one.path);
+    last.delete(key); // so that it stands where its last change does
+    last.set(key, one);
+  }
+  return [...last.values()].reverse();
+}
+
 /** The last change of what is looked at; where it never changed, the first sight of the account; null where none is. */
 export function lastOf(changes: readonly RegisterRow[], concerns: (path: string) => boolean): RegisterRow | null {
   const own = changes.filter((one) => one.path !== "" && concerns(String(one.path)));

@@ -116,7 +116,7 @@ function OneRegister({ name, search }: { name: string; search: RecordSearch }) {
             />
             <p className="flex flex-wrap items-center gap-3 whitespace-normal text-muted">
               {money(Math.min(shown, rows.length))} of {money(found.total)}
-              {found.truncated ? ": there are more than are sent, narrow the days" : ""}
+              {found.truncated ? ": there are older ones that are not sent, narrow the days" : ""}
               {shown < rows.length ? <Button onClick={() => setShown(shown + PAGE)}>Show more</Button> : null}
             </p>
           </div>

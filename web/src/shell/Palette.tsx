@@ -18,7 +18,7 @@ import { getPrefs, type Prefs, setPrefs } from "@/shared/prefs";
 import { Dialog } from "@/shared/ui/Dialog";
 import { Time } from "@/shared/ui/Figure";
 import { useConfirm } from "./confirming";
-import { PLACES } from "./Shell";
+import { usePlaces } from "./Shell";
 import { useScope } from "./scope";
 import { offerUndo } from "./undo";
 
@@ -105,6 +105,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     key.current = newKey();
   }, [text]);
 
+  const shown = usePlaces();
   const ids = useIds(text.startsWith("#"));
   const { data: board } = useQuery({
     ...boardQuery(scope.firm, scope.account ?? ""),
@@ -112,7 +113,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
     staleTime: 300_000,
   });
   const places: Item[] = [
-    ...PLACES.map((one) => ({
+    ...shown.map((one) => ({
       value: one.to,
       words: one.name.toLowerCase(),
       name: one.name,

@@ -35,15 +35,15 @@ import { ConfirmProvider, confirms } from "./confirming";
 import { HaltButton, HaltProvider } from "./Halt";
 import { HaltContext } from "./halt-inside";
 import { GO, useKeys } from "./keys";
-import { useScope } from "./scope";
+import { type Permission, useScope } from "./scope";
 import { Undo } from "./undo";
 import { update } from "./update";
 
 const palettes = () => import("./Palette");
 const Palette = lazy(palettes);
 
-type Place = { to: string; name: string; icon: LucideIcon; key?: string };
-export const PLACES: readonly Place[] = [
+type Place = { to: string; name: string; icon: LucideIcon; key?: string; sees?: Permission };
+const PLACES: readonly Place[] = [
   { to: "/overview", name: "Overview", icon: LayoutDashboard, key: "o" },
   { to: "/portfolio", name: "Portfolio", icon: PieChart, key: "p" },
   { to: "/constraints", name: "Constraints", icon: Gauge, key: "c" },
@@ -52,15 +52,21 @@ export const PLACES: readonly Place[] = [
   { to: "/basket", name: "Baskets", icon: ShoppingBasket, key: "b" },
   { to: "/approvals", name: "Approvals", icon: CheckCheck, key: "a" },
   { to: "/runs", name: "Runs", icon: ListChecks, key: "n" },
-  { to: "/configs", name: "Configuration", icon: FileCog, key: "f" },
+  { to: "/configs", name: "Configuration", icon: FileCog, key: "f", sees: "config.read" },
   { to: "/live", name: "Live", icon: Radio, key: "l" },
-  { to: "/audit", name: "Audit", icon: ScrollText, key: "u" },
+  { to: "/audit", name: "Audit", icon: ScrollText, key: "u", sees: "audit.read" },
   { to: "/artifacts", name: "Artifacts", icon: Files },
   { to: "/rl", name: "RL dataset", icon: BrainCircuit },
-  { to: "/admin", name: "People", icon: Users },
+  { to: "/admin", name: "People", icon: Users, sees: "user.read" },
   { to: "/settings", name: "Settings", icon: Settings },
 ];
 const ON_PHONE = ["/overview", "/portfolio", "/approvals", "/actions"];
+
+/** Where somebody can see anything; a link to elsewhere tells which role it takes. */
+export function usePlaces(): readonly Place[] {
+  const { holds } = useScope();
+  return PLACES.filter(({ sees }) => sees === undefined || holds(sees));
+}
 
 export function Shell({ children }: { children: ReactNode }) {
   return (
@@ -321,6 +327,7 @@ function Badge({ n }: { n: number }) {
 }
 
 function Rail() {
+  const places = usePlaces();
   const waiting = useWaiting();
   return (
     <nav
@@ -328,7 +335,7 @@ function Rail() {
       style={{ zIndex: "var(--z-nav)" }}
       className="w-[200px] shrink-0 overflow-y-auto border-r border-line py-3 max-desk:hidden"
     >
-      {PLACES.map(({ to, name, icon: Icon, key }) => (
+      {places.map(({ to, name, icon: Icon, key }) => (
         <Link
           key={to}
           to={to}
@@ -350,6 +357,7 @@ function Rail() {
 }
 
 function BottomBar() {
+  const places = usePlaces();
   const waiting = useWaiting();
   const [more, setMore] = useState(false);
   const path = useRouterState({ select: (state) => state.location.pathname });
@@ -362,30 +370,34 @@ function BottomBar() {
       style={{ zIndex: "var(--z-nav)" }}
       className="flex shrink-0 border-t border-line bg-bg pb-[env(safe-area-inset-bottom)] desk:hidden"
     >
-      {PLACES.filter((one) => ON_PHONE.includes(one.to)).map(({ to, name, icon: Icon }) => (
-        <Link key={to} to={to} className={look} activeProps={{ className: "!text-fg", "aria-current": "page" }}>
-          <span className="relative">
-            <Icon size={20} aria-hidden />
-            {to === "/approvals" && waiting > 0 ? (
-              <span aria-hidden className="absolute -top-1 -right-2 rounded-mark bg-warn px-1 text-label text-bg">
-                {waiting}
-              </span>
-            ) : null}
-          </span>
-          {name}
-        </Link>
-      ))}
+      {places
+        .filter((one) => ON_PHONE.includes(one.to))
+        .map(({ to, name, icon: Icon }) => (
+          <Link key={to} to={to} className={look} activeProps={{ className: "!text-fg", "aria-current": "page" }}>
+            <span className="relative">
+              <Icon size={20} aria-hidden />
+              {to === "/approvals" && waiting > 0 ? (
+                <span aria-hidden className="absolute -top-1 -right-2 rounded-mark bg-warn px-1 text-label text-bg">
+                  {waiting}
+                </span>
+              ) : null}
+            </span>
+            {name}
+          </Link>
+        ))}
       <button type="button" className={look} onClick={() => setMore(true)}>
         <Ellipsis size={20} aria-hidden />
         More
       </button>
       <Dialog open={more} onOpenChange={setMore} title="More">
         <nav aria-label="Other places" className="grid gap-1">
-          {PLACES.filter((one) => !ON_PHONE.includes(one.to)).map(({ to, name, icon: Icon }) => (
-            <Link key={to} to={to} className="flex h-11 items-center gap-3 rounded-control px-2 hover:bg-raised">
-              <Icon size={18} aria-hidden /> {name}
-            </Link>
-          ))}
+          {places
+            .filter((one) => !ON_PHONE.includes(one.to))
+            .map(({ to, name, icon: Icon }) => (
+              <Link key={to} to={to} className="flex h-11 items-center gap-3 rounded-control px-2 hover:bg-raised">
+                <Icon size={18} aria-hidden /> {name}
+              </Link>
+            ))}
         </nav>
       </Dialog>
     </nav>

@@ -22,6 +22,8 @@ export type Scope = {
   ids: readonly string[];
   chosen: string | undefined;
   live: LiveStore;
+  /** Whether somebody has a role that may do something, for one account at least. */
+  holds: (permission: Permission) => boolean;
   /** Why somebody may not do something; empty where they may. */
   whyNot: (permission: Permission, account?: string) => string;
 };
@@ -72,6 +74,7 @@ export function ScopeProvider({ live, children }: { live: LiveStore; children: R
     ids,
     chosen,
     live,
+    holds: (permission) => me.permissions.some((one) => one.firm === firm && one.permission === permission),
     whyNot: (permission, account) => whyNotOf(me, firm, permission, account),
   };
   return <Context.Provider value={scope}>{children}</Context.Provider>;

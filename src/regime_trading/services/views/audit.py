@@ -118,7 +118,7 @@ class RegisterTable(Shown):
     columns: tuple[str, ...]
     rows: tuple[tuple[JsonValue, ...], ...] = Field(description="by time")
     total: int
-    truncated: bool = Field(description="there are more rows than are shown; narrow the time")
+    truncated: bool = Field(description="there are older rows than are shown; narrow the time")
 
 
 class ChainReach(Shown):
@@ -255,7 +255,7 @@ def register_of(
         raise NotThere("register", f"{name} {account}".strip())
     scope = Scope(sources.firm_id, account.split("/")[1] if account else "", from_ns=from_ns, to_ns=to_ns)
     made = register(name, sources.history, scope)
-    shown = made.rows[:REGISTER_ROWS]
+    shown = made.rows[-REGISTER_ROWS:]  # the newest: what is asked of a register is what it says now
     return RegisterTable(
         name=made.name,
         columns=made.columns,

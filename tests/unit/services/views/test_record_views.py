@@ -294,6 +294,14 @@ def test_registers_are_those_of_the_record(world: World) -> None:
         audit.register_of(world.sources(), asker(redact=True), "breaches")
 
 
+def test_of_a_long_register_the_newest_rows_are_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = audit.register_of(world.sources(), asker(), "limit-changes")
+    monkeypatch.setattr(audit, "REGISTER_ROWS", 2)
+    sent = audit.register_of(world.sources(), asker(), "limit-changes")
+    assert sent.truncated and sent.total == len(whole.rows) > 2
+    assert sent.rows == whole.rows[-2:]
+
+
 def test_the_chain_of_an_account_in_shadow_has_nothing_of_its_dry_runs(world: World) -> None:
     history = world.sources().history
     chain = "shadow/north-pier/core"

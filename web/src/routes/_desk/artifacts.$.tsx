@@ -1,5 +1,6 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
+import { lazy, Suspense } from "react";
 import { answered, api, type Schemas } from "@/shared/api/client";
 import { artifactQuery } from "@/shared/api/queries";
 import { money } from "@/shared/format/numbers";
@@ -8,6 +9,8 @@ import { Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
+
+const Markdown = lazy(() => import("@/features/Markdown"));
 
 export const Route = createFileRoute("/_desk/artifacts/$")({ component: OneFile });
 
@@ -76,31 +79,35 @@ function Shown({ found }: { found: Schemas["Preview"] }) {
     );
   }
   if (found.table !== null) return <Rows table={found.table} />;
-  if (found.text !== null) {
+  if (found.artifact.kind === "markdown" && found.text !== null) {
     return (
-      <pre
-        className="max-h-[70dvh] overflow-auto font-mono text-meta break-words whitespace-pre-wrap"
-        tabIndex={0}
-        role="document"
-        aria-label={found.artifact.name}
-      >
-        {found.text}
-      </pre>
+      <Suspense fallback={<Text name={found.artifact.name} text={found.text} />}>
+        <Markdown file={found.artifact.path} text={found.text} />
+        <details className="pt-3">
+          <summary className="cursor-pointer text-muted max-desk:py-3">As text</summary>
+          <Text name={found.artifact.name} text={found.text} />
+        </details>
+      </Suspense>
     );
   }
+  if (found.text !== null) return <Text name={found.artifact.name} text={found.text} />;
   if (found.json_value !== null && found.json_value !== undefined) {
-    return (
-      <pre
-        className="max-h-[70dvh] overflow-auto font-mono text-meta"
-        tabIndex={0}
-        role="document"
-        aria-label={found.artifact.name}
-      >
-        {JSON.stringify(found.json_value, null, 2)}
-      </pre>
-    );
+    return <Text name={found.artifact.name} text={JSON.stringify(found.json_value, null, 2)} />;
   }
   return <p className="text-muted">A file of this kind is not shown here; the download has it.</p>;
+}
+
+function Text({ name, text }: { name: string; text: string }) {
+  return (
+    <pre
+      className="max-h-[70dvh] overflow-auto font-mono text-meta break-words whitespace-pre-wrap"
+      tabIndex={0}
+      role="document"
+      aria-label={name}
+    >
+      {text}
+    </pre>
+  );
 }
 
 /** A report in a frame of its own: without scripts, without our origin, under the policy of this page. */

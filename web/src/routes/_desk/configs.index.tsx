@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link, useBlocker, useNavigate } from "@tanstack/react-router";
 import { Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { DirectionChip, Effective, Findings, LayoutToggle, VERSION_TONES, YamlEditor } from "@/features/configs";
+import { KeyChanges } from "@/features/KeyChanges";
 import { searchOf, useLayout } from "@/features/layout";
 import { TryText } from "@/features/whatif";
 import type { Mark } from "@/features/YamlEditor";
@@ -21,6 +22,7 @@ export const Route = createFileRoute("/_desk/configs/")({ validateSearch: search
 
 function Configs() {
   const { firm } = useScope();
+  const { keys = "" } = Route.useSearch();
   const current = useQuery({ ...currentConfigQuery(firm), enabled: firm !== "" });
   const versions = useQuery({ ...versionsQuery(firm), enabled: firm !== "" });
   return (
@@ -44,6 +46,7 @@ function Configs() {
             </div>
           )}
         </Loaded>
+        <KeyChanges keys={keys} />
         <Panel title="Versions">
           <Loaded
             query={versions}

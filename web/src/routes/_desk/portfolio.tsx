@@ -1,18 +1,18 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
-import { hierarchy, treemap } from "d3-hierarchy";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { bookCorrelations, CLIPS, type Colour, fits, shownOf } from "@/features/book";
+import { useCallback, useMemo } from "react";
+import { bookCorrelations, type Colour, nameOf } from "@/features/book";
 import { Choice } from "@/features/Choice";
-import { diverging, inkOn, middle } from "@/features/colour";
+import { CorrelationMatrix } from "@/features/CorrelationMatrix";
 import { OutcomeChip, RuleLinks } from "@/features/decisions";
+import { Factors, Groups } from "@/features/Exposures";
+import { figureOf, HeatMap } from "@/features/HeatMap";
 import { LongTable } from "@/features/LongTable";
 import { placeOf } from "@/features/record";
-import { useLight } from "@/features/theme";
 import { useTwin } from "@/features/useTwin";
 import type { Schemas } from "@/shared/api/client";
 import { decisionQuery, portfolioQuery } from "@/shared/api/queries";
-import { money as fixed, numberOf, percent, plainNumber, signed } from "@/shared/format/numbers";
+import { percent, plainNumber, signed } from "@/shared/format/numbers";
 import { Chip } from "@/shared/ui/Chip";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { Figures, One } from "@/shared/ui/Figures";
@@ -125,7 +125,12 @@ function Held({ book }: { book: Book }) {
         }
       >
         {look === "map" ? (
-          <HeatMap positions={book.positions} colour={colour} withBook={withBook} />
+          <HeatMap
+            positions={book.positions}
+            colour={colour}
+            withBook={withBook}
+            onSymbol={(symbol) => show({ symbol })}
+          />
         ) : (
           <LongTable
             label="Positions"
@@ -157,7 +162,7 @@ function Held({ book }: { book: Book }) {
             />
           )}
         </Panel>
-        {book.correlations ? <Matrix found={book.correlations} /> : null}
+        {book.correlations ? <CorrelationMatrix found={book.correlations} /> : null}
       </div>
     </>
   );
@@ -312,248 +317,3 @@ const CHANGED: readonly Column<Position>[] = [
   { name: "Allowed", cell: (one) => <Percent value={one.target_weight} />, right: true },
   { name: "By", cell: (one) => <RuleLinks rules={one.limiting_rules} /> },
 ];
-
-function nameOf(group: string | null): string {
-  return group?.replaceAll("-", " ") ?? "no group";
-}
-
-function figureOf(one: Position, colour: Colour, withBook: ReadonlyMap<string, number>): string {
-  const value = shownOf(one, colour, withBook);
-  if (colour === "corr") return value === null ? "unknown" : fixed(value, 2);
-  return colour === "pnl" ? signed(percent(value, 1)) : percent(value, 1);
-}
-
-const SAID: Record<Colour, string> = { pnl: "return", risk: "risk", corr: "correlation" };
-
-function wordsOf(one: Position, colour: Colour, withBook: ReadonlyMap<string, number>): string {
-  return `${one.symbol}, ${nameOf(one.group)}: weight ${percent(one.weight)}, ${SAID[colour]} ${figureOf(one, colour, withBook)}`;
-}
-
-const LEGENDS: Record<Colour, string> = {
-  pnl: `Return since entry: blue = gain, orange = loss, last shade at ±${percent(CLIPS.pnl, 0)}.`,
-  risk: `Share of the book's variance: blue = adds, orange = takes away, last shade at ±${percent(CLIPS.risk, 0)}.`,
-  corr: "Correlation with the book: blue = with it, orange = against it, from −1 to 1.",
-};
-
-type MapProps = { positions: readonly Position[]; colour: Colour; withBook: ReadonlyMap<string, number> };
-
-/** Area = weight, colour = what is chosen; the table beside it says the same in figures. */
-function HeatMap({ positions, colour, withBook }: MapProps) {
-  const box = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  const light = useLight();
-  const show = useShow();
-  useEffect(() => {
-    if (box.current === null) return;
-    const watch = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-    watch.observe(box.current);
-    return () => watch.disconnect();
-  }, []);
-  const height = width < 600 ? 420 : 380;
-  const leaves = useMemo(() => tilesOf(positions, width, height), [positions, width, height]);
-  return (
-    <figure>
-      <div ref={box} style={{ minHeight: height }}>
-        <svg width={width} height={height} aria-hidden="true">
-          {leaves.map(({ one, x, y, w, h }) => {
-            const value = shownOf(one, colour, withBook);
-            const fill = value === null ? middle(light) : diverging(value / CLIPS[colour], light);
-            const figure = figureOf(one, colour, withBook);
-            const named = fits(one.symbol, 12, w, h);
-            return (
-              // biome-ignore lint/a11y/noStaticElementInteractions: hidden from assistive tech, which has the list below
-              <g
-                key={one.symbol}
-                transform={`translate(${x},${y})`}
-                className="cursor-pointer"
-                onClick={() => show({ symbol: one.symbol })}
-              >
-                <title>{wordsOf(one, colour, withBook)}</title>
-                <rect width={w} height={h} rx={3} fill={fill} />
-                {value === null ? <rect width={w} height={h} rx={3} fill="url(#not-known)" /> : null}
-                {named ? (
-                  <text x={6} y={16} fill={inkOn(fill)} fontSize={12} fontWeight={600}>
-                    {one.symbol}
-                  </text>
-                ) : null}
-                {named && fits(figure, 11, w, h - 16) ? (
-                  <text x={6} y={31} fill={inkOn(fill)} fontSize={11}>
-                    {figure}
-                  </text>
-                ) : null}
-              </g>
-            );
-          })}
-          <defs>
-            <pattern id="not-known" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-              <rect width="2" height="6" fill="var(--muted)" opacity="0.35" />
-            </pattern>
-          </defs>
-        </svg>
-      </div>
-      <ul className="sr-only">
-        {positions.map((one) => (
-          <li key={one.symbol}>{wordsOf(one, colour, withBook)}</li>
-        ))}
-      </ul>
-      <figcaption className="mt-2 text-meta text-muted">
-        Area = weight. {LEGENDS[colour]} Hatched = not known.
-      </figcaption>
-    </figure>
-  );
-}
-
-type Tile = { one: Position; x: number; y: number; w: number; h: number };
-
-function tilesOf(positions: readonly Position[], width: number, height: number): Tile[] {
-  if (width <= 0) return [];
-  type Node = { children?: Node[]; position?: Position };
-  const groups = new Map<string, Node[]>();
-  for (const one of positions) {
-    const group = one.group ?? "";
-    groups.set(group, [...(groups.get(group) ?? []), { position: one }]);
-  }
-  const root = hierarchy<Node>({ children: [...groups.values()].map((children) => ({ children })) })
-    .sum((one) => Math.abs(numberOf(one.position?.weight) ?? 0))
-    .sort((a, b) => (b.value ?? 0) - (a.value ?? 0));
-  return treemap<Node>()
-    .size([width, height])
-    .paddingInner(2)
-    .paddingOuter(1)
-    .round(true)(root)
-    .leaves()
-    .map((leaf) => ({
-      one: leaf.data.position as Position,
-      x: leaf.x0,
-      y: leaf.y0,
-      w: leaf.x1 - leaf.x0,
-      h: leaf.y1 - leaf.y0,
-    }));
-}
-
-function Groups({ groups }: { groups: readonly Schemas["GroupExposure"][] }) {
-  const most = Math.max(0.01, ...groups.map((one) => numberOf(one.gross) ?? 0));
-  return (
-    <Panel title="Exposure by sector" aside={<span className="text-meta text-muted">gross, share of risk</span>}>
-      <ul className="grid gap-1.5">
-        {[...groups]
-          .sort((a, b) => (numberOf(b.gross) ?? 0) - (numberOf(a.gross) ?? 0))
-          .map((one) => (
-            <li
-              key={one.group ?? ""}
-              title={`${one.symbols.join(" ")}; net ${percent(one.net, 1)}`}
-              className="grid grid-cols-[minmax(0,1.4fr)_minmax(40px,1fr)_56px_56px] items-center gap-3"
-            >
-              <span className="truncate">{nameOf(one.group)}</span>
-              <span className="h-2 rounded-mark bg-raised">
-                <span
-                  className="block h-2 rounded-mark bg-accent"
-                  style={{ width: `${((numberOf(one.gross) ?? 0) / most) * 100}%` }}
-                />
-              </span>
-              <span className="text-right">
-                <Percent value={one.gross} decimals={1} />
-              </span>
-              <span className="text-right text-muted">
-                <Percent value={one.risk_share} decimals={1} />
-              </span>
-            </li>
-          ))}
-      </ul>
-    </Panel>
-  );
-}
-
-const FACTORS: Record<string, [string, string, (value: number | null) => string]> = {
-  market_beta: ["Market", "Σ weight · beta to the market proxy", (value) => `${plainNumber(value, 3)} β`],
-  volatility: ["Volatility", "Σ weight · a position's own volatility a year", (value) => percent(value, 1)],
-};
-
-function Factors({ factors }: { factors: Book["factors"] }) {
-  return (
-    <Panel title="Exposure by factor">
-      <dl className="grid gap-2">
-        {factors.map((one) => {
-          const [name, means, text] = FACTORS[one.factor] ?? [one.factor, "", (value) => plainNumber(value, 3)];
-          return (
-            <div key={one.factor} className="grid grid-cols-[minmax(0,1fr)_auto] gap-x-3">
-              <dt>
-                {name} <span className="block text-meta text-muted">{means}</span>
-              </dt>
-              <dd className="text-right">
-                {one.net === null ? "unknown" : text(one.net)}
-                <span className="block text-meta text-muted">
-                  {one.net === null ? `not known of ${one.missing.join(" ")}` : `gross ${text(one.gross)}`}
-                </span>
-              </dd>
-            </div>
-          );
-        })}
-      </dl>
-      <p className="mt-3 text-meta text-muted">
-        As the guards saw them at the last decision. Momentum and other styles are not in the record, so nothing is said
-        of them.
-      </p>
-    </Panel>
-  );
-}
-
-function Matrix({ found }: { found: Schemas["Correlations"] }) {
-  const n = found.symbols.length;
-  const light = useLight();
-  const rows = found.symbols.map((symbol, i) => ({ symbol, values: found.matrix[i] ?? [] }));
-  return (
-    <Panel title="Correlations">
-      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset would be a form */}
-      <div className="max-h-[30rem] overflow-auto" tabIndex={0} role="group" aria-label="Correlations">
-        <table className="w-full table-fixed border-separate border-spacing-px text-label">
-          <caption className="sr-only">Correlation of the returns of what is held</caption>
-          <thead>
-            <tr>
-              <th scope="col" className="sticky top-0 left-0 w-12 bg-surface">
-                <span className="sr-only">Symbol</span>
-              </th>
-              {found.symbols.map((symbol) => (
-                <th
-                  key={symbol}
-                  scope="col"
-                  className={`sticky top-0 bg-surface font-normal text-muted ${n > 12 ? "h-12 w-7" : "w-12"}`}
-                >
-                  <span className={n > 12 ? "inline-block -rotate-90 whitespace-nowrap" : ""}>{symbol}</span>
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(({ symbol, values }) => (
-              <tr key={symbol}>
-                <th scope="row" className="sticky left-0 bg-surface text-left font-normal text-muted">
-                  {symbol}
-                </th>
-                {values.map((value, j) => {
-                  const fill = value === null ? middle(light) : diverging(value, light);
-                  return (
-                    <td
-                      key={found.symbols[j]}
-                      title={`${symbol} and ${found.symbols[j]}: ${value === null ? "unknown" : value.toFixed(2)}`}
-                      className={`h-6 text-center ${value === null ? "hatch" : ""}`}
-                      style={{ backgroundColor: fill, color: inkOn(fill) }}
-                    >
-                      {short(value)}
-                    </td>
-                  );
-                })}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      <p className="mt-2 text-meta text-muted">In hundredths. Blue = together, orange = against each other.</p>
-    </Panel>
-  );
-}
-
-/** A correlation in hundredths: 45 for 0.45. */
-function short(value: number | null): string {
-  return value === null ? "?" : plainNumber(Math.round(value * 100), 3);
-}

@@ -61,10 +61,11 @@ export function Empty({ children }: { children: ReactNode }) {
 
 export function Failed({ error, retry }: { error: Error; retry?: () => unknown }) {
   const problem = error instanceof ApiProblem ? error : null;
+  if (problem?.code === "no_role") return <p className="py-2 text-muted">{sentence(problem.message)}</p>;
   return (
     <div role="alert" className="flex flex-wrap items-center gap-3 py-2">
       <p className="mr-auto">
-        {error.message}{" "}
+        {sentence(error.message)}{" "}
         <span className="text-muted">
           {error instanceof Unreachable
             ? "The engine and its guards go on without this screen."
@@ -77,6 +78,12 @@ export function Failed({ error, retry }: { error: Error; retry?: () => unknown }
       {retry ? <Button onClick={() => void retry()}>Try again</Button> : null}
     </div>
   );
+}
+
+/** What an error says, as a sentence among others. */
+function sentence(said: string): string {
+  const from = said.charAt(0).toUpperCase() + said.slice(1);
+  return /[.!?]$/.test(from) ? from : `${from}.`;
 }
 
 function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
