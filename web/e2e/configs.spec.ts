@@ -181,7 +181,8 @@ test.describe("the editor", () => {
   test("who may not see the document sees versions and what they do", async ({ page }) => {
     await signIn(page, "viewer", FIRM, "/configs");
     await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
-    await expect(page.getByRole("alert").first()).toBeVisible();
+    await expect(page.getByText("This takes the role analyst, pm or admin.").first()).toBeVisible();
+    await expect(page.getByRole("link", { name: "Configuration" }), "nor is led there").toHaveCount(0);
     await expect(editorOf(page)).toHaveCount(0);
     await fine(page, "a viewer");
   });
@@ -228,6 +229,20 @@ test.describe("a version", () => {
     await expect(page.getByText("2 people").first()).toBeVisible();
     await expect(page.getByRole("button", { name: "Ask for it" })).toBeEnabled();
     await fine(page, "the way back");
+
+    // the key says by whom it was changed last, one tap from its entry
+    await page.goto(`/configs?account=${ACCOUNT}`);
+    const keys = page.getByRole("region", { name: `Last change of each key of ${ACCOUNT}` });
+    await keys.getByLabel("Keys with").fill("single_name");
+    await expect(page).toHaveURL(/keys=single_name/);
+    const row = keys.getByRole("row").filter({ hasText: "risk.single_name.max_weight" });
+    await expect(row).toContainText("0.14");
+    await fine(page, "keys");
+    await row.getByRole("link").first().click();
+    await expect(page.getByRole("heading", { level: 1 })).toContainText("Configuration changed");
+    await page.goBack();
+    await keys.getByLabel("Keys with").fill("nothing like it");
+    await expect(keys.getByText("No key that changed has this in its name.")).toBeVisible();
   });
 
   test("that comes into force under an edit: what changed meanwhile, and the text put on it by hand", async ({
@@ -258,7 +273,7 @@ test.describe("a version", () => {
     await expect(page.locator(".cm-deletedChunk").filter({ hasText: to })).toBeVisible();
     await page.locator(".cm-deletedChunk").filter({ hasText: to }).getByText("Take back").click();
     await expect(lineOf(page, "single_name:")).toContainText(to);
-    await expect(page.getByText(/risk.single_name/)).toHaveCount(0);
+    await expect(page.getByRole("region", { name: "Edit" }).getByText(/risk.single_name/)).toHaveCount(0);
     await page.getByRole("button", { name: "Keep as a draft" }).click();
     await expect(page).toHaveURL(/\/configs\/\d+/);
     await expect(page.getByText("This takes the role pm or admin.").first(), "an analyst drafts").toBeVisible();

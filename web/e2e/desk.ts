@@ -75,7 +75,7 @@ export async function ask(
   path: string,
   body?: unknown,
   headers: Record<string, string> = {},
-): Promise<{ status: number; said: Said; etag: string }> {
+): Promise<{ status: number; said: Said; etag: string; left: number }> {
   return page.evaluate(
     async ([how, where, what, more]) => {
       const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16)).join("");
@@ -93,6 +93,7 @@ export async function ask(
         status: answer.status,
         said: await answer.json().catch(() => null),
         etag: answer.headers.get("etag") ?? "",
+        left: Number(answer.headers.get("ratelimit-remaining") ?? 1),
       };
     },
     [method, path, body, headers] as const,

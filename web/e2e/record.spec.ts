@@ -177,6 +177,9 @@ test.describe("one's own settings", () => {
     const panel = page.getByRole("region", { name: "Second factors" });
     await panel.getByRole("button", { name: "Set one up" }).click();
     await prove(page, login);
+    const picture = panel.getByRole("img", { name: /authenticator, for its camera/ });
+    await expect(picture).toBeVisible();
+    await isSound(page);
     const seed = ((await panel.locator("code").first().textContent()) ?? "").replaceAll(" ", "");
     await panel.getByLabel("Six digits that it shows now").fill("000000");
     await panel.getByRole("button", { name: "Confirm it" }).click();

@@ -2,9 +2,10 @@ import { useQuery } from "@tanstack/react-query";
 import { createFileRoute } from "@tanstack/react-router";
 import { useContext } from "react";
 import { LastChange } from "@/features/LastChange";
-import { ApiProblem, type Schemas } from "@/shared/api/client";
+import type { Schemas } from "@/shared/api/client";
 import { controlsQuery, liveQuery, refusalsQuery } from "@/shared/api/queries";
 import { span } from "@/shared/format/time";
+import { sentence } from "@/shared/format/words";
 import { Button } from "@/shared/ui/Button";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
@@ -78,9 +79,10 @@ function LivePage() {
 
 /** What was refused and by whom it was asked for, out of the record. */
 function Refusals() {
-  const { firm } = useScope();
-  const query = useQuery({ ...refusalsQuery(firm), enabled: firm !== "" });
-  if (query.error instanceof ApiProblem && query.error.status === 403) return null;
+  const { firm, holds } = useScope();
+  const may = holds("audit.read");
+  const query = useQuery({ ...refusalsQuery(firm), enabled: may });
+  if (!may) return null;
   return (
     <Panel title="Refused" aside={<span className="text-meta text-muted">the last ten of the record</span>}>
       <Loaded query={query} height={64} empty={{ when: (d) => d.items.length === 0, why: "Nothing was refused here." }}>
@@ -220,8 +222,4 @@ function Gate({ gate }: { gate: Schemas["GateShown"] }) {
       </ul>
     </div>
   );
-}
-
-function sentence(text: string): string {
-  return text ? `${text[0]?.toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}` : "";
 }

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { fraction } from "@/features/basket";
 import { money, percent, plainNumber, ruleValue, ruleValues, setGrouping, signed } from "./numbers";
 import { clock, day, instant, nsToIso, span, zoneName } from "./time";
+import { sentence } from "./words";
 
 describe("figures", () => {
   it.each([
@@ -112,4 +113,13 @@ describe("weights as they are typed", () => {
     ["", null],
     ["1.23456789", null],
   ])("%s", (text, said) => expect(fraction(text)).toBe(said));
+});
+
+describe("what a server says", () => {
+  it.each([
+    ["this takes the role pm", "This takes the role pm."],
+    ["Is it so?", "Is it so?"],
+    ["north-pier/core: nothing.", "North-pier/core: nothing."],
+    ["", ""],
+  ])("%s", (text, said) => expect(sentence(text)).toBe(said));
 });

@@ -2,6 +2,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiProblem, Unreachable } from "../api/client";
 import { span } from "../format/time";
+import { sentence } from "../format/words";
 import { Button } from "./Button";
 import { cx } from "./cx";
 
@@ -78,12 +79,6 @@ export function Failed({ error, retry }: { error: Error; retry?: () => unknown }
       {retry ? <Button onClick={() => void retry()}>Try again</Button> : null}
     </div>
   );
-}
-
-/** What an error says, as a sentence among others. */
-function sentence(said: string): string {
-  const from = said.charAt(0).toUpperCase() + said.slice(1);
-  return /[.!?]$/.test(from) ? from : `${from}.`;
 }
 
 function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
