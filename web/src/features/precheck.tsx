@@ -16,7 +16,7 @@ const RISKS: readonly [string, (risk: Risk) => number | null][] = [
 
 const TARGETS: readonly Column<Schemas["TargetRow"]>[] = [
   { name: "Symbol", cell: (one) => one.symbol },
-  { name: "Now", cell: (one) => <Percent value={one.current_weight} />, right: true },
+  { name: "Now", cell: (one) => <Percent value={one.current_weight} />, right: true, wide: true },
   { name: "Asked for", cell: (one) => <Percent value={one.proposed_weight} />, right: true },
   { name: "Left of it", cell: (one) => <Percent value={one.target_weight} />, right: true },
   { name: "Limited by", cell: (one) => <RuleLinks rules={one.limiting_rules} /> },

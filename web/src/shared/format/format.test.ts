@@ -119,7 +119,8 @@ describe("what a server says", () => {
   it.each([
     ["this takes the role pm", "This takes the role pm."],
     ["Is it so?", "Is it so?"],
-    ["north-pier/core: nothing.", "North-pier/core: nothing."],
+    ["north-pier/core is halted.", "north-pier/core is halted."],
+    ["core/risk: expected 1", "core/risk: expected 1."],
     ["", ""],
   ])("%s", (text, said) => expect(sentence(text)).toBe(said));
 });

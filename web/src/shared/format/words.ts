@@ -1,6 +1,6 @@
-/** What a server says in passing, as a sentence among others. */
+/** What a server says in passing, as a sentence among others; a name it begins with stays as it is. */
 export function sentence(text: string): string {
   if (text === "") return "";
-  const said = text.charAt(0).toUpperCase() + text.slice(1);
+  const said = text.replace(/^[a-z](?=[a-z]*([ ,;.!?]|$))/, (first) => first.toUpperCase());
   return /[.!?]$/.test(said) ? said : `${said}.`;
 }
