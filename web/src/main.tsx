@@ -7,7 +7,7 @@ import { routeTree } from "./routeTree.gen";
 import { ApiProblem } from "./shared/api/client";
 import { door } from "./shared/api/door";
 import { copies } from "./shared/copy";
-import { showTheme } from "./shared/prefs";
+import { followSystem, showTheme } from "./shared/prefs";
 import { renew, startWorker } from "./shell/update";
 
 const heard = (error: Error) => {
@@ -56,6 +56,7 @@ declare module "@tanstack/react-router" {
 window.addEventListener("vite:preloadError", () => void renew());
 
 showTheme();
+followSystem();
 startWorker();
 const root = document.getElementById("root");
 if (root === null) throw new Error("no #root");

@@ -11,6 +11,7 @@ import { useScope } from "@/shell/scope";
 import type { Limit, Point } from "./EquityChart";
 import { useIdle } from "./idle";
 import { layerOf } from "./rules";
+import { useTheme } from "./theme";
 
 const EquityChart = lazy(() => import("./EquityChart"));
 
@@ -24,6 +25,7 @@ export function EquityPanel({ className }: { className?: string }) {
   const board = useQuery({ ...boardQuery(firm, account ?? ""), enabled: account !== undefined });
   const shown = accounts?.find((one) => one.account_id === account);
   const prefs = usePrefs();
+  const theme = useTheme();
   const points = useMemo(() => pointsOf(query.data?.items ?? []), [query.data]);
   const limits = useMemo(() => limitsOf(shown?.equity, board.data?.rows ?? []), [shown?.equity, board.data]);
   const ready = useIdle();
@@ -66,7 +68,7 @@ export function EquityPanel({ className }: { className?: string }) {
                     points={points}
                     limits={limits}
                     hidden={prefs.amounts === "hidden"}
-                    theme={prefs.theme}
+                    theme={theme}
                     zone={prefs.zone}
                   />
                 </Drawing>

@@ -1,7 +1,16 @@
-import { usePrefs } from "@/shared/prefs";
+import { useSyncExternalStore } from "react";
 
-/** Whether the light theme is on, for what is painted and not styled. */
+/** The theme as it is painted: for what is drawn and not styled. */
+export function useTheme(): string {
+  return useSyncExternalStore(onTheme, () => document.documentElement.dataset.theme ?? "dark");
+}
+
 export function useLight(): boolean {
-  const { theme } = usePrefs();
-  return theme === "light" || (theme === "system" && matchMedia("(prefers-color-scheme: light)").matches);
+  return useTheme() === "light";
+}
+
+function onTheme(listener: () => void): () => void {
+  const watch = new MutationObserver(listener);
+  watch.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  return () => watch.disconnect();
 }

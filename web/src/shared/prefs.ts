@@ -36,13 +36,19 @@ export function setPrefs(more: Partial<Prefs>): void {
   for (const listener of listeners) listener();
 }
 
+const SYSTEM = "(prefers-color-scheme: light)";
+
+/** Paint it as somebody likes it; and as the device goes over, for whoever likes what the device does. */
 export function showTheme(): void {
-  const light =
-    now.theme === "light" || (now.theme === "system" && matchMedia("(prefers-color-scheme: light)").matches);
+  const light = now.theme === "light" || (now.theme === "system" && matchMedia(SYSTEM).matches);
   document.documentElement.dataset.theme = light ? "light" : now.theme === "contrast" ? "contrast" : "dark";
   document.documentElement.dataset.density = now.density;
   setGrouping(now.numbers);
   document.querySelector('meta[name="theme-color"]')?.setAttribute("content", light ? "#f5f6f8" : "#0b0d10");
+}
+
+export function followSystem(): void {
+  matchMedia(SYSTEM).addEventListener("change", showTheme);
 }
 
 export function getPrefs(): Prefs {
