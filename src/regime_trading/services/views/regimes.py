@@ -114,6 +114,9 @@ class Regimes(Shown):
         description="what tape and cross-asset evidence allow the market's label"
     )
     regimes: tuple[RegimeNow, ...] = Field(description="the market first, then by symbol")
+    notes: tuple[str, ...] = Field(
+        description="files of the run that cannot be read, and what is unknown for it"
+    )
 
 
 class HistoryPoint(Shown):
@@ -135,6 +138,9 @@ class History(Shown):
     run_id: str
     symbol: str
     points: tuple[HistoryPoint, ...] = Field(description="oldest first")
+    notes: tuple[str, ...] = Field(
+        description="files of the run that cannot be read, and what is unknown for it"
+    )
 
 
 class TapeNow(Shown):
@@ -210,7 +216,7 @@ def regimes(sources: FirmSources, asker: Asker, run_id: str | None = None) -> Re
     """
     run_id, market = _market(sources, asker, run_id)
     found, request = market["regime"], market["request"]
-    past, ts_ns = _past(sources, run_id, found)
+    past, ts_ns, notes = _past(sources, run_id, found)
     strategies = {item["symbol"]: item["exposure"] for item in found["exposures"]}
     rows = [_now(asker, found["market"], past, ts_ns, None, True)]
     rows += [
@@ -224,6 +230,7 @@ def regimes(sources: FirmSources, asker: Asker, run_id: str | None = None) -> Re
         age_s=asker.age_s(request["as_of_ns"]),
         market_confidence_cap=float(found["confidence_cap"]),
         regimes=tuple(rows),
+        notes=notes,
     )
 
 
@@ -242,15 +249,18 @@ def history(
     if not 1 <= bars <= _MOST_BARS:
         raise BadInput(expected=f"1 to {_MOST_BARS} bars", found=str(bars), where="bars")
     run_id, market = _market(sources, asker, run_id)
-    past, ts_ns = _past(sources, run_id, market["regime"])
+    past, ts_ns, notes = _past(sources, run_id, market["regime"])
+    if past is None and notes:
+        return History(run_id=run_id, symbol=symbol, points=(), notes=notes)
     if past is None or symbol not in past.symbols:
         raise NotYet("symbol", symbol)
     at, rows = past.symbols.index(symbol), range(max(len(ts_ns) - bars, 0), len(ts_ns))
-    closes = _closes(sources, run_id, symbol)
+    closes, more = _closes(sources, run_id, symbol)
     return History(
         run_id=run_id,
         symbol=symbol,
         points=tuple(_point(past, ts_ns[row], closes.get(ts_ns[row]), row, at) for row in rows),
+        notes=notes + more,
     )
 
 
@@ -284,17 +294,17 @@ def _market(sources: FirmSources, asker: Asker, run_id: str | None) -> tuple[str
 
 def _past(
     sources: FirmSources, run_id: str, found: Mapping[str, Any]
-) -> tuple[RegimeHistory | None, Sequence[int]]:
-    """The causal past behind the labels; none where its table cannot be read."""
+) -> tuple[RegimeHistory | None, Sequence[int], tuple[str, ...]]:
+    """The causal past behind the labels, and why there is none where its table cannot be read."""
     path = f"runs/{run_id}/market/regimes.parquet"
     data = sources.files.read(path, _HISTORY_BYTES) if found["history"]["path"] == path else None
     if data is None:
-        return None, ()
+        return None, (), ()
     try:
         past, ts_ns = from_parquet(data, path)
-    except (BadInput, CheckFailed):
-        return None, ()
-    return past, ts_ns.tolist()
+    except (BadInput, CheckFailed) as error:
+        return None, (), (f"since when and what was before is unknown: {error}",)
+    return past, ts_ns.tolist(), ()
 
 
 def _now(
@@ -342,17 +352,17 @@ def _label(code: int) -> Any:
     return REGIME_LABELS[code] if 0 <= code < len(REGIME_LABELS) else None
 
 
-def _closes(sources: FirmSources, run_id: str, symbol: str) -> dict[int, float]:
-    """Closing prices of a symbol by their time; none where their table cannot be read."""
+def _closes(sources: FirmSources, run_id: str, symbol: str) -> tuple[dict[int, float], tuple[str, ...]]:
+    """Closing prices of a symbol by their time, and why there are none where their table cannot be read."""
     path = f"runs/{run_id}/market/prices.parquet"
     data = sources.files.read(path, _HISTORY_BYTES)
     if data is None:
-        return {}
+        return {}, ()
     try:
         ts_ns, close = closes_of(data, symbol, path)
-    except BadInput:
-        return {}
-    return dict(zip(ts_ns.tolist(), close.tolist(), strict=True))
+    except BadInput as error:
+        return {}, (f"prices are unknown: {error}",)
+    return dict(zip(ts_ns.tolist(), close.tolist(), strict=True)), ()
 
 
 def _point(past: RegimeHistory, ts_ns: int, close: float | None, row: int, at: int) -> HistoryPoint:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 import os
+import pkgutil
 import socket
 from dataclasses import replace
 from decimal import Decimal
@@ -26,6 +28,7 @@ from regime_trading.core.access import Role
 from regime_trading.core.errors import BadInput, NotThere
 from regime_trading.core.firm_files import scope_of
 from regime_trading.core.proposals import OwnWeights, Prechecked
+from regime_trading.services import views
 from regime_trading.services.pm import GateConfig, decide
 from regime_trading.services.views import artifacts, baskets, regimes, rl, runs, weights
 from regime_trading.services.views.base import Shown
@@ -253,17 +256,17 @@ def test_stages_follow_from_what_a_run_left() -> None:
 # --- regimes and tapes ------------------------------------------------------------------------------------------
 
 
-class WithoutPrices:
-    """Files of a run whose prices are no table."""
+class Broken:
+    """Files of a run of which one is no table."""
 
-    def __init__(self, files: Any) -> None:
-        self._files = files
+    def __init__(self, files: Any, name: str) -> None:
+        self._files, self._name = files, name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._files, name)
 
     def read(self, path: str, limit: int) -> bytes | None:
-        return b"?" if path.endswith("prices.parquet") else self._files.read(path, limit)
+        return b"?" if path.endswith(self._name) else self._files.read(path, limit)
 
 
 def test_regimes_say_since_when_and_why_they_are_capped(world: World) -> None:
@@ -279,8 +282,15 @@ def test_regimes_say_since_when_and_why_they_are_capped(world: World) -> None:
     ribbon = regimes.history(world.sources(), asker(), "KO", bars=50)
     assert len(ribbon.points) == 50 and ribbon.points[-1].label == told.regimes[1].label
     assert all(point.close and point.close > 0 for point in ribbon.points)
-    lost = replace(world.sources(), files=WithoutPrices(world.sources().files))
-    assert {point.close for point in regimes.history(lost, asker(), "KO", bars=50).points} == {None}
+    assert told.notes == ribbon.notes == ()
+    lost = replace(world.sources(), files=Broken(world.sources().files, "prices.parquet"))
+    without = regimes.history(lost, asker(), "KO", bars=50)
+    assert {point.close for point in without.points} == {None} and "prices are unknown" in without.notes[0]
+    lost = replace(world.sources(), files=Broken(world.sources().files, "regimes.parquet"))
+    without = regimes.history(lost, asker(), "KO", bars=50)
+    assert without.points == () and "regimes.parquet" in without.notes[0]
+    now = regimes.regimes(lost, asker())
+    assert {one.since for one in now.regimes} == {None} and now.notes == without.notes
     market = regimes.history(world.sources(), asker(), told.regimes[0].symbol, bars=5)
     assert {point.close for point in market.points} == {None}, (
         "the market here is a mean of symbols, not a price"
@@ -467,7 +477,9 @@ def test_a_sealed_file_is_counted_once(world: World, monkeypatch: pytest.MonkeyP
 
 
 def models() -> list[type[Shown]]:
-    """Every model of the views."""
+    """Every model of the views, whoever has asked for them before."""
+    for module in pkgutil.iter_modules(views.__path__, f"{views.__name__}."):
+        importlib.import_module(module.name)
     found, waiting = list[type[Shown]](), [Shown]
     while waiting:
         for kind in waiting.pop().__subclasses__():

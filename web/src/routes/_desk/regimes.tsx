@@ -11,6 +11,7 @@ import { useTwin } from "@/features/useTwin";
 import { ApiProblem, type Schemas } from "@/shared/api/client";
 import { regimeQuery, regimesQuery } from "@/shared/api/queries";
 import { percent, plainNumber } from "@/shared/format/numbers";
+import { sentence } from "@/shared/format/words";
 import { usePrefs } from "@/shared/prefs";
 import { Drawing } from "@/shared/ui/Drawing";
 import { Time } from "@/shared/ui/Figure";
@@ -84,6 +85,7 @@ function Regimes() {
                   {symbol} has no regime in this run; {shown?.symbol} is shown.
                 </p>
               ) : null}
+              <Notes notes={data.notes} />
               {shown ? <OneSymbol key={shown.symbol} now={shown} /> : null}
               <Panel
                 title="All symbols"
@@ -180,20 +182,26 @@ function OneSymbol({ now }: { now: Now }) {
         <Loaded
           query={history}
           height={340}
-          empty={{ when: (d) => d.points.length === 0, why: "No history was kept by this run." }}
+          empty={{
+            when: (d) => d.points.length === 0 && d.notes.length === 0,
+            why: "No history was kept by this run.",
+          }}
         >
-          {(data) =>
-            twin ? (
-              <LongTable
-                label={`Price and regime of ${now.symbol}, the newest first`}
-                columns={BARS}
-                rows={[...data.points].reverse()}
-                keyOf={(one) => one.at}
-              />
-            ) : (
-              <Chart now={now} points={data.points} />
-            )
-          }
+          {(data) => (
+            <>
+              <Notes notes={data.notes} />
+              {data.points.length === 0 ? null : twin ? (
+                <LongTable
+                  label={`Price and regime of ${now.symbol}, the newest first`}
+                  columns={BARS}
+                  rows={[...data.points].reverse()}
+                  keyOf={(one) => one.at}
+                />
+              ) : (
+                <Chart now={now} points={data.points} />
+              )}
+            </>
+          )}
         </Loaded>
       </Panel>
       <div className="grid items-start gap-4 desk:grid-cols-2">
@@ -208,6 +216,15 @@ function OneSymbol({ now }: { now: Now }) {
       </div>
     </>
   );
+}
+
+/** Files of the run that cannot be read: what is unknown for it. */
+function Notes({ notes }: { notes: readonly string[] }) {
+  return notes.map((one) => (
+    <p key={one} role="status" className="text-warn">
+      {sentence(one)}
+    </p>
+  ));
 }
 
 const BARS: readonly Column<Bar>[] = [
@@ -251,7 +268,7 @@ function Chart({ now, points }: { now: Now; points: readonly Bar[] }) {
           The stronger the colour, the surer: 20, 40, 60, 80 %.{" "}
           {priced
             ? "Chart by TradingView Lightweight Charts."
-            : "This run kept no prices of the series, so only its labels are shown."}
+            : "No prices of the series are known, so only its labels are shown."}
         </span>
       </figcaption>
     </figure>

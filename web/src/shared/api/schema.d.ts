@@ -2576,6 +2576,7 @@ export interface components {
             permission: components["schemas"]["Permission"];
         };
         History: {
+            notes: string[];
             points: components["schemas"]["HistoryPoint"][];
             run_id: string;
             symbol: string;
@@ -3104,6 +3105,7 @@ export interface components {
             age_s: number;
             as_of: string;
             market_confidence_cap: number;
+            notes: string[];
             regimes: components["schemas"]["RegimeNow"][];
             run_id: string;
             source: string;
