@@ -178,8 +178,10 @@ test.describe("what is shown", () => {
 
   test("an account of the address stays over every page", async ({ page }) => {
     await signIn(page, "pm", FIRM, "/overview?account=defensive");
-    await page.getByRole("link", { name: "Constraints" }).first().click();
-    await expect(page).toHaveURL(/account=defensive/);
+    const more = page.getByRole("button", { name: "More" });
+    if (await more.isVisible()) await more.click();
+    await page.getByRole("link", { name: "Constraints" }).filter({ visible: true }).first().click();
+    await expect(page).toHaveURL(/constraints.*account=defensive/);
     await expect(page.getByText(`${FIRM}/defensive as decided`)).toBeVisible();
   });
 

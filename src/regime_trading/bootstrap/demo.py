@@ -95,8 +95,8 @@ def playing(server: Server, artifacts: Path, config: Path, speed: float | None) 
             }  # fmt: skip
             with open_paced(request, **more) as app:
                 tell(f"it goes on after {app.paced.start()} bars", ok=True)
-                last = keep_running(app.paced, pacing, LOG.error)
-                if last is not None and last.number == last.bars:
+                keep_running(app.paced, pacing, LOG.error)
+                if not pacing.is_over:
                     tell("every bar is decided", ok=True)
         except RegimeError as error:
             tell(f"it does not play: {error}")

@@ -95,6 +95,11 @@ class Pacing:
         """No further bar."""
         self._over.set()
 
+    @property
+    def is_over(self) -> bool:
+        """It was stopped: what it paced may have more to do."""
+        return self._over.is_set()
+
     def pause(self, seconds: float) -> bool:
         """Wait; False once stopped."""
         return not self._over.wait(seconds)

@@ -134,7 +134,7 @@ function Held({ book }: { book: Book }) {
         ) : (
           <LongTable
             label="Positions"
-            columns={columnsOf(withBook)}
+            columns={columnsOf(withBook, colour)}
             rows={book.positions}
             keyOf={(one) => one.symbol}
           />
@@ -294,7 +294,9 @@ const SYMBOL: Column<Position> = {
   ),
 };
 
-function columnsOf(withBook: ReadonlyMap<string, number>): readonly Column<Position>[] {
+/** Where there is little room, what the map is coloured by stands in it. */
+function columnsOf(withBook: ReadonlyMap<string, number>, colour: Colour): readonly Column<Position>[] {
+  const byCorrelation = colour === "corr";
   return [
     SYMBOL,
     { name: "Group", cell: (one) => <span className="text-muted">{nameOf(one.group)}</span>, wide: true },
@@ -304,8 +306,8 @@ function columnsOf(withBook: ReadonlyMap<string, number>): readonly Column<Posit
     { name: "Weight", cell: (one) => <Percent value={one.weight} />, right: true },
     { name: "Allowed", cell: (one) => <Percent value={one.target_weight} />, right: true },
     { name: "Return", cell: (one) => <Percent value={one.unrealised_return} decimals={1} sign />, right: true },
-    { name: "Risk", cell: (one) => <Percent value={one.risk_share} decimals={1} />, right: true },
-    { name: "Correlation", cell: (one) => figureOf(one, "corr", withBook), right: true, wide: true },
+    { name: "Risk", cell: (one) => <Percent value={one.risk_share} decimals={1} />, right: true, wide: byCorrelation },
+    { name: "Correlation", cell: (one) => figureOf(one, "corr", withBook), right: true, wide: !byCorrelation },
     { name: "Beta", cell: (one) => plainNumber(one.beta, 3), right: true, wide: true },
     { name: "Limited by", cell: (one) => <RuleLinks rules={one.limiting_rules} />, wide: true },
   ];
