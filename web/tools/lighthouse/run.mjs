@@ -40,8 +40,18 @@ async function signedIn() {
   return answer.headers.getSetCookie().map((one) => one.split(";")[0].split("="));
 }
 
+/** A report; once more where the trace of the browser was not recorded, which is no fault of the page. */
+async function audited(...asked) {
+  try {
+    return await auditedOnce(...asked);
+  } catch (error) {
+    if (!/NO_NAVSTART|NO_TRACING_STARTED/.test(error.message)) throw error;
+    return auditedOnce(...asked);
+  }
+}
+
 /** One report, in a browser that has never been here. */
-async function audited(path, cookies, config, categories) {
+async function auditedOnce(path, cookies, config, categories) {
   const browser = await launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],

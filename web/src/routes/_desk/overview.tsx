@@ -248,79 +248,84 @@ function NeedsYou({ className }: { className: string }) {
   const failed = jobs.data?.items.filter((one) => one.status === "failed").slice(0, 3) ?? [];
   const broken = breaches.data ?? [];
   const more = broken.slice(BREACHES).filter((one) => one.acknowledged === null).length;
+  const known = !breaches.isPending && !jobs.isPending;
   const nothing = waiting.length + failed.length + broken.length === 0 && breaches.isSuccess;
   const rows = Math.min(waiting.length, 4) + Math.min(broken.length, BREACHES) + failed.length;
   return (
     <Panel title="Needs you" className={className} aside={<All to="/approvals" />}>
-      <Loaded query={approvals} height={120}>
-        {() =>
-          nothing ? (
-            <Empty>Nothing waits for you.</Empty>
-          ) : (
-            <ul
-              className={cx(
-                "grid gap-2",
-                !all && rows > 2 && "max-tablet:[&>li:nth-child(n+3):not(:last-child)]:hidden",
-              )}
-            >
-              {waiting.slice(0, 4).map((one) => (
-                <li key={one.request_id}>
-                  <Link
-                    to="/approvals/$id"
-                    params={{ id: one.request_id }}
-                    className="block rounded-control hover:bg-raised/50"
-                  >
-                    <span className="text-warn">{one.kind} waits</span> · {one.account || firm}
-                    <br />
-                    <span className="text-meta text-muted">
-                      until <Time at={one.expires_at} />
-                    </span>
-                  </Link>
-                </li>
-              ))}
-              {breaches.isError ? (
-                <li>
-                  <Failed error={breaches.error} retry={breaches.refetch} />
-                </li>
-              ) : null}
-              {broken.slice(0, BREACHES).map((one) => (
-                <BreachRow key={one.place.event_id} row={one} />
-              ))}
-              {more > 0 ? (
-                <li>
-                  <Link
-                    to="/audit"
-                    search={{ tab: "registers", register: "breaches" }}
-                    className="text-accent underline"
-                  >
-                    {more} more that nobody has acknowledged
-                  </Link>
-                </li>
-              ) : null}
-              {failed.map((one) => (
-                <li key={one.job_id}>
-                  <Link
-                    to="/runs/jobs/$id"
-                    params={{ id: one.job_id }}
-                    className="block rounded-control hover:bg-raised/50"
-                  >
-                    <span className="text-warn">{one.kind} failed</span>
-                    <br />
-                    <span className="text-meta text-muted">{one.error}</span>
-                  </Link>
-                </li>
-              ))}
-              {all || rows <= 2 ? null : (
-                <li className="tablet:hidden">
-                  <Button kind="quiet" onClick={() => setAll(true)}>
-                    {rows - 2 + more} more
-                  </Button>
-                </li>
-              )}
-            </ul>
-          )
-        }
-      </Loaded>
+      <div className="tablet:min-h-30 desk:h-58 desk:overflow-y-auto">
+        <Loaded query={approvals} height={120}>
+          {() =>
+            !known ? (
+              <div className="h-30" />
+            ) : nothing ? (
+              <Empty>Nothing waits for you.</Empty>
+            ) : (
+              <ul
+                className={cx(
+                  "grid gap-2",
+                  !all && rows > 2 && "max-tablet:[&>li:nth-child(n+3):not(:last-child)]:hidden",
+                )}
+              >
+                {waiting.slice(0, 4).map((one) => (
+                  <li key={one.request_id}>
+                    <Link
+                      to="/approvals/$id"
+                      params={{ id: one.request_id }}
+                      className="block rounded-control hover:bg-raised/50"
+                    >
+                      <span className="text-warn">{one.kind} waits</span> · {one.account || firm}
+                      <br />
+                      <span className="text-meta text-muted">
+                        until <Time at={one.expires_at} />
+                      </span>
+                    </Link>
+                  </li>
+                ))}
+                {breaches.isError ? (
+                  <li>
+                    <Failed error={breaches.error} retry={breaches.refetch} />
+                  </li>
+                ) : null}
+                {broken.slice(0, BREACHES).map((one) => (
+                  <BreachRow key={one.place.event_id} row={one} />
+                ))}
+                {more > 0 ? (
+                  <li>
+                    <Link
+                      to="/audit"
+                      search={{ tab: "registers", register: "breaches" }}
+                      className="text-accent underline"
+                    >
+                      {more} more that nobody has acknowledged
+                    </Link>
+                  </li>
+                ) : null}
+                {failed.map((one) => (
+                  <li key={one.job_id}>
+                    <Link
+                      to="/runs/jobs/$id"
+                      params={{ id: one.job_id }}
+                      className="block rounded-control hover:bg-raised/50"
+                    >
+                      <span className="text-warn">{one.kind} failed</span>
+                      <br />
+                      <span className="text-meta text-muted">{one.error}</span>
+                    </Link>
+                  </li>
+                ))}
+                {all || rows <= 2 ? null : (
+                  <li className="tablet:hidden">
+                    <Button kind="quiet" onClick={() => setAll(true)}>
+                      {rows - 2 + more} more
+                    </Button>
+                  </li>
+                )}
+              </ul>
+            )
+          }
+        </Loaded>
+      </div>
     </Panel>
   );
 }
