@@ -315,6 +315,7 @@ test.describe("a chart whose file does not come", () => {
     await page.route(/\/assets\/EquityChart-.*\.js/, (route) => route.abort());
     await signIn(page, "viewer", FIRM, "/overview");
     const panel = page.getByRole("region", { name: "Equity and drawdown" });
+    await panel.getByText(/decisions,/).scrollIntoViewIfNeeded(); // a chart is asked for where somebody comes near it
     await expect(panel.getByRole("alert")).toContainText("This chart could not be loaded.");
     await expect(page.getByRole("region", { name: "Closest to a limit" }).getByRole("link").nth(1)).toBeVisible();
     await expect(page.getByText("This page failed")).toBeHidden();

@@ -9,7 +9,6 @@ import { Money, Percent, Time } from "@/shared/ui/Figure";
 import { Loaded, Panel } from "@/shared/ui/Panel";
 import { useScope } from "@/shell/scope";
 import type { Limit, Point } from "./EquityChart";
-import { useIdle } from "./idle";
 import { layerOf } from "./rules";
 import { useTheme } from "./theme";
 
@@ -28,7 +27,6 @@ export function EquityPanel({ className }: { className?: string }) {
   const theme = useTheme();
   const points = useMemo(() => pointsOf(query.data?.items ?? []), [query.data]);
   const limits = useMemo(() => limitsOf(shown?.equity, board.data?.rows ?? []), [shown?.equity, board.data]);
-  const ready = useIdle();
   return (
     <Panel
       title="Equity and drawdown"
@@ -61,19 +59,15 @@ export function EquityPanel({ className }: { className?: string }) {
       >
         {() => (
           <figure>
-            <div className="h-72">
-              {ready ? (
-                <Drawing>
-                  <EquityChart
-                    points={points}
-                    limits={limits}
-                    hidden={prefs.amounts === "hidden"}
-                    theme={theme}
-                    zone={prefs.zone}
-                  />
-                </Drawing>
-              ) : null}
-            </div>
+            <Drawing className="h-72">
+              <EquityChart
+                points={points}
+                limits={limits}
+                hidden={prefs.amounts === "hidden"}
+                theme={theme}
+                zone={prefs.zone}
+              />
+            </Drawing>
             <figcaption className="mt-1 text-meta text-muted">
               {points.length} decisions, <Time at={points[0]?.at} /> to <Time at={points.at(-1)?.at} />. Dashed =
               limits, with the layer that set them. Chart by TradingView Lightweight Charts.

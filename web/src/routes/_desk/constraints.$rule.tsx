@@ -3,7 +3,6 @@ import { createFileRoute, Link } from "@tanstack/react-router";
 import { lazy, useCallback, useMemo, useState } from "react";
 import { Acknowledge, AcknowledgedBy } from "@/features/breaches";
 import { Choice } from "@/features/Choice";
-import { useIdle } from "@/features/idle";
 import { LastChange } from "@/features/LastChange";
 import { LongTable } from "@/features/LongTable";
 import { RuleBar } from "@/features/RuleBar";
@@ -123,7 +122,6 @@ function History({ row }: { row: Rule }) {
   const { twin = false } = Route.useSearch();
   const navigate = Route.useNavigate();
   const light = useLight();
-  const ready = useIdle();
   const query = useQuery({
     ...constraintHistoryQuery(firm, account ?? "", row.rule_id),
     enabled: account !== undefined,
@@ -169,13 +167,9 @@ function History({ row }: { row: Rule }) {
             <Empty>None of the last {points.length} decisions could measure it against a limit.</Empty>
           ) : (
             <figure aria-label={`Use of ${row.title}; the table has the same figures`}>
-              <div className="h-52">
-                {ready ? (
-                  <Drawing>
-                    <UseChart points={points} lines={lines} light={light} zone={zone} />
-                  </Drawing>
-                ) : null}
-              </div>
+              <Drawing className="h-52">
+                <UseChart points={points} lines={lines} light={light} zone={zone} />
+              </Drawing>
               <figcaption className="mt-1 text-meta text-muted">
                 {points.length} decisions, <Time at={points[0]?.at} /> to <Time at={points.at(-1)?.at} />
                 {unknown > 0 ? `; ${unknown} of them without a measure` : ""}. Chart by TradingView Lightweight Charts.

@@ -2,7 +2,6 @@ import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { lazy, useCallback, useState } from "react";
 import { Choice } from "@/features/Choice";
-import { useIdle } from "@/features/idle";
 import { LongTable } from "@/features/LongTable";
 import { Changes, Evidence, nameOf, RiskState, TapeHealth } from "@/features/RegimePanels";
 import { FAMILIES, RegimeMark, regimeName } from "@/features/regime";
@@ -239,19 +238,14 @@ const BARS: readonly Column<Bar>[] = [
 function Chart({ now, points }: { now: Now; points: readonly Bar[] }) {
   const { zone } = usePrefs();
   const light = useLight();
-  const ready = useIdle();
   const [bar, setBar] = useState<number | null>(null);
   const at = points[bar ?? points.length - 1];
   const priced = points.some((one) => one.close !== null);
   return (
     <figure>
-      <div className={priced ? "min-h-[284px]" : "min-h-7"}>
-        {ready ? (
-          <Drawing>
-            <RegimeChart symbol={now.symbol} points={points} light={light} zone={zone} onBar={setBar} />
-          </Drawing>
-        ) : null}
-      </div>
+      <Drawing className={priced ? "min-h-[284px]" : "min-h-7"}>
+        <RegimeChart symbol={now.symbol} points={points} light={light} zone={zone} onBar={setBar} />
+      </Drawing>
       <figcaption className="mt-1 grid gap-1 text-meta text-muted">
         <span className="min-h-4 text-fg" data-readout>
           <Time at={at?.at} />
