@@ -58,9 +58,7 @@ export function KeyChanges({ keys }: { keys: string }) {
                 }
                 className="max-w-80"
               />
-              {found.truncated ? (
-                <p className="text-warn">There are older changes than the record was asked for.</p>
-              ) : null}
+              {found.truncated ? <p className="text-warn">Changes older than these are not sent.</p> : null}
               {rows.length === 0 ? (
                 <p className="text-muted">No key that changed has this in its name.</p>
               ) : (

@@ -249,8 +249,9 @@ def history(
     if not 1 <= bars <= _MOST_BARS:
         raise BadInput(expected=f"1 to {_MOST_BARS} bars", found=str(bars), where="bars")
     run_id, market = _market(sources, asker, run_id)
-    past, ts_ns, notes = _past(sources, run_id, market["regime"])
-    if past is None and notes:
+    found = market["regime"]
+    past, ts_ns, notes = _past(sources, run_id, found)
+    if notes and any(one["symbol"] == symbol for one in (found["market"], *found["symbols"])):
         return History(run_id=run_id, symbol=symbol, points=(), notes=notes)
     if past is None or symbol not in past.symbols:
         raise NotYet("symbol", symbol)

@@ -289,6 +289,8 @@ def test_regimes_say_since_when_and_why_they_are_capped(world: World) -> None:
     lost = replace(world.sources(), files=Broken(world.sources().files, "regimes.parquet"))
     without = regimes.history(lost, asker(), "KO", bars=50)
     assert without.points == () and "regimes.parquet" in without.notes[0]
+    with pytest.raises(NotThere):
+        regimes.history(lost, asker(), "NONE")
     now = regimes.regimes(lost, asker())
     assert {one.since for one in now.regimes} == {None} and now.notes == without.notes
     market = regimes.history(world.sources(), asker(), told.regimes[0].symbol, bars=5)
