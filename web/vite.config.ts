@@ -24,7 +24,12 @@ const CHUNKS = [
     name: "desk",
     priority: 1,
     minShareCount: 4,
-    test: /src\/(shell|shared|features\/(?!Confirm|StepUp))|node_modules\/(@?radix-ui|lucide-react|@tanstack|react-remove-scroll|react-style-singleton|aria-hidden|use-sidecar|use-callback-ref|tslib|get-nonce)/,
+    test: /src\/(shell|shared(?!\/ui\/Rows)|features\/(?!Confirm|StepUp|LongTable))|node_modules\/(@?radix-ui|lucide-react|@tanstack\/(?!react-virtual|virtual-core)|react-remove-scroll|react-style-singleton|aria-hidden|use-sidecar|use-callback-ref|tslib|get-nonce)/,
+  },
+  {
+    name: "rows", // long lists, which the first page has none of
+    priority: 0,
+    test: /@tanstack\/(react-virtual|virtual-core)\/|src\/(features\/LongTable|shared\/ui\/Rows)\./,
   },
 ];
 

@@ -22,8 +22,9 @@ from regime_trading.core.errors import RegimeError
 from regime_trading.core.ports import Clock, Messages
 from regime_trading.core.wire import ClientFrame, ServerFrame, Subscribe
 from regime_trading.services.stream import HEARTBEAT_NS, Close, Connection, Limits
-from regime_trading.services.stream_tail import MOST_S, Tail
+from regime_trading.services.stream_tail import LOOK_S, Tail
 
+REST_S = 0.25  #: until the next look, where nobody follows anything yet or the database cannot be read
 CHECK_S = 0.5  #: between two looks at all sessions, and at the heartbeats
 CHECK_WITHIN_S = 5.0  #: a look at the sessions that takes longer has failed
 CLOSE_WITHIN_S = 1.0  #: for saying goodbye to whoever does not read
@@ -221,7 +222,7 @@ class Hub:
             self._asked.clear()
             waiting = [(c, asked) for c in self._clients if (asked := c.connection.awaits) is not None]
             wanted = self._wanted(waiting)
-            delay_s = await self._look(wanted, waiting) if wanted else MOST_S
+            delay_s = await self._look(wanted, waiting) if wanted else REST_S
             try:
                 await asyncio.wait_for(self._asked.wait(), delay_s)
             except TimeoutError:
@@ -244,7 +245,7 @@ class Hub:
             fresh = await asyncio.to_thread(self._tail.read, wanted)
         except RegimeError as err:
             _LOG.warning("the live channel cannot read: %s", err)
-            return MOST_S
+            return REST_S
         changed = self._tail.apply(fresh, wanted)
         self._read_ns = time.monotonic_ns()
         for client, asked in waiting:
@@ -253,7 +254,7 @@ class Hub:
                 client.connection.begin(ring, self._read_ns)
                 client.wake.set()
         self._wake(changed)
-        return self._tail.delay_s
+        return LOOK_S
 
     async def _beat(self) -> None:
         while self._clients:

@@ -1,4 +1,4 @@
-import { useSyncExternalStore } from "react";
+import { TABLET, useMedia } from "@/shared/ui/media";
 
 export type Layout = "unified" | "split";
 
@@ -13,13 +13,6 @@ export function searchOf(said: Record<string, unknown>): Search {
 
 /** Two texts beside or within each other; on a phone always within. */
 export function useLayout(search: Search): Layout {
-  const wide = useSyncExternalStore(onWidth, () => matchMedia(WIDE).matches);
+  const wide = useMedia(TABLET);
   return search.diff === "split" && wide ? "split" : "unified";
-}
-
-const WIDE = "(min-width: 720px)";
-function onWidth(listener: () => void): () => void {
-  const found = matchMedia(WIDE);
-  found.addEventListener("change", listener);
-  return () => found.removeEventListener("change", listener);
 }

@@ -6,7 +6,7 @@ import {
   redirect,
   useRouterState,
 } from "@tanstack/react-router";
-import { lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useDeferredValue, useState } from "react";
 import { ApiProblem, Unreachable } from "@/shared/api/client";
 import { meQuery } from "@/shared/api/me";
 import { LiveStore } from "@/shared/live/store";
@@ -55,11 +55,12 @@ function Desk() {
   const { queries } = Route.useRouteContext();
   const [live] = useState(() => new LiveStore(queries));
   const at = useRouterState({ select: (state) => state.location.href });
+  const framed = useDeferredValue(true, false); // halt is there first, and the page is made in pieces
   return (
     <ScopeProvider live={live}>
       <Shell>
         <CatchBoundary getResetKey={() => at} errorComponent={BrokenPage}>
-          <Outlet />
+          {framed ? <Outlet /> : null}
         </CatchBoundary>
       </Shell>
     </ScopeProvider>

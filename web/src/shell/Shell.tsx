@@ -31,6 +31,7 @@ import { Button } from "@/shared/ui/Button";
 import { ModeChip, modeOf, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Dialog } from "@/shared/ui/Dialog";
+import { DESK, useMedia } from "@/shared/ui/media";
 import { ConfirmProvider, confirms } from "./confirming";
 import { HaltButton, HaltProvider } from "./Halt";
 import { HaltContext } from "./halt-inside";
@@ -93,6 +94,7 @@ function Frame({ children }: { children: ReactNode }) {
     () => setPalette(""),
     (text) => setPalette(text),
   );
+  const isDesk = useMedia(DESK);
   const shown = scope.accounts?.find((one) => one.account_id === scope.account);
   return (
     <div className="flex h-full flex-col" data-ready="true">
@@ -141,12 +143,12 @@ function Frame({ children }: { children: ReactNode }) {
       </header>
       <Banners />
       <div className="flex min-h-0 flex-1">
-        <Rail />
+        {isDesk ? <Rail /> : null}
         <main id="main" tabIndex={-1} className="min-w-0 flex-1 overflow-y-auto p-6 outline-none max-tablet:p-4">
           <div className="mx-auto max-w-[1480px]">{children}</div>
         </main>
       </div>
-      <BottomBar />
+      {isDesk ? null : <BottomBar />}
       <Alarms />
       <Undo />
       {palette !== null ? (
@@ -333,7 +335,7 @@ function Rail() {
     <nav
       aria-label="Places"
       style={{ zIndex: "var(--z-nav)" }}
-      className="w-[200px] shrink-0 overflow-y-auto border-r border-line py-3 max-desk:hidden"
+      className="w-[200px] shrink-0 overflow-y-auto border-r border-line py-3"
     >
       {places.map(({ to, name, icon: Icon, key }) => (
         <Link
@@ -368,7 +370,7 @@ function BottomBar() {
     <nav
       aria-label="Main places"
       style={{ zIndex: "var(--z-nav)" }}
-      className="flex shrink-0 border-t border-line bg-bg pb-[env(safe-area-inset-bottom)] desk:hidden"
+      className="flex shrink-0 border-t border-line bg-bg pb-[env(safe-area-inset-bottom)]"
     >
       {places
         .filter((one) => ON_PHONE.includes(one.to))

@@ -23,6 +23,7 @@ import { percent } from "@/shared/format/numbers";
 import { Button } from "@/shared/ui/Button";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
+import { Nearby } from "@/shared/ui/Drawing";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Failed, Loaded, Panel } from "@/shared/ui/Panel";
@@ -53,7 +54,9 @@ function Overview() {
             <RegimeNow className="max-desk:order-4" />
           </div>
         </div>
-        <LastDecisions />
+        <Nearby className="min-h-96">
+          <LastDecisions />
+        </Nearby>
       </div>
     </Page>
   );

@@ -45,6 +45,27 @@ describe("figures", () => {
   });
   afterEach(() => setGrouping("1,234.5"));
 
+  it("are what Intl writes, digit by digit", () => {
+    let seed = 7;
+    const random = () => {
+      seed = (seed * 48_271) % 2_147_483_647;
+      return seed / 2_147_483_647;
+    };
+    const of = (options: Intl.NumberFormatOptions) => new Intl.NumberFormat("en-US", options);
+    const ties = [
+      0, 0.5, 1.5, 2.5, 1.005, 0.125, 999.5, 9_999.5, 0.000_05, 99_999.95, 1e-7, 1.234e-9, 5e-15, 1e12, 7e20,
+    ];
+    const values = [...ties, ...Array.from({ length: 5_000 }, () => random() * 10 ** Math.round(random() * 26 - 12))];
+    for (const digits of [0, 1, 2, 4]) {
+      const whole = of({ minimumFractionDigits: digits, maximumFractionDigits: digits });
+      const some = of({ maximumSignificantDigits: digits + 1 });
+      for (const value of values) {
+        expect(money(value, digits), `${value} to ${digits}`).toBe(whole.format(value));
+        if (value < 1e12) expect(plainNumber(value, digits + 1), `${value}, ${digits + 1}`).toBe(some.format(value));
+      }
+    }
+  });
+
   it("says a value of a rule in its unit", () => {
     expect(ruleValue("0.131876857546539", "confidence")).toBe("13.19 %");
     expect(ruleValue("20", "bp")).toBe("20 bp");

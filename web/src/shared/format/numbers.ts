@@ -26,24 +26,30 @@ export function numberOf(value: Figure): number | null {
   return Number.isNaN(found) ? null : found;
 }
 
-// made once: to make one costs more than a hundred uses of it
-const formats = new Map<string, Intl.NumberFormat>();
+/**
+ * Rounded to so many decimals, half away from nothing, thousands set apart: what `Intl.NumberFormat("en-US")` writes,
+ * whose first use takes longer than all figures of a page. What is beyond any figure here is left to it.
+ */
+function fixed(value: number, decimals: number): string {
+  const shown = Math.max(0, decimals);
+  const [digits, exponent = "0"] = String(value).split("e");
+  const whole = Math.round(Number(`${digits}e${Number(exponent) + decimals}`)); // in units of the last decimal
+  if (whole > 1e13 || shown > 20)
+    return new Intl.NumberFormat("en-US", { minimumFractionDigits: shown, maximumFractionDigits: shown }).format(value);
+  const all = (decimals < 0 ? whole + "0".repeat(whole === 0 ? 0 : -decimals) : String(whole)).padStart(shown + 1, "0");
+  const point = all.length - shown;
+  const before = all.slice(0, point).replace(/\B(?=(?:\d{3})+$)/g, ",");
+  return shown === 0 ? before : `${before}.${all.slice(point)}`;
+}
 
-function formatOf(kind: "fixed" | "significant", digits: number): Intl.NumberFormat {
-  const known = formats.get(`${kind} ${digits}`);
-  if (known !== undefined) return known;
-  const made = new Intl.NumberFormat(
-    "en-US",
-    kind === "fixed"
-      ? { minimumFractionDigits: digits, maximumFractionDigits: digits }
-      : { maximumSignificantDigits: digits },
-  );
-  formats.set(`${kind} ${digits}`, made);
-  return made;
+/** With so many digits that mean something at most. */
+function significant(value: number, digits: number): string {
+  const text = fixed(value, value === 0 ? 0 : digits - 1 - Number(value.toExponential().split("e")[1]));
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
 function plain(value: number, decimals: number): string {
-  const text = formatOf("fixed", decimals).format(Math.abs(value));
+  const text = fixed(Math.abs(value), decimals);
   const zero = Number(text.replaceAll(",", "")) === 0;
   return value < 0 && !zero ? MINUS + grouped(text) : grouped(text);
 }
@@ -67,7 +73,7 @@ export function plainNumber(value: Figure, digits = 4): string {
   const found = numberOf(value);
   if (found === null) return typeof value === "string" && value ? value : UNKNOWN;
   if (!Number.isFinite(found)) return "unlimited";
-  const text = formatOf("significant", digits).format(Math.abs(found));
+  const text = significant(Math.abs(found), digits);
   return found < 0 && text !== "0" ? MINUS + grouped(text) : grouped(text);
 }
 

@@ -2,13 +2,19 @@
 
 export type Zone = "utc" | "local";
 
-// made when they are first asked for: to make one costs more than a hundred uses of it
-const formats = new Map<Zone, Intl.DateTimeFormat>();
+type Parts = { date: string; time: string; name: string };
 
-function formatOf(zone: Zone): Intl.DateTimeFormat {
-  const known = formats.get(zone);
-  if (known !== undefined) return known;
-  const made = new Intl.DateTimeFormat("en-CA", {
+function partsOf(at: Date, zone: Zone): Parts {
+  if (zone === "local") return localParts(at);
+  const [date = "", time = ""] = at.toISOString().split("T");
+  return { date, time: time.slice(0, 8), name: "UTC" };
+}
+
+// made when somebody first asks for it: that takes longer than all the rest of a page's figures
+let format: Intl.DateTimeFormat | undefined;
+
+function localParts(at: Date): Parts {
+  format ??= new Intl.DateTimeFormat("en-CA", {
     year: "numeric",
     month: "2-digit",
     day: "2-digit",
@@ -17,36 +23,30 @@ function formatOf(zone: Zone): Intl.DateTimeFormat {
     second: "2-digit",
     hourCycle: "h23",
     timeZoneName: "short",
-    ...(zone === "utc" ? { timeZone: "UTC" } : {}),
   });
-  formats.set(zone, made);
-  return made;
-}
-
-function partsOf(at: Date, zone: Zone): Record<string, string> {
-  return Object.fromEntries(
-    formatOf(zone)
-      .formatToParts(at)
-      .map((part) => [part.type, part.value]),
-  );
+  const p = Object.fromEntries(format.formatToParts(at).map((part) => [part.type, part.value]));
+  return {
+    date: `${p.year}-${p.month}-${p.day}`,
+    time: `${p.hour}:${p.minute}:${p.second}`,
+    name: p.timeZoneName ?? "",
+  };
 }
 
 export function instant(text: string | null | undefined, zone: Zone = "utc", seconds = false): string {
   if (!text) return "unknown";
   const at = new Date(text);
   if (Number.isNaN(at.getTime())) return text;
-  const p = partsOf(at, zone);
-  return `${p.year}-${p.month}-${p.day} ${p.hour}:${p.minute}${seconds ? `:${p.second}` : ""} ${p.timeZoneName}`;
+  const { date, time, name } = partsOf(at, zone);
+  return `${date} ${seconds ? time : time.slice(0, 5)} ${name}`;
 }
 
 export function clock(text: string | number | Date, zone: Zone = "utc"): string {
-  const p = partsOf(new Date(text), zone);
-  return `${p.hour}:${p.minute}:${p.second}`;
+  return partsOf(new Date(text), zone).time;
 }
 
 /** How the zone is called at that instant: what follows a time of day. */
 export function zoneName(at: string | number | Date, zone: Zone = "utc"): string {
-  return partsOf(new Date(at), zone).timeZoneName ?? "";
+  return partsOf(new Date(at), zone).name;
 }
 
 export function day(text: string | null | undefined, zone: Zone = "utc"): string {

@@ -212,13 +212,19 @@ describe("the store", () => {
     });
     for (let seq = 1; seq <= 600; seq += 1) store.take(told(seq, "pm.action"));
     expect(painted).toBe(0);
-    vi.advanceTimersByTime(100);
+    vi.advanceTimersByTime(0); // nothing was painted lately: at once
     expect(painted).toBe(1);
     expect(store.snapshot().rows.length).toBe(500);
     expect(store.snapshot().count).toBe(600);
     expect(store.snapshot().rows[0]).toMatchObject({ key: "f-600" });
-    store.take(told(601, "constraint.breach", { breach_id: "b1" }));
+    vi.advanceTimersByTime(40);
+    for (let seq = 601; seq <= 610; seq += 1) store.take(told(seq, "pm.action"));
+    vi.advanceTimersByTime(59);
+    expect(painted).toBe(1);
+    vi.advanceTimersByTime(1);
     expect(painted).toBe(2);
+    store.take(told(611, "constraint.breach", { breach_id: "b1" }));
+    expect(painted).toBe(3);
   });
 
   it("keeps no more than that while the clock stands still, and counts them all", () => {

@@ -44,6 +44,7 @@ export class LiveStore {
   private readonly due = new Map<string, ReturnType<typeof setTimeout>>();
   private socket: LiveSocket | null = null;
   private gaps = 0;
+  private flushed = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly queries: QueryClient) {}
 
@@ -89,7 +90,7 @@ export class LiveStore {
     for (const about of ABOUT[frame.type] ?? []) this.again(about);
     if (frame.type === "constraint.breach") this.alarm(frame);
     if (URGENT.has(frame.type)) this.flush();
-    else this.timer ??= setTimeout(() => this.flush(), BATCH_MS);
+    else this.timer ??= setTimeout(() => this.flush(), Math.max(0, this.flushed + BATCH_MS - performance.now()));
   }
 
   /** No more wait than are shown: the clock of a page in the background may stand still for a minute. */
@@ -135,6 +136,7 @@ export class LiveStore {
   private flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.flushed = performance.now();
     if (this.waiting.length > 0) {
       const rows = [...this.waiting.reverse(), ...this.now.rows].slice(0, KEPT);
       this.now = { ...this.now, rows, count: this.come };

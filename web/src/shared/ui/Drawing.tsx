@@ -1,24 +1,20 @@
 import { CatchBoundary } from "@tanstack/react-router";
-import { type ReactNode, type RefObject, Suspense, useEffect, useRef, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import { Failed } from "./Panel";
 
 type Props = { children: ReactNode /** The room it has, before it is there as well. */; className: string };
 
 /**
- * What a file of its own draws: the heaviest part of a page and the last one, once somebody has come near it. Where it
- * does not come, or fails, it is said in its place, and the page stays.
+ * What a file of its own draws: the heaviest part of a page and the last one. Where it does not come, or fails, it is
+ * said in its place, and the page stays.
  */
 export function Drawing({ children, className }: Props) {
-  const box = useRef<HTMLDivElement>(null);
-  const due = useDue(box);
   return (
-    <div ref={box} className={className}>
-      {due ? (
-        <CatchBoundary getResetKey={() => "drawing"} errorComponent={NotDrawn}>
-          <Suspense fallback={null}>{children}</Suspense>
-        </CatchBoundary>
-      ) : null}
-    </div>
+    <Nearby className={className}>
+      <CatchBoundary getResetKey={() => "drawing"} errorComponent={NotDrawn}>
+        <Suspense fallback={null}>{children}</Suspense>
+      </CatchBoundary>
+    </Nearby>
   );
 }
 
@@ -26,8 +22,9 @@ function NotDrawn() {
   return <Failed error={new Error("This chart could not be loaded.")} retry={() => location.reload()} />;
 }
 
-/** Whether a box has come into sight and the browser has had time for what is first. */
-function useDue(box: RefObject<HTMLDivElement | null>): boolean {
+/** Made once somebody has come near it and the browser has had time for what is first. */
+export function Nearby({ children, className }: Props) {
+  const box = useRef<HTMLDivElement>(null);
   const [due, setDue] = useState(false);
   useEffect(() => {
     if (box.current === null) return;
@@ -43,6 +40,10 @@ function useDue(box: RefObject<HTMLDivElement | null>): boolean {
       watch.disconnect();
       if (idle) window.cancelIdleCallback(idle);
     };
-  }, [box]);
-  return due;
+  }, []);
+  return (
+    <div ref={box} className={className}>
+      {due ? children : null}
+    </div>
+  );
 }

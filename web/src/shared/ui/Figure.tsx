@@ -39,7 +39,13 @@ export function Time({ at, seconds }: { at: string | null | undefined; seconds?:
   const { zone } = usePrefs();
   const other: Zone = zone === "utc" ? "local" : "utc";
   return (
-    <time dateTime={at ?? undefined} title={instant(at, other, true)} className="whitespace-nowrap">
+    <time
+      dateTime={at ?? undefined}
+      className="whitespace-nowrap"
+      onPointerEnter={(event) => {
+        event.currentTarget.title = instant(at, other, true);
+      }}
+    >
       {instant(at, zone, seconds)}
     </time>
   );

@@ -1,5 +1,6 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useEffect, useRef, useSyncExternalStore } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
+import { TABLET, useMedia } from "./media";
 
 type Props<T> = {
   label: string;
@@ -15,19 +16,10 @@ type Props<T> = {
   onAway?: (away: boolean) => void;
 };
 
-const NARROW = "(max-width: 719px)";
-
-function subscribe(listener: () => void): () => void {
-  const query = matchMedia(NARROW);
-  query.addEventListener("change", listener);
-  return () => query.removeEventListener("change", listener);
-}
-
 /** Many rows in a window of their own: only those in sight are there, each in a slot of one height. */
 export function Rows<T>({ label, rows, row, height, narrow, onEnd, onAway }: Props<T>) {
   const box = useRef<HTMLDivElement>(null);
-  const isNarrow = useSyncExternalStore(subscribe, () => matchMedia(NARROW).matches);
-  const size = isNarrow ? narrow : height;
+  const size = useMedia(TABLET) ? height : narrow;
   const slots = useVirtualizer({
     count: rows.length,
     getScrollElement: () => box.current,
