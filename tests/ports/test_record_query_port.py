@@ -13,6 +13,7 @@ from tests.gate_samples import CORE, GROWTH
 from tests.register_samples import recorded, seal
 from tests.views_world import KESTREL, NORTH, NOW, World, ask, asker, decided
 
+from regime_trading.adapters import duck, record_query
 from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog
 from regime_trading.adapters.database.newest import SqlNewest, SqlStates
@@ -162,6 +163,23 @@ def test_a_sealed_file_that_was_changed_is_not_handed_out(stored: Stored) -> Non
     part.write_bytes(b"no table")
     with pytest.raises(CheckFailed, match="cannot be read"):
         stored.query.newest(ALL, None, 500)
+
+
+def test_files_are_opened_once_and_only_where_what_waits_is_not_enough(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    monkeypatch.setattr(record_query, "reader", lambda files: opened.append(len(files)) or duck.reader(files))
+    own = EntryQuery(("a", "b"), chain_id="dry_run/bt-test/north/a")
+    assert stored.query.newest(own, None, 5) == tuple(stored.expected(own)[:5])
+    assert opened == [], "the newest of a chain wait"
+    whole = stored.query.newest(own, None, 500)
+    assert [e.body for e in whole] == [e.body for e in stored.expected(own)] and opened == [1]
+    assert stored.query.newest(own, None, 500) == whole and opened == [1], "a sealed file never changes"
+    (part,) = (stored.folder / "audit/schema=1/firm=north/account=a/run=bt-test").glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckFailed, match="cannot be read"):
+        stored.query.newest(own, None, 500)
 
 
 # --- a walk over what reads the database --------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { budget, closure, table } from "./budget.mjs";
 
-const page = (name) => `src/routes/${name}.tsx?tsr-split=component`;
+const page = (name) => `src/routes/${name}.tsx?tsr-split=component${name === "_desk" ? "---loader" : ""}`;
 const chunk = (file, more = {}) => ({ file: `assets/${file}.js`, ...more });
 const MANIFEST = {
   "index.html": chunk("index", { isEntry: true, imports: ["_frame"], dynamicImports: [page("_desk")], css: ["a.css"] }),
@@ -54,4 +54,6 @@ it("names what is above its goal", () => {
 
 it("a chunk that is not in the build is no zero", () => {
   expect(() => closure(MANIFEST, ["src/gone.tsx"])).toThrow("the build has no src/gone.tsx");
+  const { [page("_desk/overview")]: _, ...rest } = MANIFEST;
+  expect(() => budget(rest, { sizeOf: () => 1, packedOf: () => 1, precache: 1 })).toThrow("no page _desk/overview");
 });

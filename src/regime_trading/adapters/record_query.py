@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from heapq import merge
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -22,7 +24,11 @@ from regime_trading.core.recorded import Recorded
 from regime_trading.core.schemas import Mode
 
 _TRIES = 3
-_CHUNK = 1_000  #: entries that are looked at together, at most
+_CHUNK, _FIRST_CHUNK = (
+    1_000,
+    64,
+)  #: entries that are looked at together: at most, and first where few will fit
+_KEPT = 64  #: answers of sealed files that a process keeps
 _NEWER_THAN_ALL = Key(
     2**63 - 1, "~", 2**63 - 1
 )  #: no chain name begins with a tilde, the last printable character
@@ -48,7 +54,32 @@ _SPANS = f"""
 SELECT run_id, account_id, count(*), epoch_ns(min(ts_event)), epoch_ns(max(ts_event))
 FROM read_parquet($files, hive_partitioning = false)
 WHERE firm_id = $firm AND env = '{Mode.DRY_RUN}' AND event_type = 'DECISION' GROUP BY ALL"""
+_Value = str | int | tuple[str, ...]
 Parts = Callable[[], Sequence[SealedChainPart]]
+
+
+class _Stamped(NamedTuple):
+    """A sealed file as it is now. It never changes; where it did, it is another one."""
+
+    path: str
+    mtime_ns: int
+    size: int
+
+
+def _stamp(path: str) -> _Stamped:
+    found = Path(path).stat()
+    return _Stamped(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(_KEPT)
+def _rows(
+    sql: str, files: tuple[_Stamped, ...], values: tuple[tuple[str, _Value], ...]
+) -> tuple[tuple[Any, ...], ...]:
+    """Rows of a question to sealed files, read once for as long as they are the same."""
+    bound = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+    paths = [file.path for file in files]
+    with reader([Path(path) for path in paths]) as opened:
+        return tuple(opened.rows(sql, {**bound, "files": paths}))
 
 
 class FirmRecordQuery:
@@ -80,13 +111,14 @@ class FirmRecordQuery:
         TooMuch
             The question takes too long or too much memory.
         """
-        found, chunk = list[Recorded](), _CHUNK if query.mentions() else min(_CHUNK, 2 * limit)
+        found = list[Recorded]()
+        chunk = min(_CHUNK, max(2 * limit, _FIRST_CHUNK if query.mentions() else 0))
         while len(found) < limit:
-            seen = self._chunk(query, before, chunk)
+            seen, is_last = self._chunk(query, before, chunk, limit - len(found))
             found += [entry for entry in seen if fits(query, self._firm_id, entry)]
-            if len(seen) < chunk:
+            if is_last:
                 break
-            before = key_of(seen[-1])
+            before, chunk = key_of(seen[-1]), min(_CHUNK, 4 * chunk)
         return tuple(found[:limit])
 
     def entry(self, chain_id: str, seq: int) -> Recorded | None:
@@ -123,11 +155,8 @@ class FirmRecordQuery:
         files = [str(self._store.root / piece.part.path) for piece in parts]
         sealed = list[RunSpan]()
         if files:
-            with reader([Path(file) for file in files]) as opened:
-                rows = opened.rows(_SPANS, {"files": files, "firm": self._firm_id})
-            sealed = [
-                RunSpan(str(run), str(account), int(n), int(a), int(b)) for run, account, n, a, b in rows
-            ]
+            rows = _rows(_SPANS, tuple(map(_stamp, files)), (("firm", self._firm_id),))
+            sealed = [RunSpan(*row) for row in rows]
         found = {(one.run_id, one.account_id): one for one in sealed}
         sealed_to = {key: one.last_ns for key, one in found.items()}
         for one in () if self._write_ahead is None else self._write_ahead.spans(sealed_to):
@@ -149,19 +178,24 @@ class FirmRecordQuery:
             and (not query.envs or piece.chain_id.split("/", 1)[0] in query.envs)
         ]
 
-    def _chunk(self, query: EntryQuery, before: Key | None, limit: int) -> list[Recorded]:
-        """The next entries that may fit, newest first.
+    def _chunk(
+        self, query: EntryQuery, before: Key | None, limit: int, wanted: int
+    ) -> tuple[list[Recorded], bool]:
+        """The next entries that may fit, newest first, and whether nothing is asked for beyond them.
 
         Write-ahead rows are read before the sealed files: what is sealed meanwhile is in one of the two, and of what is
-        in both the sealed one counts.
+        in both the sealed one counts. The time of a chain never runs backwards, so what waits of one chain is newer
+        than all that is sealed and waits no longer: where that is enough, no file is opened.
         """
         waiting = [] if self._write_ahead is None else self._write_ahead.newest(query, before, limit)
+        if query.chain_id and sum(fits(query, self._firm_id, entry) for entry in waiting) >= wanted:
+            return [_checked(entry) for entry in waiting], True
         last = before or _NEWER_THAN_ALL
-        values = {
+        values: dict[str, _Value] = {
             "from_ns": query.from_ns,
             "to_ns": query.to_ns,
-            "kinds": list(query.kinds),
-            "mentions": list(query.mentions()),
+            "kinds": query.kinds,
+            "mentions": query.mentions(),
             "ts_ns": last.ts_event_ns,
             "chain": last.chain_id,
             "seq": last.seq,
@@ -170,43 +204,32 @@ class FirmRecordQuery:
         sealed = self._read(_NEWEST, lambda: self._parts(query), values)
         known = {key_of(entry) for entry in sealed}
         rest = [_checked(entry) for entry in waiting if key_of(entry) not in known]
-        return list(merge(sealed, rest, key=key_of, reverse=True))[:limit]
+        found = list(merge(sealed, rest, key=key_of, reverse=True))[:limit]
+        return found, len(found) < limit
 
-    def _read(self, sql: str, parts: Parts, values: Mapping[str, object]) -> list[Recorded]:
+    def _read(self, sql: str, parts: Parts, values: Mapping[str, _Value]) -> list[Recorded]:
         """Rows of sealed files; a file that was merged into another since it was listed is looked for again."""
         for tries_left in reversed(range(_TRIES)):
             files = {str(self._store.root / piece.part.path): piece for piece in parts()}
             if not files:
                 return []
             try:
-                with reader([Path(file) for file in files]) as opened:
-                    rows = opened.rows(sql, {**values, "files": list(files), "firm": self._firm_id})
+                rows = _rows(sql, tuple(map(_stamp, files)), (*values.items(), ("firm", self._firm_id)))
                 return list(_sealed(rows, files))
-            except duckdb.Error as error:
+            except (duckdb.Error, OSError) as error:
                 if not tries_left:
                     raise CheckFailed(f"a sealed file of {self._firm_id} cannot be read: {error}") from error
         raise AssertionError("unreachable")
 
 
-def _sealed(rows: Iterable[tuple[object, ...]], files: Mapping[str, SealedChainPart]) -> Iterable[Recorded]:
+def _sealed(rows: Iterable[tuple[Any, ...]], files: Mapping[str, SealedChainPart]) -> Iterable[Recorded]:
     """Rows as entries, each of them in the chain that its file is of."""
     for chain, seq, ts_ns, kind, rule_id, body, before, own, file in rows:
-        piece = files[str(file)]
-        if chain != piece.chain_id or not piece.part.seq_from <= int(str(seq)) <= piece.part.seq_to:
+        piece = files[file]
+        if chain != piece.chain_id or not piece.part.seq_from <= seq <= piece.part.seq_to:
             raise CheckFailed(f"{piece.part.path}: entry {seq} of {chain} does not belong here")
-        yield _checked(
-            Recorded(
-                piece.chain_id,
-                int(str(seq)),
-                int(str(ts_ns)),
-                str(kind),
-                str(rule_id),
-                str(body).encode(),
-                str(before),
-                str(own),
-                piece.part.path,
-            )
-        )
+        own_place = (piece.chain_id, seq, ts_ns, kind, rule_id, body.encode(), before, own, piece.part.path)
+        yield _checked(Recorded(*own_place))
 
 
 def _checked(entry: Recorded) -> Recorded:

@@ -4,10 +4,10 @@ import type { Schemas } from "@/shared/api/client";
 import { boardQuery, decisionsQuery } from "@/shared/api/queries";
 import { numberOf } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
-import { Drawing } from "@/shared/ui/Drawing";
+import { Drawing, Nearby } from "@/shared/ui/Drawing";
 import { Money, Percent, Time } from "@/shared/ui/Figure";
 import { Loaded, Panel } from "@/shared/ui/Panel";
-import { useScope } from "@/shell/scope";
+import { type Account, useScope } from "@/shell/scope";
 import type { Limit, Point } from "./EquityChart";
 import { layerOf } from "./rules";
 import { useTheme } from "./theme";
@@ -19,14 +19,8 @@ const LEVELS = new Set(["LD-02"]);
 const FLOORS = new Set(["LD-01", "LD-03", "LD-04", "LD-05"]);
 
 export function EquityPanel({ className }: { className?: string }) {
-  const { firm, account, accounts } = useScope();
-  const query = useQuery({ ...decisionsQuery(firm, account, 200), enabled: account !== undefined });
-  const board = useQuery({ ...boardQuery(firm, account ?? ""), enabled: account !== undefined });
+  const { account, accounts } = useScope();
   const shown = accounts?.find((one) => one.account_id === account);
-  const prefs = usePrefs();
-  const theme = useTheme();
-  const points = useMemo(() => pointsOf(query.data?.items ?? []), [query.data]);
-  const limits = useMemo(() => limitsOf(shown?.equity, board.data?.rows ?? []), [shown?.equity, board.data]);
   return (
     <Panel
       title="Equity and drawdown"
@@ -47,35 +41,51 @@ export function EquityPanel({ className }: { className?: string }) {
         ) : null
       }
     >
-      <Loaded
-        query={query}
-        height={312}
-        empty={{
-          when: () => points.length < 2,
-          why: shown?.redacted
-            ? "Amounts are left out for your role."
-            : "No decisions with an equity yet. The chart begins with the second one.",
-        }}
-      >
-        {() => (
-          <figure>
-            <Drawing className="h-72">
-              <EquityChart
-                points={points}
-                limits={limits}
-                hidden={prefs.amounts === "hidden"}
-                theme={theme}
-                zone={prefs.zone}
-              />
-            </Drawing>
-            <figcaption className="mt-1 text-meta text-muted">
-              {points.length} decisions, <Time at={points[0]?.at} /> to <Time at={points.at(-1)?.at} />. Dashed =
-              limits, with the layer that set them. Chart by TradingView Lightweight Charts.
-            </figcaption>
-          </figure>
-        )}
-      </Loaded>
+      <Nearby className="min-h-78">
+        <Curve shown={shown} />
+      </Nearby>
     </Panel>
+  );
+}
+
+/** Its decisions are many: they are asked for where they are drawn. */
+function Curve({ shown }: { shown: Account | undefined }) {
+  const { firm, account } = useScope();
+  const query = useQuery({ ...decisionsQuery(firm, account, 200), enabled: account !== undefined });
+  const board = useQuery({ ...boardQuery(firm, account ?? ""), enabled: account !== undefined });
+  const prefs = usePrefs();
+  const theme = useTheme();
+  const points = useMemo(() => pointsOf(query.data?.items ?? []), [query.data]);
+  const limits = useMemo(() => limitsOf(shown?.equity, board.data?.rows ?? []), [shown?.equity, board.data]);
+  return (
+    <Loaded
+      query={query}
+      height={312}
+      empty={{
+        when: () => points.length < 2,
+        why: shown?.redacted
+          ? "Amounts are left out for your role."
+          : "No decisions with an equity yet. The chart begins with the second one.",
+      }}
+    >
+      {() => (
+        <figure>
+          <Drawing className="h-72">
+            <EquityChart
+              points={points}
+              limits={limits}
+              hidden={prefs.amounts === "hidden"}
+              theme={theme}
+              zone={prefs.zone}
+            />
+          </Drawing>
+          <figcaption className="mt-1 text-meta text-muted">
+            {points.length} decisions, <Time at={points[0]?.at} /> to <Time at={points.at(-1)?.at} />. Dashed = limits,
+            with the layer that set them. Chart by TradingView Lightweight Charts.
+          </figcaption>
+        </figure>
+      )}
+    </Loaded>
   );
 }
 

@@ -9,10 +9,11 @@ import {
 import { lazy, Suspense, useDeferredValue, useState } from "react";
 import { ApiProblem, Unreachable } from "@/shared/api/client";
 import { meQuery } from "@/shared/api/me";
+import { accountsQuery, approvalsQuery, liveQuery } from "@/shared/api/queries";
 import { LiveStore } from "@/shared/live/store";
 import { Failed } from "@/shared/ui/Panel";
 import { Shell } from "@/shell/Shell";
-import { ScopeProvider } from "@/shell/scope";
+import { askAhead, ScopeProvider } from "@/shell/scope";
 
 const OfflineCopy = lazy(() => import("@/shell/OfflineCopy"));
 
@@ -25,6 +26,10 @@ export const Route = createFileRoute("/_desk")({
       throw redirect({ to: "/login", search: { next: location.href } });
     }
   },
+  loader: ({ context, location }) =>
+    askAhead(context.queries, location.search, (firm) => [accountsQuery(firm), liveQuery(firm), approvalsQuery(firm)]),
+  staleTime: Number.POSITIVE_INFINITY, // asked once: what shows it keeps it fresh
+  codeSplitGroupings: [["component", "loader"]],
   component: Desk,
   errorComponent: Broken,
 });

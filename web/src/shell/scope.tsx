@@ -1,4 +1,4 @@
-import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
+import { type QueryClient, useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { createContext, type ReactNode, useContext } from "react";
 import type { Schemas } from "@/shared/api/client";
@@ -55,22 +55,41 @@ export function whyNotOf(me: Schemas["MeOut"], firm: string, permission: Permiss
   return missing.length > 0 ? `This takes ${missing.join(" and ")}.` : "";
 }
 
-export function ScopeProvider({ live, children }: { live: LiveStore; children: ReactNode }) {
-  const { data: me } = useSuspenseQuery(meQuery);
-  const search = useSearch({ strict: false }) as { firm?: string; account?: string };
+type Asked = { firm?: string; account?: string };
+
+/** The firm of an address, else the first; the accounts of it that somebody has a role over, and the one chosen. */
+function placeOf(me: Schemas["MeOut"], search: Asked) {
   const firms = me.firms.map((one) => one.firm);
   const firm = search.firm && firms.includes(search.firm) ? search.firm : (firms[0] ?? "");
-  const { data: accounts, isLoading: asking } = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
   const own = me.firms.find((one) => one.firm === firm)?.accounts ?? [];
   const ids = own.map((one) => one.slice(firm.length + 1));
   const chosen = search.account && ids.includes(search.account) ? search.account : undefined;
+  return { firms, firm, ids, chosen, account: chosen ?? ids[0] };
+}
+
+/** What a page shows is asked for while the page is still made; nothing waits for it. */
+export function askAhead(
+  queries: QueryClient,
+  search: Asked,
+  asked: (firm: string, account: string) => readonly { queryKey: readonly unknown[] }[],
+): void {
+  const me = queries.getQueryData(meQuery.queryKey);
+  const { firm, account } = me === undefined ? { firm: "", account: undefined } : placeOf(me, search);
+  if (account !== undefined) for (const query of asked(firm, account)) void queries.prefetchQuery(query);
+}
+
+export function ScopeProvider({ live, children }: { live: LiveStore; children: ReactNode }) {
+  const { data: me } = useSuspenseQuery(meQuery);
+  const search = useSearch({ strict: false }) as Asked;
+  const { firms, firm, ids, chosen, account } = placeOf(me, search);
+  const { data: accounts, isLoading: asking } = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
   const scope: Scope = {
     me,
     firm,
     firms,
     accounts,
     asking,
-    account: chosen ?? ids[0],
+    account,
     ids,
     chosen,
     live,

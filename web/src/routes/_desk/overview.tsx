@@ -27,9 +27,19 @@ import { Nearby } from "@/shared/ui/Drawing";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Empty, Failed, Loaded, Panel } from "@/shared/ui/Panel";
-import { useScope } from "@/shell/scope";
+import { askAhead, useScope } from "@/shell/scope";
 
-export const Route = createFileRoute("/_desk/overview")({ component: Overview });
+export const Route = createFileRoute("/_desk/overview")({
+  loader: ({ context, location }) =>
+    askAhead(context.queries, location.search, (firm, account) => [
+      boardQuery(firm, account),
+      breachesQuery(firm),
+      jobsQuery(firm),
+      regimesQuery(firm),
+    ]),
+  codeSplitGroupings: [["component", "loader"]],
+  component: Overview,
+});
 
 function Overview() {
   const { accounts, me } = useScope();
