@@ -20,13 +20,14 @@ import {
   ShoppingBasket,
   Users,
 } from "lucide-react";
-import { lazy, type ReactNode, Suspense, useContext, useEffect, useState, useSyncExternalStore } from "react";
+import { type ReactNode, Suspense, useContext, useEffect, useState, useSyncExternalStore } from "react";
 import { door } from "@/shared/api/door";
 import { approvalsQuery, liveQuery } from "@/shared/api/queries";
 import { clockAhead, serverNow } from "@/shared/clock";
 import { clock, span, zoneName } from "@/shared/format/time";
 import { useLive } from "@/shared/live/store";
 import { usePrefs } from "@/shared/prefs";
+import { ahead } from "@/shared/ui/ahead";
 import { Button } from "@/shared/ui/Button";
 import { ModeChip, modeOf, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
@@ -40,8 +41,7 @@ import { type Permission, useScope } from "./scope";
 import { Undo } from "./undo";
 import { update } from "./update";
 
-const palettes = () => import("./Palette");
-const Palette = lazy(palettes);
+const { Part: Palette, fetched: palettes } = ahead(() => import("./Palette"));
 
 type Place = { to: string; name: string; icon: LucideIcon; key?: string; sees?: Permission };
 const PLACES: readonly Place[] = [

@@ -1,11 +1,14 @@
 import { useMutation } from "@tanstack/react-query";
-import { createContext, lazy, type ReactNode, Suspense, useContext, useState } from "react";
+import { createContext, type ReactNode, Suspense, useContext, useState } from "react";
 import { type Done, give, type Preview } from "@/features/command";
 import { newKey } from "@/shared/api/client";
+import { ahead } from "@/shared/ui/ahead";
 import { useScope } from "./scope";
 
-export const confirms = () => import("@/features/Confirm").then((found) => ({ default: found.Confirm }));
-const Confirm = lazy(confirms);
+const { Part: Confirm, fetched } = ahead(() =>
+  import("@/features/Confirm").then((found) => ({ default: found.Confirm })),
+);
+export const confirms = fetched;
 const Context = createContext<((preview: Preview) => void) | null>(null);
 
 /** Previews are confirmed above the pages: what a page shows may change while one is open. */
