@@ -76,8 +76,10 @@ for (const role of ROLES) {
         }
         if (one.status === 403) refused.push(one.path);
       }
-      const told = await page.getByText(/takes the role/).count();
-      if (refused.length > 0 && told === 0) off.push(`${route}: refused without a word, ${refused}`);
+      const told = await page.getByText(/takes the role/).allTextContents();
+      if (refused.length > 0 && told.length === 0) off.push(`${route}: refused without a word, ${refused}`);
+      const own = new RegExp(`takes the role [^.]*\\b${role}\\b`);
+      for (const one of told) if (own.test(one)) off.push(`${route}: the ${role} is told: ${one}`);
       // every control that can be used stands for a command that this role has
       for (const button of await page.locator("main button[title^='Same as /']:enabled").all()) {
         const command = ((await button.getAttribute("title")) ?? "").slice("Same as ".length);

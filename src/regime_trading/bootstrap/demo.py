@@ -78,13 +78,8 @@ def playing(server: Server, artifacts: Path, config: Path, speed: float | None) 
     def play() -> None:
         def decided(bar_ns: int) -> None:
             server.replayed = bar_ns, server.clock.now_ns()
-            left = ", ".join(app.paced.left)
-            said = (
-                f"it goes on without {left}, decided by somebody else for a later time"
-                if left
-                else "it goes on"
-            )
-            if not server.demo.ok or (left and server.demo.detail != said):
+            said = told_of(app.paced.left)
+            if not server.demo.ok or (app.paced.left and server.demo.detail != said):
                 tell(said, ok=True)
 
         try:
@@ -97,7 +92,7 @@ def playing(server: Server, artifacts: Path, config: Path, speed: float | None) 
                 tell(f"it goes on after {app.paced.start()} bars", ok=True)
                 keep_running(app.paced, pacing, LOG.error)
                 if not pacing.is_over:
-                    tell("every bar is decided", ok=True)
+                    tell(told_of(app.paced.left, is_over=True), ok=True)
         except RegimeError as error:
             tell(f"it does not play: {error}")
             LOG.critical("the demo does not play: %s", error)
@@ -109,6 +104,12 @@ def playing(server: Server, artifacts: Path, config: Path, speed: float | None) 
     finally:
         pacing.stop()
         thread.join(timeout=60)
+
+
+def told_of(left: Sequence[str], *, is_over: bool = False) -> str:
+    """How a demo that plays says so, and which accounts it leaves alone."""
+    plays = "every bar is decided" if is_over else "it goes on"
+    return f"{plays} without {', '.join(left)}, decided by somebody else for a later time" if left else plays
 
 
 def players(people: People, firms: Sequence[str], now_ns: int) -> tuple[Player, ...]:

@@ -16,7 +16,7 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog, open_database
 from regime_trading.bootstrap import database_url
 from regime_trading.bootstrap.acts import make_acts
-from regime_trading.bootstrap.demo import demo_folders
+from regime_trading.bootstrap.demo import demo_folders, told_of
 from regime_trading.bootstrap.desk import make_desk
 from regime_trading.bootstrap.halts import make_halts
 from regime_trading.bootstrap.paced import Configured
@@ -138,3 +138,22 @@ def test_a_demo_copies_the_configuration_once_and_whole(tmp_path: Path) -> None:
     (root / "config" / "traders.yaml").write_text("changed in the demo")
     demo_folders(root, given)
     assert (root / "config" / "traders.yaml").read_text() == "changed in the demo"
+
+
+@pytest.mark.parametrize(
+    ("left", "is_over", "said"),
+    [
+        ((), False, "it goes on"),
+        ((), True, "every bar is decided"),
+        (("n/a",), False, "it goes on without n/a, decided by somebody else for a later time"),
+        (
+            ("n/a", "n/b"),
+            True,
+            "every bar is decided without n/a, n/b, decided by somebody else for a later time",
+        ),
+    ],
+)
+def test_a_demo_names_the_accounts_that_it_leaves_alone(
+    left: tuple[str, ...], is_over: bool, said: str
+) -> None:
+    assert told_of(left, is_over=is_over) == said
