@@ -31,7 +31,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def demo(tmp_path: Path, past: Path) -> Iterator[Demo]:
-    """A demo for one file of ``web/e2e``: what is put in force in one is not in the way of another."""
+    """A demo for one file of ``web/e2e`` on one screen: what is put in force in one is not in the way of another."""
     kept = tmp_path / "artifacts" / "cache"
     if past.exists():
         kept.parent.mkdir()
@@ -43,11 +43,15 @@ def demo(tmp_path: Path, past: Path) -> Iterator[Demo]:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"),
-    [(name, "short") for name in SHORT]
-    + [pytest.param(name, "full", marks=pytest.mark.full) for name in FILES],
+    ("name", "screen", "size"),
+    [(name, "desktop", "short") for name in SHORT]
+    + [
+        pytest.param(name, screen, "full", marks=pytest.mark.full)
+        for name in FILES
+        for screen in ("desktop", "phone")
+    ],
 )
-def test_what_people_do_in_it(demo: Demo, name: str, size: str) -> None:
+def test_what_people_do_in_it(demo: Demo, name: str, screen: str, size: str) -> None:
     assert len(demo.people) == 10, demo.people.keys()
     with control(demo) as url:
         env = browser_env(demo, url)
@@ -55,7 +59,7 @@ def test_what_people_do_in_it(demo: Demo, name: str, size: str) -> None:
         if size == "full":
             env["REGIME_FULL"] = "1"
         done = subprocess.run(
-            ["node", "node_modules/@playwright/test/cli.js", "test", f"e2e/{name}.ts"],
+            ["node", "node_modules/@playwright/test/cli.js", "test", f"e2e/{name}.ts", f"--project={screen}"],
             cwd=WEB, env=env, capture_output=True, text=True, timeout=3_600, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-1_000:]

@@ -14,6 +14,7 @@ import {
   runsQuery,
   versionsQuery,
 } from "@/shared/api/queries";
+import { serverNow } from "@/shared/clock";
 import { getPrefs, type Prefs, setPrefs } from "@/shared/prefs";
 import { Dialog } from "@/shared/ui/Dialog";
 import { Time } from "@/shared/ui/Figure";
@@ -90,7 +91,11 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   };
   const act = useMutation({
     mutationFn: (command: string) => give(command, scope.firm, key.current),
-    onSuccess: (given) => {
+    onSuccess: (given, command) => {
+      // the arrow gives what was typed last, also before the server has told what it made of it
+      const { command: said, klass } = given.kind === "done" ? { command, klass: "" } : given.preview;
+      const last = { at: new Date(serverNow()).toISOString(), command: said, klass, outcome: "" };
+      client.setQueryData(["history"], (before: Schemas["GivenOut"][] = []) => [last, ...before]);
       if (given.kind === "done") return after(given.done.data);
       onClose();
       show(given.preview);
