@@ -1,3 +1,5 @@
+import { span } from "./time";
+
 /** Figures as people read them: a real minus sign, fixed decimals per kind, what is not known said so. */
 
 export const UNKNOWN = "unknown";
@@ -84,6 +86,7 @@ export function ruleValue(value: Figure, unit: string): string {
   if (value === "unlimited") return "unlimited";
   if (SHARES.has(unit)) return percent(value);
   if (unit === "money") return money(value);
+  if (unit === "seconds" && Math.abs(numberOf(value) ?? 0) >= 7_200) return span(numberOf(value)).replace(".0 ", " ");
   if (unit === "bp") return `${plainNumber(value)} bp`;
   const text = plainNumber(value);
   return text === UNKNOWN || unit === "condition" || unit === "ratio" ? text : `${text} ${unit}`;

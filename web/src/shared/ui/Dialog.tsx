@@ -11,7 +11,7 @@ type Props = {
   description?: string;
   children: ReactNode;
   wide?: boolean;
-  /** The halt dialog itself needs no way to a halt. */
+  /** The halt dialog itself needs no way to a halt, and stands above any other, which is dimmed. */
   withoutHalt?: boolean;
   onOpenAutoFocus?: (event: Event) => void;
 };
@@ -27,14 +27,15 @@ export function Dialog({
   withoutHalt,
   onOpenAutoFocus,
 }: Props) {
+  const [under, above] = withoutHalt ? ["--z-dialog", "--z-halt"] : ["--z-overlay", "--z-dialog"];
   return (
     <Radix.Root open={open} onOpenChange={onOpenChange}>
       <Radix.Portal>
-        <Radix.Overlay className="fixed inset-0 bg-bg/70" style={{ zIndex: "var(--z-overlay)" }} />
+        <Radix.Overlay className="fixed inset-0 bg-bg/70" style={{ zIndex: `var(${under})` }} />
         <Radix.Content
           {...(onOpenAutoFocus ? { onOpenAutoFocus } : {})}
           {...(description ? {} : { "aria-describedby": undefined })}
-          style={{ zIndex: "var(--z-dialog)" }}
+          style={{ zIndex: `var(${above})` }}
           className={cx(
             "fixed flex max-h-[92dvh] flex-col overflow-hidden border border-line bg-surface",
             "inset-x-0 bottom-0 rounded-t-panel pb-[env(safe-area-inset-bottom)]",
