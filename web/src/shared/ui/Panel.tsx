@@ -1,5 +1,5 @@
 import type { UseQueryResult } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { ApiProblem, Unreachable } from "../api/client";
 import { span } from "../format/time";
 import { sentence } from "../format/words";
@@ -28,8 +28,13 @@ type LoadedProps<T> = {
   empty?: { when: (data: T) => boolean; why: ReactNode };
 };
 
-/** The four states of a widget: loading, failed, empty, there. Data that could not be read anew stays, and says so. */
+/**
+ * The four states of a widget: loading, failed, empty, there. Data that could not be read anew stays, and says so; what
+ * has failed is said until something comes, also while it is tried again.
+ */
 export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T>) {
+  const failed = useRef<Error | null>(null);
+  if (query.isError || query.errorUpdateCount === 0 || query.data !== undefined) failed.current = query.error;
   if (query.data !== undefined) {
     const old = query.isError ? <Old at={query.dataUpdatedAt} error={query.error} retry={query.refetch} /> : null;
     return (
@@ -41,7 +46,7 @@ export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T
       </>
     );
   }
-  if (query.isError) return <Failed error={query.error} retry={query.refetch} />;
+  if (failed.current) return <Failed error={failed.current} retry={query.refetch} trying={query.isFetching} />;
   return <Waiting height={height} />;
 }
 
@@ -60,7 +65,9 @@ export function Empty({ children }: { children: ReactNode }) {
   return <p className="py-4 text-muted">{children}</p>;
 }
 
-export function Failed({ error, retry }: { error: Error; retry?: () => unknown }) {
+type FailedProps = { error: Error; retry?: () => unknown; trying?: boolean };
+
+export function Failed({ error, retry, trying = false }: FailedProps) {
   const problem = error instanceof ApiProblem ? error : null;
   if (problem?.code === "no_role") return <p className="py-2 text-muted">{sentence(problem.message)}</p>;
   return (
@@ -76,7 +83,11 @@ export function Failed({ error, retry }: { error: Error; retry?: () => unknown }
           {problem?.requestId ? ` Request ${problem.requestId}.` : ""}
         </span>
       </p>
-      {retry ? <Button onClick={() => void retry()}>Try again</Button> : null}
+      {retry ? (
+        <Button disabled={trying} onClick={() => void retry()}>
+          Try again
+        </Button>
+      ) : null}
     </div>
   );
 }
