@@ -33,7 +33,7 @@ function OneApproval() {
     >
       <Loaded query={query} height={400}>
         {({ data, etag }) => (
-          <div className="grid gap-4 desk:grid-cols-[minmax(0,2fr)_minmax(0,1fr)]">
+          <div className="grid items-start gap-4 desk:grid-cols-[minmax(0,2fr)_minmax(0,1fr)]">
             <Panel
               title={`${data.kind} for ${data.account || data.firm_id}`}
               aside={<Chip tone={STATUS_TONES[data.status] ?? "unknown"}>{data.status}</Chip>}
