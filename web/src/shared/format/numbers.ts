@@ -89,12 +89,13 @@ export function ruleValue(value: Figure, unit: string): string {
   if (unit === "seconds" && Math.abs(numberOf(value) ?? 0) >= 7_200) return span(numberOf(value)).replace(".0 ", " ");
   if (unit === "bp") return `${plainNumber(value)} bp`;
   const text = plainNumber(value);
+  if (unit === "seconds" && text !== UNKNOWN) return `${text} s`;
   return text === UNKNOWN || unit === "condition" || unit === "ratio" ? text : `${text} ${unit}`;
 }
 
 /** A value beside its limit; a unit that both have is said once. */
 export function ruleValues(value: Figure, limit: Figure, unit: string): [string, string] {
   const [left, right] = [ruleValue(value, unit), ruleValue(limit, unit)];
-  const ending = ` ${unit}`;
+  const ending = unit === "seconds" ? " s" : ` ${unit}`;
   return left.endsWith(ending) && right.endsWith(ending) ? [left.slice(0, -ending.length), right] : [left, right];
 }
