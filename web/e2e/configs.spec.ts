@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { ACCOUNT, ask, expect, FIRM, faults, isLive, loginOf, PEOPLE, signIn, test } from "./desk";
+import { ACCOUNT, ask, expect, FIRM, faults, isLive, isNarrow, loginOf, PEOPLE, signIn, test } from "./desk";
 
 const SHADOWED = "defensive";
 
@@ -12,11 +12,6 @@ async function fine(page: Page, what: string): Promise<void> {
     const sideways = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     expect(sideways, `${what} at ${width}`).toBeLessThanOrEqual(0);
   }
-}
-
-/** Where two texts have no room beside each other. */
-function isNarrow(page: Page): boolean {
-  return (page.viewportSize()?.width ?? 1360) < 720;
 }
 
 function editorOf(page: Page) {

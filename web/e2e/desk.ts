@@ -64,6 +64,11 @@ export async function signIn(page: Page, role: string, firm = FIRM, next = "/ove
   await isLive(page);
 }
 
+/** Where there is no room for two things beside each other. */
+export function isNarrow(page: Page): boolean {
+  return (page.viewportSize()?.width ?? 1360) < 720;
+}
+
 export async function isLive(page: Page): Promise<void> {
   await expect(page.locator("[data-link='live']")).toBeVisible({ timeout: 20_000 });
 }

@@ -45,6 +45,11 @@ async function still(page: Page, pattern: string): Promise<void> {
   });
 }
 
+/** A drawing is made, and asks for what it shows, where somebody comes near it. */
+async function comeNear(page: Page, region: string): Promise<void> {
+  await page.getByRole("region", { name: region }).scrollIntoViewIfNeeded();
+}
+
 test.describe("regimes", () => {
   test("the ribbon lies under the price, bar under bar; the table has the same bars", async ({ page }) => {
     await signIn(page, "viewer", FIRM, "/regimes?bars=60&symbol=KO");
@@ -217,6 +222,7 @@ test.describe("constraints", () => {
     page,
   }) => {
     await signIn(page, "pm", FIRM, "/constraints/LD-02");
+    await comeNear(page, "How much of its limit it has used");
     await expect(page.locator("figure canvas").first()).toBeVisible();
     await expect(page.getByRole("table", { name: "Parameters and their layers" })).toContainText("firm north-pier");
     await page.keyboard.press("t");
@@ -279,6 +285,7 @@ test.describe("a part that fails", () => {
     test(`${route}: ${broken.slice(API.length)} is said, the rest of the page stays`, async ({ page, complaints }) => {
       await fail(page, broken);
       await signIn(page, "pm", FIRM, `/${route}`);
+      if (route === "overview") await comeNear(page, "Equity and drawdown");
       const said = page.getByRole("alert").filter({ hasText: "A test broke this." }).first();
       await expect(said).toBeVisible({ timeout: 20_000 });
       await expect(said).toContainText("Request 0123456789abcdef");
@@ -315,7 +322,7 @@ test.describe("a chart whose file does not come", () => {
     await page.route(/\/assets\/EquityChart-.*\.js/, (route) => route.abort());
     await signIn(page, "viewer", FIRM, "/overview");
     const panel = page.getByRole("region", { name: "Equity and drawdown" });
-    await panel.getByText(/decisions,/).scrollIntoViewIfNeeded(); // a chart is asked for where somebody comes near it
+    await comeNear(page, "Equity and drawdown");
     await expect(panel.getByRole("alert")).toContainText("This chart could not be loaded.");
     await expect(page.getByRole("region", { name: "Closest to a limit" }).getByRole("link").nth(1)).toBeVisible();
     await expect(page.getByText("This page failed")).toBeHidden();

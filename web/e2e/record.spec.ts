@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { ACCOUNT, expect, FIRM, faults, PEOPLE, signIn, test } from "./desk";
+import { ACCOUNT, expect, FIRM, faults, isNarrow, PEOPLE, signIn, test } from "./desk";
 
 /** Nothing axe objects to, and nothing that scrolls sideways on a phone. */
 async function isSound(page: Page): Promise<void> {
@@ -36,6 +36,7 @@ test.describe("the record", () => {
 
     const event = (await page.getByText(/^[0-9a-f]{8}-[0-9a-f]{4}-/).textContent()) ?? "";
     await page.goto("/audit");
+    if (isNarrow(page)) await page.getByRole("button", { name: "More filters" }).click();
     await page.getByLabel("Id or hash it says").fill(event);
     await page.getByRole("button", { name: "Look" }).click();
     await expect(page).toHaveURL(new RegExp(`id=${event}`));
