@@ -182,6 +182,29 @@ def test_files_are_opened_once_and_only_where_what_waits_is_not_enough(
         stored.query.newest(own, None, 500)
 
 
+def test_answers_are_kept_up_to_their_size_those_asked_for_last() -> None:
+    kept, asked = record_query.Answers(80), list[str]()
+
+    def ask(name: str, size: int = 9) -> int:
+        def told() -> tuple[tuple[str, int], ...]:
+            asked.append(name)
+            return (("x" * size, 1),)
+
+        return len(kept.of((name, (), ()), told)[0][0])
+
+    for name in "abcdefgh":
+        assert ask(name) == 9
+    ask("a")
+    assert asked == list("abcdefgh"), "a was kept"
+    ask("i")
+    ask("a")
+    ask("b")
+    assert asked[8:] == ["i", "b"], "b was asked for longest ago"
+    ask("m", 10)
+    ask("m", 10)
+    assert asked[10:] == ["m", "m"], "more than an eighth is not kept"
+
+
 # --- a walk over what reads the database --------------------------------------------------------------------------
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from heapq import merge
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import duckdb
@@ -28,7 +29,9 @@ _CHUNK, _FIRST_CHUNK = (
     1_000,
     64,
 )  #: entries that are looked at together: at most, and first where few will fit
-_KEPT = 64  #: answers of sealed files that a process keeps
+_KEPT = (
+    32 * 2**20
+)  #: characters of answers of sealed files that a process keeps, and one answer an eighth of them
 _NEWER_THAN_ALL = Key(
     2**63 - 1, "~", 2**63 - 1
 )  #: no chain name begins with a tilde, the last printable character
@@ -71,15 +74,56 @@ def _stamp(path: str) -> _Stamped:
     return _Stamped(path, found.st_mtime_ns, found.st_size)
 
 
-@lru_cache(_KEPT)
-def _rows(
-    sql: str, files: tuple[_Stamped, ...], values: tuple[tuple[str, _Value], ...]
-) -> tuple[tuple[Any, ...], ...]:
+_Rows = tuple[tuple[Any, ...], ...]
+_Question = tuple[str, tuple[_Stamped, ...], tuple[tuple[str, _Value], ...]]
+
+
+class Answers:
+    """Answers of sealed files, those that were asked for last.
+
+    Parameters
+    ----------
+    most : int
+        Characters that all of them have at most, with their questions; one has an eighth of it, or is not kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._has = most, 0
+        self._kept: OrderedDict[_Question, tuple[_Rows, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, question: _Question, ask: Callable[[], _Rows]) -> _Rows:
+        """The answer that is kept, else what ``ask`` gives."""
+        with self._lock:
+            if question in self._kept:
+                self._kept.move_to_end(question)
+                return self._kept[question][0]
+        found = ask()
+        size = len(question[0]) + sum(len(file.path) for file in question[1])
+        size += sum(len(value) for row in found for value in row if isinstance(value, str))
+        if 8 * size <= self._most:
+            with self._lock:
+                _, before = self._kept.pop(question, ((), 0))
+                self._kept[question] = found, size
+                self._has += size - before
+                while self._has > self._most:
+                    self._has -= self._kept.popitem(last=False)[1][1]
+        return found
+
+
+_ANSWERS = Answers(_KEPT)
+
+
+def _rows(sql: str, files: tuple[_Stamped, ...], values: tuple[tuple[str, _Value], ...]) -> _Rows:
     """Rows of a question to sealed files, read once for as long as they are the same."""
-    bound = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
-    paths = [file.path for file in files]
-    with reader([Path(path) for path in paths]) as opened:
-        return tuple(opened.rows(sql, {**bound, "files": paths}))
+
+    def ask() -> _Rows:
+        bound = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+        paths = [file.path for file in files]
+        with reader([Path(path) for path in paths]) as opened:
+            return tuple(opened.rows(sql, {**bound, "files": paths}))
+
+    return _ANSWERS.of((sql, files, values), ask)
 
 
 class FirmRecordQuery:
