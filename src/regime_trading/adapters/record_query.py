@@ -25,13 +25,9 @@ from regime_trading.core.recorded import Recorded
 from regime_trading.core.schemas import Mode
 
 _TRIES = 3
-_CHUNK, _FIRST_CHUNK = (
-    1_000,
-    64,
-)  #: entries that are looked at together: at most, and first where few will fit
-_KEPT = (
-    32 * 2**20
-)  #: characters of answers of sealed files that a process keeps, and one answer an eighth of them
+_CHUNK = 1_000  #: entries that are looked at together, at most
+_FIRST_CHUNK = 64  #: and at first, where few will fit
+_KEPT = 32 * 2**20  #: characters of the answers that a process keeps; one has an eighth of them at most
 _NEWER_THAN_ALL = Key(
     2**63 - 1, "~", 2**63 - 1
 )  #: no chain name begins with a tilde, the last printable character
