@@ -21,6 +21,36 @@ test.describe("who comes in", () => {
     }
   });
 
+  test("whoever leaves sees the door next, however slow the line is", async ({ browser, viewport }) => {
+    const context = await browser.newContext({ viewport, serviceWorkers: "block" });
+    const page = await context.newPage();
+    const heard: string[] = [];
+    page.on("console", (said) => said.type() === "error" && heard.push(said.text()));
+    await page.goto("/settings");
+    await page.getByLabel("Login").fill("pm@north-pier.demo");
+    await page.getByLabel("Password").fill(PEOPLE["pm@north-pier.demo"] ?? "");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await isLive(page);
+    await page.route(/assets\/login/, async (route) => {
+      await new Promise((go) => setTimeout(go, 1_500));
+      await route.continue();
+    });
+    await page.goto("/settings"); // the door's own code is not there yet
+    await isLive(page);
+    await page.evaluate(() => {
+      const told = () => {
+        if (document.body.textContent?.includes("This page failed")) console.error("a page that failed was shown");
+      };
+      new MutationObserver(told).observe(document.body, { childList: true, subtree: true });
+    });
+    heard.length = 0;
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await expect(page.getByLabel("Login")).toBeVisible();
+    await expect(page).toHaveURL(/\/login$/);
+    expect(heard.filter((said) => !/status of 401/.test(said))).toEqual([]);
+    await context.close();
+  });
+
   for (const role of ["viewer", "analyst", "pm", "admin"]) {
     test(`${role}: what may not be done says why`, async ({ page }) => {
       await signIn(page, role, FIRM, "/live");

@@ -1,5 +1,5 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { createFileRoute, useNavigate } from "@tanstack/react-router";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { createFileRoute } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { Door } from "@/features/door";
 import { answered, api } from "@/shared/api/client";
@@ -11,8 +11,6 @@ export const Route = createFileRoute("/login_/link")({ component: OneTimeLink })
 
 /** A one-time link: the secret is the fragment, which no server sees, and leaves the address at once. */
 function OneTimeLink() {
-  const queries = useQueryClient();
-  const navigate = useNavigate();
   const [secret] = useState(() => location.hash.slice(1));
   const [password, setPassword] = useState("");
   const [again, setAgain] = useState("");
@@ -26,10 +24,7 @@ function OneTimeLink() {
   });
   const set = useMutation({
     mutationFn: () => answered(api.POST("/api/v1/session/link/password", { body: { secret, password } })),
-    onSuccess: () => {
-      queries.clear();
-      void navigate({ to: "/login" });
-    },
+    onSuccess: () => location.replace("/login"),
   });
   if (holder.isError) {
     return (
@@ -77,7 +72,7 @@ function OneTimeLink() {
         <Button
           type="submit"
           kind="primary"
-          disabled={!password || again !== password || set.isPending}
+          disabled={!password || again !== password || set.isPending || set.isSuccess}
           className="h-10"
         >
           Keep this password

@@ -1,5 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { createFileRoute, useNavigate } from "@tanstack/react-router";
+import { createFileRoute } from "@tanstack/react-router";
 import { Refusal } from "@/features/act";
 import { Factors, Password } from "@/features/factors";
 import { OwnTokens } from "@/features/tokens";
@@ -77,21 +77,16 @@ function Device() {
 
 function You() {
   const { me } = useScope();
-  const queries = useQueryClient();
-  const navigate = useNavigate();
   const session = useQuery(sessionQuery);
   const leave = useMutation({
     mutationFn: () => answered(api.DELETE("/api/v1/session")),
-    onSuccess: () => {
-      queries.clear();
-      void navigate({ to: "/login" });
-    },
+    onSuccess: () => location.replace("/login"), // a new document: nothing of this one is left to ask or to show
   });
   return (
     <Panel
       title="You"
       aside={
-        <Button disabled={leave.isPending} onClick={() => leave.mutate()}>
+        <Button disabled={leave.isPending || leave.isSuccess} onClick={() => leave.mutate()}>
           Sign out
         </Button>
       }
