@@ -331,7 +331,7 @@ def _close_attempts(
                           int(clock.trading_days[a]))
         )  # fmt: skip
         symbols, ts_ns = inputs.market.symbols, tick.market.ts_ns
-        write_fills(chains[a], closing, a, symbols, ts_ns, "that close the book of the attempt")
+        write_fills(chains[a], closing, a, symbols, ts_ns, "to close the book of the attempt")
         _write_attempt_end(chains[a], tick, results[-1])
     played = replace(played, ended=tuple(results), closing=closing, closed=carried.positions)
     return played, Book(restart(carried, fresh), next_attempts(clock, fresh, bar + 1))

@@ -334,7 +334,7 @@ def write_fills(
                 "fee": [repr(f) for f in fills.fee[account][done].tolist()],
             },
             correlation_id=chain.last_decision,
-            rationale=f"{len(done)} fills {why}.",
+            rationale=f"{len(done)} {'fill' if len(done) == 1 else 'fills'} {why}.",
         )
 
 

@@ -7,6 +7,7 @@ const of = (state: Partial<UseQueryResult<string>>) =>
   ({
     data: undefined,
     error: null,
+    failureReason: null,
     isError: false,
     isFetching: false,
     errorUpdateCount: 0,
@@ -14,6 +15,15 @@ const of = (state: Partial<UseQueryResult<string>>) =>
     ...state,
   }) as unknown as UseQueryResult<string>;
 const shown = (state: Partial<UseQueryResult<string>>) => <Loaded query={of(state)}>{(data) => <p>{data}</p>}</Loaded>;
+
+it("says what went wrong at once, while it is tried again", () => {
+  const { rerender } = render(shown({ isFetching: true }));
+  rerender(shown({ isFetching: true, failureReason: new Error("the store is down") }));
+  expect(screen.getByRole("alert")).toHaveTextContent("The store is down.");
+  expect(screen.getByRole("button", { name: "Try again" })).toBeDisabled();
+  rerender(shown({ data: "there" }));
+  expect(screen.queryByRole("alert")).toBeNull();
+});
 
 it("says what has failed until something comes, and of another question nothing", () => {
   const { rerender } = render(shown({ isFetching: true }));

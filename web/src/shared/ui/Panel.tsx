@@ -34,7 +34,8 @@ type LoadedProps<T> = {
  */
 export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T>) {
   const failed = useRef<Error | null>(null);
-  if (query.isError || query.errorUpdateCount === 0 || query.data !== undefined) failed.current = query.error;
+  const reason = query.error ?? query.failureReason; // the first that went wrong, while the next are tried
+  if (reason || query.errorUpdateCount === 0 || query.data !== undefined) failed.current = reason;
   if (query.data !== undefined) {
     const old = query.isError ? <Old at={query.dataUpdatedAt} error={query.error} retry={query.refetch} /> : null;
     return (
