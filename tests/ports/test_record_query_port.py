@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from regime_trading.adapters.artifacts import LocalArtifacts
 from regime_trading.adapters.database import SqlAuditLog
 from regime_trading.adapters.database.newest import SqlNewest, SqlStates
 from regime_trading.adapters.database.tables import WAL
+from regime_trading.adapters.journal.history import SealedChainPart
 from regime_trading.adapters.record_query import FirmRecordQuery
 from regime_trading.bootstrap.acts import firm_history
 from regime_trading.core.audit import chain_of
@@ -180,6 +182,37 @@ def test_files_are_opened_once_and_only_where_what_waits_is_not_enough(
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     with pytest.raises(CheckFailed, match="cannot be read"):
         stored.query.newest(own, None, 500)
+
+
+def test_a_file_that_was_merged_since_it_was_listed_is_looked_for_again(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions: list[Callable[[], object]] = [
+        stored.query.spans,
+        lambda: stored.query.newest(ALL, None, 500),
+        lambda: stored.query.entry("dry_run/bt-test/north/a", 3),
+    ]
+    expected = [one() for one in questions]
+    parts, listed = stored.query._sealed.parts, [0]
+    lives = 1
+
+    def late(*asked: str) -> list[SealedChainPart]:
+        listed[0] += 1
+        now = parts(*asked)
+        return [_gone(one) for one in now] if listed[0] <= lives else now
+
+    monkeypatch.setattr(stored.query._sealed, "parts", late)
+    for one, whole in zip(questions, expected, strict=True):
+        listed[0] = 0
+        assert one() == whole
+    lives = 10**6
+    for one in questions:
+        with pytest.raises(CheckFailed, match="a sealed file of north cannot be read"):
+            one()
+
+
+def _gone(one: SealedChainPart) -> SealedChainPart:
+    return replace(one, part=replace(one.part, path=one.part.path + ".gone"))
 
 
 def test_answers_are_kept_up_to_their_size_those_asked_for_last() -> None:

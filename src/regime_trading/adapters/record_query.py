@@ -191,13 +191,12 @@ class FirmRecordQuery:
 
     def spans(self) -> tuple[RunSpan, ...]:
         """Decisions of every dry run of every account, by run and account. Raises as :meth:`newest`."""
-        parts = [piece for piece in self._sealed.parts() if piece.chain_id.startswith(f"{Mode.DRY_RUN}/")]
-        files = [str(self._store.root / piece.part.path) for piece in parts]
-        sealed = list[RunSpan]()
-        if files:
-            rows = _rows(_SPANS, tuple(map(_stamp, files)), (("firm", self._firm_id),))
-            sealed = [RunSpan(*row) for row in rows]
-        found = {(one.run_id, one.account_id): one for one in sealed}
+
+        def parts() -> list[SealedChainPart]:
+            return [one for one in self._sealed.parts() if one.chain_id.startswith(f"{Mode.DRY_RUN}/")]
+
+        rows, _ = self._asked(_SPANS, parts, {})
+        found = {(one.run_id, one.account_id): one for one in (RunSpan(*row) for row in rows)}
         sealed_to = {key: one.last_ns for key, one in found.items()}
         for one in () if self._write_ahead is None else self._write_ahead.spans(sealed_to):
             known = found.get((one.run_id, one.account_id))
@@ -248,14 +247,20 @@ class FirmRecordQuery:
         return found, len(found) < limit
 
     def _read(self, sql: str, parts: Parts, values: Mapping[str, _Value]) -> list[Recorded]:
-        """Rows of sealed files; a file that was merged into another since it was listed is looked for again."""
+        """Entries of sealed files."""
+        return list(_sealed(*self._asked(sql, parts, values)))
+
+    def _asked(
+        self, sql: str, parts: Parts, values: Mapping[str, _Value]
+    ) -> tuple[_Rows, Mapping[str, SealedChainPart]]:
+        """Rows of sealed files, with the files; one that was merged into another since it was listed is looked for
+        again."""
         for tries_left in reversed(range(_TRIES)):
             files = {str(self._store.root / piece.part.path): piece for piece in parts()}
             if not files:
-                return []
+                return (), files
             try:
-                rows = _rows(sql, tuple(map(_stamp, files)), (*values.items(), ("firm", self._firm_id)))
-                return list(_sealed(rows, files))
+                return _rows(sql, tuple(map(_stamp, files)), (*values.items(), ("firm", self._firm_id))), files
             except (duckdb.Error, OSError) as error:
                 if not tries_left:
                     raise CheckFailed(f"a sealed file of {self._firm_id} cannot be read: {error}") from error
