@@ -1,4 +1,4 @@
-"""How long the property tests may take: a fixed, reproducible number of examples."""
+"""How long the property tests may take: a fixed number of examples, the same where the same modules are loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LEAST = int(os.environ.get("REGIME_EXAMPLES", "500"))
 
 
 def examples(count: int = 500) -> settings:
-    """At least ``count`` examples, the same ones on every run; as many as the environment asks for, if more."""
+    """At least ``count`` examples; as many as the environment asks for, if more."""
     return settings(
         max_examples=max(count, LEAST),
         derandomize=True,

@@ -68,7 +68,7 @@ class Market:
         currency), number of returns behind them, condition number.
     price_sigma : float64 [N]
         Daily volatility of the price alone, in its own currency; None = ``sigma``, every price being in account
-        currency.
+        currency, and where there is no asset.
     completeness, gap : float64 [N], int64 [N]
         Share of sessions with a bar; sessions since the last bar.
     venue_open : bool [N]
@@ -142,6 +142,8 @@ class Market:
             object.__setattr__(self, "instruments", plain_instruments(n))
         if self.signals is None:
             object.__setattr__(self, "signals", quiet_signals(n))
+        if n == 0:
+            object.__setattr__(self, "price_sigma", None)
         known = (self.group >= 0) & (self.group < self.n_groups)
         object.__setattr__(self, "set_of_group", np.where(known, self.group, self.n_groups))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.properties.budget import LEAST, examples
 from tests.properties.scenes import assert_same_rows, run, scenes
@@ -54,6 +54,7 @@ def same(one: Any, two: Any, path: str = "") -> None:
 
 @FEW
 @given(st.lists(scenes(), min_size=1, max_size=3))
+@example([scene(0, 2, 0, frozenset({"currencies"}))])
 def test_a_view_comes_back_to_the_bit_and_is_decided_alike(drawn: list[Scene]) -> None:
     cycles = [seen(named(s.view)) for s in drawn]
     back = list(cycles_of(input_block("north", "run-1", cycles, {})))
