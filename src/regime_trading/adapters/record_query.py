@@ -259,8 +259,9 @@ class FirmRecordQuery:
             files = {str(self._store.root / piece.part.path): piece for piece in parts()}
             if not files:
                 return (), files
+            bound = (*values.items(), ("firm", self._firm_id))
             try:
-                return _rows(sql, tuple(map(_stamp, files)), (*values.items(), ("firm", self._firm_id))), files
+                return _rows(sql, tuple(map(_stamp, files)), bound), files
             except (duckdb.Error, OSError) as error:
                 if not tries_left:
                     raise CheckFailed(f"a sealed file of {self._firm_id} cannot be read: {error}") from error
