@@ -157,9 +157,11 @@ test.describe("actions", () => {
     const rows = page.getByRole("group", { name: /What is decided and done/ });
     await expect(rows.getByRole("listitem").first()).toBeVisible();
     await page.getByRole("button", { name: "Pause" }).click();
-    const first = await rows.getByRole("listitem").first().textContent();
+    const first = (await rows.getByRole("listitem").first().textContent()) ?? "";
     await expect(page.getByRole("button", { name: /^Go on \([1-9]\d* new\)/ })).toBeVisible({ timeout: 30_000 });
-    expect(await rows.getByRole("listitem").first().textContent()).toBe(first);
+    const seen = await rows.getByRole("listitem").allTextContents();
+    expect(seen).toContain(first);
+    for (const one of seen.slice(0, seen.indexOf(first))) expect(one).toMatch(/breach|state/); // these come through
     await isSound(page);
     await page.getByRole("button", { name: /^Go on/ }).click();
     await expect(page.getByRole("button", { name: "Pause" })).toBeVisible();
