@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,19 @@ def test_processes_that_open_a_new_store_at_once_all_succeed(url: str) -> None:
     )
     assert (ran.stdout.strip(), ran.stderr) == ("[0, 0, 0, 0, 0, 0]", "")
     assert inspect(open_database(url)).has_table("wal")
+
+
+def test_a_new_file_that_another_writes_to_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself does not: the change to WAL fails at once."""
+    file = tmp_path / "store.db"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE held (a)")
+    release = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+    release.start()
+    open_database(sqlite_url(file)).dispose()
+    release.join()
+    other.close()
 
 
 def test_the_tables_are_not_bound_to_sqlite() -> None:

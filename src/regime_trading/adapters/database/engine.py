@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from regime_trading.core.intents import Intent
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30
+_AGAIN_S = 0.01
 _WRITERS_LOCK = 0x5245_4749_4D45  #: key of the advisory lock under which PostgreSQL's writers take turns
 _CONFLICT_STATES = frozenset({"40001", "40P01"})  #: serialization failure, deadlock: somebody else won
 
@@ -216,10 +219,24 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
     """Take transactions out of the driver's hands and insist on durability."""
     connection.isolation_level = None
     for pragma, wanted in (("journal_mode=WAL", "wal"), ("synchronous=FULL", 2), ("foreign_keys=ON", 1)):
-        connection.execute(f"PRAGMA {pragma}")
+        _in_turn(lambda text=pragma: connection.execute(f"PRAGMA {text}"))
         found = connection.execute(f"PRAGMA {pragma.split('=')[0]}").fetchone()[0]
         if found != wanted:
             raise StoreDown(f"SQLite refuses PRAGMA {pragma}: it stays at {found}")
+
+
+def _in_turn(ask: Callable[[], object]) -> None:
+    """SQLite waits for nobody where several begin to use a new file at once (the change to WAL asks for the file alone,
+    and a busy handler is not asked then): wait here, as long as for any other lock."""
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            ask()
+            return
+        except sqlite3.OperationalError as err:
+            if err.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_AGAIN_S)
 
 
 def _sqlite_begin(connection: Connection) -> None:
