@@ -138,7 +138,7 @@ test.describe("halt", () => {
   });
 
   test("one that cannot be sent is said loudly, with the way that needs no server", async ({ page, context }) => {
-    await signIn(page, "pm", FIRM, "/overview");
+    await signIn(page, "pm", FIRM, "/approvals");
     await context.setOffline(true);
     await page.keyboard.press("Control+.");
     await page.getByRole("button", { name: /^Pause/ }).click();
