@@ -183,6 +183,23 @@ test.describe("the editor", () => {
     await expect(page).toHaveURL(/\/overview/);
   });
 
+  test("whoever stays is shown the firm they stay with", async ({ page }, info) => {
+    test.skip(info.project.name !== "desktop", "a phone has no choice of firms in its header");
+    await page.route("**/api/v1/me", async (route) => {
+      const answer = await route.fetch();
+      const me = await answer.json();
+      if (me.firms) me.firms.push({ ...me.firms[0], firm: "another", accounts: [] });
+      await route.fulfill({ response: answer, json: me });
+    });
+    await signIn(page, "analyst", FIRM, "/configs");
+    await write(page, "single_name:", 'single_name: "0.1234"');
+    const firm = page.getByRole("combobox", { name: "Firm" });
+    await firm.selectOption("another");
+    await page.getByRole("dialog", { name: "Leave without keeping it?" }).getByRole("button", { name: "Stay" }).click();
+    await expect(firm).toHaveValue(FIRM);
+    await expect(editorOf(page)).toContainText('single_name: "0.1234"');
+  });
+
   test("who may not see the document sees versions and what they do", async ({ page }) => {
     await signIn(page, "viewer", FIRM, "/configs");
     await expect(page.getByRole("heading", { level: 1 })).toBeVisible();

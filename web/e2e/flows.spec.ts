@@ -606,6 +606,38 @@ test.describe("17 in a zone with summer time", () => {
   });
 });
 
+test.describe("a question that is not answered", () => {
+  test.use({ failing: true });
+
+  test("is said in its place with the first try, and never counts as nothing", async ({ page }) => {
+    let broken = true;
+    await page.route(/\/api\/v1\/firms\/[^/]+\/(accounts|jobs)(\?|$)/, (route) =>
+      broken
+        ? route.fulfill({
+            status: 503,
+            contentType: "application/problem+json",
+            json: {
+              code: "not_durable",
+              detail: "the store cannot take this now; nothing was changed",
+              request_id: "a1",
+            },
+          })
+        : route.fallback(),
+    );
+    await signIn(page, "pm", FIRM, "/overview");
+    for (const name of ["Accounts", "Needs you"]) {
+      const panel = page.getByRole("region", { name, exact: true });
+      await expect(panel.getByText("The store cannot take this now")).toBeVisible({ timeout: 2_500 });
+      await expect(panel.getByRole("button", { name: "Try again" })).toBeDisabled(); // the next try is on its way
+      expect(((await panel.textContent()) ?? "").match(/nothing was changed/gi), "said once").toHaveLength(1);
+    }
+    await expect(page.getByText("Nothing waits for you")).toHaveCount(0);
+    broken = false;
+    await expect(page.getByText("The store cannot take this now")).toHaveCount(0, { timeout: 15_000 });
+    await expect(page.getByRole("region", { name: "Accounts" }).getByRole("link", { name: ACCOUNT })).toBeVisible();
+  });
+});
+
 test.describe("11 and 4 with a server that starts again", () => {
   test.use({ failing: true });
   test.skip(!CONTROL, "who owns the server starts it again");

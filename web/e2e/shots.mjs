@@ -46,8 +46,7 @@ async function haltedNow(route) {
     said.accounts[0].halt = { ...said.accounts[0].halt, level: 3, text: "K3: everything is sold" };
     said.accounts[0].trading_state = "LOCKED";
   }
-  if (said && path.endsWith("/accounts"))
-    Object.assign(said[0], { trading_state: "LOCKED", kill_level: 3, drawdown: 0.171 });
+  if (said && path.endsWith("/accounts")) Object.assign(said[0], { trading_state: "LOCKED", kill_level: 3 });
   if (said && path.endsWith("/constraints")) {
     for (const row of said.rows.slice(12, 15))
       Object.assign(row, { state: "bound", holds: true, used: 1.14, alarming: true });

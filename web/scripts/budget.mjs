@@ -56,12 +56,12 @@ export function budget(manifest, { sizeOf, packedOf, precache }) {
   const desk = closure(manifest, ["index.html", shown(manifest, "_desk")]);
   const [largest] = scripts.map((one) => [sizeOf(one) / KIB, one]).sort(([a], [b]) => b - a);
   return [
-    { name: "entry, scripts in gzip", goal: 110, gate: 116, is: packed(closure(manifest, ["index.html"])), peer: 316 },
-    { name: "first page with its chart, scripts in gzip", goal: 170, gate: 212, is: packed(without), peer: 740 },
+    { name: "entry, scripts in gzip", goal: 110, is: packed(closure(manifest, ["index.html"])), peer: 316 },
+    { name: "first page with its chart, scripts in gzip", goal: 170, is: packed(without), peer: 740 },
     {
       name: "/configs with its editor, scripts in gzip",
       goal: 215,
-      gate: 294, // CodeMirror with completion, lint, merge and YAML alone is 129 KiB
+      gate: 237, // CodeMirror with completion, lint, merge and YAML alone is 129 KiB
       is: packed(
         beside(withLater(manifest, ["index.html", ...page("configs.index")]), new Set(["src/shell/Palette.tsx"])),
       ),

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import Compiled, { type MarkdownToJSX } from "markdown-to-jsx/react";
-import type { ComponentProps, ReactNode } from "react";
+import { type ComponentProps, createElement, type ReactNode } from "react";
 import { artifactQuery } from "@/shared/api/queries";
 import { useScope } from "@/shell/scope";
 import { besideOf } from "./beside";
@@ -14,7 +14,8 @@ export default function Markdown({ file, text }: Props) {
     disableParsingRawHTML: true,
     disableFrontmatter: true,
     forceBlock: true,
-    wrapper: "article",
+    wrapper: null,
+    createElement, // it would make React's own objects itself, of which Preact shows nothing
     slugify: (said, slug) => `in-file-${slug(said)}`,
     overrides: {
       ...HEADINGS,
@@ -26,7 +27,9 @@ export default function Markdown({ file, text }: Props) {
   };
   return (
     <div className="document max-w-[100ch]">
-      <Compiled options={options}>{text}</Compiled>
+      <article>
+        <Compiled options={options}>{text}</Compiled>
+      </article>
     </div>
   );
 }

@@ -6,7 +6,7 @@ import {
   redirect,
   useRouterState,
 } from "@tanstack/react-router";
-import { lazy, Suspense, useDeferredValue, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { ApiProblem, Unreachable } from "@/shared/api/client";
 import { meQuery } from "@/shared/api/me";
 import { accountsQuery, approvalsQuery, liveQuery } from "@/shared/api/queries";
@@ -60,7 +60,8 @@ function Desk() {
   const { queries } = Route.useRouteContext();
   const [live] = useState(() => new LiveStore(queries));
   const at = useRouterState({ select: (state) => state.location.href });
-  const framed = useDeferredValue(true, false); // halt is there first, and the page is made in pieces
+  const [framed, setFramed] = useState(false);
+  useEffect(() => setFramed(true), []); // after the frame is painted: halt is there first
   return (
     <ScopeProvider live={live}>
       <Shell>

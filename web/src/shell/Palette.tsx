@@ -1,7 +1,7 @@
 import { useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
-import { type ReactNode, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { give, type Instead, insteadOf, pointed, written } from "@/features/command";
 import { type Ranked, rank } from "@/features/rank";
 import { ApiProblem, answered, api, newKey, type Schemas } from "@/shared/api/client";
@@ -57,20 +57,19 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const allowed = useMemo(() => catalogue?.commands.map((one) => one.name) ?? [], [catalogue]);
   const alias = written(text, catalogue?.aliases ?? {});
   const line = alias ?? text;
-  const asked = useDeferredValue(line);
   const { data: completions } = useQuery({
-    queryKey: ["complete", scope.firm, scope.account ?? "", asked],
+    queryKey: ["complete", scope.firm, scope.account ?? "", line],
     queryFn: async () => ({
-      of: asked,
+      of: line,
       found: await answered(
         api.GET("/api/v1/complete", {
           params: {
-            query: { text: asked, ...(scope.account ? { account: [`${scope.firm}/${scope.account}`] } : {}) },
+            query: { text: line, ...(scope.account ? { account: [`${scope.firm}/${scope.account}`] } : {}) },
           },
         }),
       ),
     }),
-    enabled: asked.startsWith("/"),
+    enabled: line.startsWith("/"),
     placeholderData: (before) => before,
     refetchInterval: false,
   });

@@ -20,7 +20,15 @@ import {
   ShoppingBasket,
   Users,
 } from "lucide-react";
-import { type ReactNode, Suspense, useContext, useEffect, useState, useSyncExternalStore } from "react";
+import {
+  type ChangeEvent,
+  type ReactNode,
+  Suspense,
+  useContext,
+  useEffect,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { door } from "@/shared/api/door";
 import { approvalsQuery, liveQuery } from "@/shared/api/queries";
 import { clockAhead, serverNow } from "@/shared/clock";
@@ -176,8 +184,16 @@ function ModeEdge({ mode, asking }: { mode: string | null | undefined; asking: b
 function Where() {
   const { firm, firms, ids, account } = useScope();
   const navigate = useNavigate();
-  const go = (more: Record<string, string | undefined>) =>
+  /** It shows what the address says until that has changed: whoever leaves an editor is asked first, and may stay. */
+  const choose = (
+    event: ChangeEvent<HTMLSelectElement>,
+    shown: string,
+    of: (value: string) => Record<string, unknown>,
+  ) => {
+    const more = of(event.target.value);
+    event.target.value = shown;
     void navigate({ to: ".", search: (before: Record<string, unknown>) => ({ ...before, ...more }) as never });
+  };
   const look = "h-8 min-w-0 rounded-control border border-line bg-surface px-2 max-desk:h-11";
   return (
     <span className="flex min-w-0 items-center gap-1.5">
@@ -185,7 +201,7 @@ function Where() {
         <select
           aria-label="Firm"
           value={firm}
-          onChange={(event) => go({ firm: event.target.value, account: undefined })}
+          onChange={(event) => choose(event, firm, (value) => ({ firm: value, account: undefined }))}
           className={cx(look, "max-tablet:hidden")}
         >
           {firms.map((one) => (
@@ -198,7 +214,7 @@ function Where() {
       <select
         aria-label="Account"
         value={account ?? ""}
-        onChange={(event) => go({ account: event.target.value })}
+        onChange={(event) => choose(event, account ?? "", (value) => ({ account: value }))}
         className={cx(look, "max-w-44")}
       >
         {ids.map((one) => (

@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { type UseQueryResult, useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { Acknowledge, AcknowledgedBy } from "@/features/breaches";
@@ -26,7 +26,7 @@ import { cx } from "@/shared/ui/cx";
 import { Nearby } from "@/shared/ui/Drawing";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
-import { Empty, Failed, Loaded, Panel } from "@/shared/ui/Panel";
+import { Empty, Failed, Loaded, Panel, useFailure } from "@/shared/ui/Panel";
 import { askAhead, useScope } from "@/shell/scope";
 
 export const Route = createFileRoute("/_desk/overview")({
@@ -79,10 +79,11 @@ function Accounts() {
   const [all, setAll] = useState(false);
   const live = useQuery({ ...liveQuery(firm), enabled: firm !== "" });
   const own = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
-  if (accounts === undefined && own.isError) {
+  const failure = useFailure(own);
+  if (accounts === undefined && failure) {
     return (
       <Panel title="Accounts">
-        <Failed error={own.error} retry={own.refetch} />
+        <Failed error={failure} retry={own.refetch} trying={own.isFetching} />
       </Panel>
     );
   }
@@ -261,9 +262,12 @@ function NeedsYou({ className }: { className: string }) {
   const failed = jobs.data?.items.filter((one) => one.status === "failed").slice(0, 3) ?? [];
   const broken = breaches.data ?? [];
   const more = broken.slice(BREACHES).filter((one) => one.acknowledged === null).length;
-  const known = !breaches.isPending && !jobs.isPending;
-  const nothing = waiting.length + failed.length + broken.length === 0 && breaches.isSuccess;
-  const rows = Math.min(waiting.length, 4) + Math.min(broken.length, BREACHES) + failed.length;
+  const breachesFailure = useFailure(breaches);
+  const jobsFailure = useFailure(jobs);
+  const unread = Number(breachesFailure !== null) + Number(jobsFailure !== null);
+  const known = (!breaches.isPending && !jobs.isPending) || unread > 0;
+  const nothing = waiting.length + failed.length + broken.length + unread === 0;
+  const rows = unread + Math.min(waiting.length, 4) + Math.min(broken.length, BREACHES) + failed.length;
   return (
     <Panel title="Needs you" className={className} aside={<All to="/approvals" />}>
       <div className="tablet:min-h-30 desk:h-58 desk:overflow-y-auto">
@@ -280,6 +284,8 @@ function NeedsYou({ className }: { className: string }) {
                   !all && rows > 2 && "max-tablet:[&>li:nth-child(n+3):not(:last-child)]:hidden",
                 )}
               >
+                {breachesFailure ? <Unread query={breaches} failure={breachesFailure} /> : null}
+                {jobsFailure ? <Unread query={jobs} failure={jobsFailure} /> : null}
                 {waiting.slice(0, 4).map((one) => (
                   <li key={one.request_id}>
                     <Link
@@ -295,11 +301,6 @@ function NeedsYou({ className }: { className: string }) {
                     </Link>
                   </li>
                 ))}
-                {breaches.isError ? (
-                  <li>
-                    <Failed error={breaches.error} retry={breaches.refetch} />
-                  </li>
-                ) : null}
                 {broken.slice(0, BREACHES).map((one) => (
                   <BreachRow key={one.place.event_id} row={one} />
                 ))}
@@ -340,6 +341,15 @@ function NeedsYou({ className }: { className: string }) {
         </Loaded>
       </div>
     </Panel>
+  );
+}
+
+/** A part of the list that could not be read: the list is not whole then, and never "nothing". */
+function Unread({ query, failure }: { query: UseQueryResult<unknown>; failure: Error }) {
+  return (
+    <li>
+      <Failed error={failure} retry={query.refetch} trying={query.isFetching} />
+    </li>
   );
 }
 

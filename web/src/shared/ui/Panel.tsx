@@ -28,14 +28,17 @@ type LoadedProps<T> = {
   empty?: { when: (data: T) => boolean; why: ReactNode };
 };
 
-/**
- * The four states of a widget: loading, failed, empty, there. Data that could not be read anew stays, and says so; what
- * has failed is said until something comes, also while it is tried again.
- */
-export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T>) {
+/** What went wrong with a question, from the first try that failed until something comes, also while it is tried again. */
+export function useFailure(query: UseQueryResult<unknown>): Error | null {
   const failed = useRef<Error | null>(null);
   const reason = query.error ?? query.failureReason; // the first that went wrong, while the next are tried
   if (reason || query.errorUpdateCount === 0 || query.data !== undefined) failed.current = reason;
+  return failed.current;
+}
+
+/** The four states of a widget: loading, failed, empty, there. Data that could not be read anew stays, and says so. */
+export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T>) {
+  const failure = useFailure(query);
   if (query.data !== undefined) {
     const old = query.isError ? <Old at={query.dataUpdatedAt} error={query.error} retry={query.refetch} /> : null;
     return (
@@ -47,7 +50,7 @@ export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T
       </>
     );
   }
-  if (failed.current) return <Failed error={failed.current} retry={query.refetch} trying={query.isFetching} />;
+  if (failure) return <Failed error={failure} retry={query.refetch} trying={query.isFetching} />;
   return <Waiting height={height} />;
 }
 
@@ -80,7 +83,9 @@ export function Failed({ error, retry, trying = false }: FailedProps) {
             ? "The engine and its guards go on without this screen."
             : problem?.status === 404
               ? "It does not exist, or not for you."
-              : "Nothing was changed."}
+              : /nothing was changed/i.test(error.message)
+                ? ""
+                : "Nothing was changed."}
           {problem?.requestId ? ` Request ${problem.requestId}.` : ""}
         </span>
       </p>
@@ -93,7 +98,7 @@ export function Failed({ error, retry, trying = false }: FailedProps) {
   );
 }
 
-function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
+export function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
   return (
     <div role="alert" className="mb-2 flex items-center gap-2 rounded-control border border-warn px-2 py-1 text-meta">
       <span className="mr-auto">

@@ -1,4 +1,4 @@
-import { act, render, screen } from "@testing-library/react";
+import { act, render, screen } from "@testing-library/preact";
 import { Suspense } from "react";
 import { expect, it } from "vitest";
 import { ahead } from "./ahead";

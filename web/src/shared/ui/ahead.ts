@@ -3,8 +3,8 @@ import { type ComponentType, lazy } from "react";
 type Module<P> = { default: ComponentType<P> };
 
 /**
- * A part with a file of its own, and what fetches that before somebody asks for it. React shows what it had to wait for
- * up to 300 ms later than it could, were the file there or not; of one that is there it is told at once.
+ * A part with a file of its own, and what fetches that before somebody asks for it. A promise is waited for even where
+ * the file is there, and the place stays empty for a moment; of one that is there it is told at once.
  */
 export function ahead<P>(load: () => Promise<Module<P>>) {
   let here: Module<P> | undefined;
