@@ -1,3 +1,4 @@
+import "@/shared/effects";
 import "./styles.css";
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRouter, RouterProvider } from "@tanstack/react-router";

@@ -99,7 +99,7 @@ function withTab(search: RecordSearch, tab: RecordSearch["tab"]): RecordSearch {
 }
 
 const EVERY: readonly (keyof RecordSearch)[] = ["kind", "of", "actor", "rule", "id", "run", "chain", "from", "to"];
-const FIELD = "grow basis-[42%] tablet:max-w-60 tablet:basis-32";
+const FIELD = "grow basis-[42%] tablet:max-w-60 tablet:basis-26";
 const NAMES: Partial<Record<keyof RecordSearch, string>> = {
   actor: "Actor",
   rule: "Rule",

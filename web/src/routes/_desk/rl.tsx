@@ -103,14 +103,18 @@ function Status({ found }: { found: Found }) {
         </Panel>
       </div>
       <Panel title="By account and run">
-        <LongTable
-          label="Partitions"
-          columns={PARTITIONS}
-          rows={found.partitions}
-          keyOf={(one) => `${one.account} ${one.run_id} ${one.env}`}
-        />
+        {found.partitions.length === 0 ? (
+          <Empty>No decision has left a row here yet.</Empty>
+        ) : (
+          <LongTable
+            label="Partitions"
+            columns={PARTITIONS}
+            rows={found.partitions}
+            keyOf={(one) => `${one.account} ${one.run_id} ${one.env}`}
+          />
+        )}
       </Panel>
-      <Coverage coverage={found.coverage} />
+      {found.coverage.length === 0 ? null : <Coverage coverage={found.coverage} />}
     </>
   );
 }

@@ -72,6 +72,8 @@ describe("figures", () => {
     expect(ruleValue("unlimited", "money")).toBe("unlimited");
     expect(ruleValue(null, "share")).toBe("unknown");
     expect(ruleValues("20", "20", "positions")).toEqual(["20", "20 positions"]);
+    expect(ruleValues("0", "1", "bars")).toEqual(["0", "1 bar"]);
+    expect(ruleValues("1", "20", "positions")).toEqual(["1", "20 positions"]);
     expect(ruleValues("54960000", "300", "seconds")).toEqual(["636 days", "300 s"]);
     expect(["604800", "7199"].map((one) => ruleValue(one, "seconds"))).toEqual(["7 days", "7,199 s"]);
     expect(ruleValues(null, "60", "seconds")).toEqual(["unknown", "60 s"]);

@@ -90,12 +90,17 @@ export function ruleValue(value: Figure, unit: string): string {
   if (unit === "bp") return `${plainNumber(value)} bp`;
   const text = plainNumber(value);
   if (unit === "seconds" && text !== UNKNOWN) return `${text} s`;
-  return text === UNKNOWN || unit === "condition" || unit === "ratio" ? text : `${text} ${unit}`;
+  return text === UNKNOWN || unit === "condition" || unit === "ratio"
+    ? text
+    : `${text} ${text === "1" ? single(unit) : unit}`;
 }
+
+const single = (unit: string): string => unit.replace(/s$/, "");
 
 /** A value beside its limit; a unit that both have is said once. */
 export function ruleValues(value: Figure, limit: Figure, unit: string): [string, string] {
   const [left, right] = [ruleValue(value, unit), ruleValue(limit, unit)];
-  const ending = unit === "seconds" ? " s" : ` ${unit}`;
-  return left.endsWith(ending) && right.endsWith(ending) ? [left.slice(0, -ending.length), right] : [left, right];
+  const endings = unit === "seconds" ? [" s"] : [` ${unit}`, ` ${single(unit)}`];
+  const [own, other] = [left, right].map((text) => endings.find((one) => text.endsWith(one)));
+  return own && other ? [left.slice(0, -own.length), right] : [left, right];
 }
