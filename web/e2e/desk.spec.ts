@@ -90,6 +90,14 @@ test.describe("every page", () => {
   }
 });
 
+test("the script of a page is on its way before the router asks for it", async ({ page }) => {
+  await signIn(page, "pm");
+  for (const name of ["portfolio", "audit", "configs"]) {
+    await page.goto(`/${name}`);
+    await expect(page.locator(`link[rel="modulepreload"][href^="/assets/${name}"]`)).not.toHaveCount(0);
+  }
+});
+
 test.describe("halt", () => {
   test("from a page, from within the palette and by its keys; the focus stays, Escape leaves", async ({ page }) => {
     await signIn(page, "analyst", FIRM, "/portfolio");

@@ -13,3 +13,11 @@ if (!location.pathname.startsWith("/login")) {
   answer.catch(() => undefined); // it is told where it is taken
   window.first = { at: Date.now(), answer };
 }
+
+// The page's own script is on its way before the router has asked for it.
+const pages = JSON.parse(document.querySelector("meta[name='pages']")?.getAttribute("content") ?? "{}");
+for (const href of pages[location.pathname.slice(1) || "overview"] ?? []) {
+  const link = document.createElement("link");
+  Object.assign(link, { rel: "modulepreload", crossOrigin: "", href });
+  document.head.append(link);
+}

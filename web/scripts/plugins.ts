@@ -7,14 +7,14 @@ import type { Plugin } from "vite";
 export const MANIFEST = ".vite/manifest.json";
 const TEXT = /\.(js|css|html|svg|json|webmanifest|txt)$/;
 
-/** The desk and the letters are on their way before the first script has run. */
+/** The desk, the letters and the page of the address (`public/first.js`) are on their way before the first module has run. */
 export function early(): Plugin {
   return {
     name: "early",
     apply: "build",
     transformIndexHtml: {
       order: "post",
-      handler(_, { bundle }) {
+      handler(page, { bundle }) {
         const all = Object.values(bundle ?? {});
         const chunks = new Map(all.flatMap((one) => (one.type === "chunk" ? [[one.fileName, one] as const] : [])));
         const closure = (name: string, seen: Set<string>): Set<string> => {
@@ -29,8 +29,17 @@ export function early(): Plugin {
           if (chunk.isEntry) closure(name, entry);
           if (chunk.facadeModuleId?.includes("routes/_desk.tsx")) closure(name, desk);
         }
+        const known = new Set([...entry, ...desk]);
+        const pages: Record<string, string[]> = {};
+        for (const [name, chunk] of chunks) {
+          const own = /routes\/_desk\/([a-z]+)(?:\.index)?\.tsx\?tsr-split=component/.exec(
+            chunk.facadeModuleId ?? "",
+          )?.[1];
+          if (own === undefined) continue;
+          pages[own] = [...closure(name, new Set())].filter((one) => !known.has(one)).map((one) => `/${one}`);
+        }
         const fonts = all.map((one) => one.fileName).filter((name) => name.endsWith(".woff2"));
-        return [
+        const tags = [
           ...fonts.map((name) => ({
             tag: "link",
             attrs: { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href: `/${name}` },
@@ -44,6 +53,8 @@ export function early(): Plugin {
               injectTo: "head" as const,
             })),
         ];
+        const html = page.replace('name="pages" content="{}"', `name="pages" content='${JSON.stringify(pages)}'`);
+        return { html, tags };
       },
     },
   };
