@@ -40,6 +40,12 @@ export function Evidence({ now }: { now: Now }) {
           ))}
         </ul>
       )}
+      {now.evidence.length > 0 && !now.evidence.some((one) => one.binds) ? (
+        <p className="mt-2 text-muted">
+          Below what each allows: a change of the label waits for its confirmation, and what speaks against the label
+          that is still held cannot speak for it.
+        </p>
+      ) : null}
       {now.tiers.length > 0 ? (
         <ul aria-label="Other timescales" className="mt-3 grid gap-1 border-t border-line pt-2">
           {now.tiers.map((one) => (

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { fraction } from "@/features/basket";
-import { money, percent, plainNumber, ruleValue, ruleValues, setGrouping, signed } from "./numbers";
+import { money, percent, plainNumber, ruleValue, ruleValues, setGrouping, signed, signOf } from "./numbers";
 import { clock, day, instant, nsToIso, span, zoneName } from "./time";
 import { sentence } from "./words";
 
@@ -40,6 +40,7 @@ describe("figures", () => {
       "0,5",
     ]);
     expect(signed(percent(0))).toBe("0,00 %");
+    expect([-0.00001, 0.00001, null, -0.01, 0.01].map((one) => signOf(percent(one)))).toEqual([0, 0, 0, -1, 1]);
     setGrouping("1 234.5");
     expect(money(1_253_207)).toBe("1\u00a0253\u00a0207");
   });

@@ -67,8 +67,14 @@ export function percent(value: Figure, decimals = 2): string {
   return found === null ? UNKNOWN : Number.isFinite(found) ? `${plain(found * 100, decimals)} %` : "unlimited";
 }
 
+/** Which way a figure points as it is shown: what is rounded to nothing points nowhere. */
+export function signOf(text: string): -1 | 0 | 1 {
+  if (text.startsWith(MINUS)) return -1;
+  return text === UNKNOWN || /^0([.,]0*)?( %)?$/.test(text) ? 0 : 1;
+}
+
 export function signed(text: string): string {
-  return text.startsWith(MINUS) || text === UNKNOWN || /^0([.,]0*)?( %)?$/.test(text) ? text : `+${text}`;
+  return signOf(text) > 0 ? `+${text}` : text;
 }
 
 export function plainNumber(value: Figure, digits = 4): string {

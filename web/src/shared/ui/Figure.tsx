@@ -1,4 +1,4 @@
-import { money, numberOf, percent, signed, UNKNOWN, type Figure as Value } from "../format/numbers";
+import { money, percent, signed, signOf, UNKNOWN, type Figure as Value } from "../format/numbers";
 import { instant, span, type Zone } from "../format/time";
 import { usePrefs } from "../prefs";
 import { cx } from "./cx";
@@ -8,8 +8,8 @@ export function Money({ value, currency, sign }: { value: Value; currency?: stri
   const hidden = usePrefs().amounts === "hidden";
   const text = hidden ? "•••" : money(value);
   return (
-    <span className={cx("whitespace-nowrap", sign && !hidden && toneOf(value))}>
-      {sign && !hidden ? `${glyph(value)}${signed(text)}` : text}
+    <span className={cx("whitespace-nowrap", sign && !hidden && toneOf(text))}>
+      {sign && !hidden ? `${glyph(text)}${signed(text)}` : text}
       {currency && text !== UNKNOWN ? <span className="text-muted"> {currency}</span> : null}
     </span>
   );
@@ -18,21 +18,16 @@ export function Money({ value, currency, sign }: { value: Value; currency?: stri
 export function Percent({ value, decimals = 2, sign }: { value: Value; decimals?: number; sign?: boolean }) {
   const text = percent(value, decimals);
   return (
-    <span className={cx("whitespace-nowrap", sign && toneOf(value))}>
-      {sign ? `${glyph(value)}${signed(text)}` : text}
+    <span className={cx("whitespace-nowrap", sign && toneOf(text))}>
+      {sign ? `${glyph(text)}${signed(text)}` : text}
     </span>
   );
 }
 
-function glyph(value: Value): string {
-  const found = numberOf(value);
-  return !found ? "" : found > 0 ? "▲ " : "▼ ";
-}
-
-function toneOf(value: Value): string {
-  const found = numberOf(value);
-  return !found ? "" : found > 0 ? "text-gain" : "text-loss";
-}
+const GLYPHS = { "-1": "▼ ", "0": "", "1": "▲ " };
+const TONES = { "-1": "text-loss", "0": "", "1": "text-gain" };
+const glyph = (text: string): string => GLYPHS[signOf(text)];
+const toneOf = (text: string): string => TONES[signOf(text)];
 
 /** An instant in the zone that is chosen; the other one on hover. */
 export function Time({ at, seconds }: { at: string | null | undefined; seconds?: boolean }) {
