@@ -98,7 +98,7 @@ export function Failed({ error, retry, trying = false }: FailedProps) {
   );
 }
 
-export function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
+function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
   return (
     <div role="alert" className="mb-2 flex items-center gap-2 rounded-control border border-warn px-2 py-1 text-meta">
       <span className="mr-auto">
