@@ -32,7 +32,7 @@ const CHUNKS = [
   },
 ];
 
-/** Written against React, shipped with Preact: a seventh of its size and of the work before the first frame. */
+/** Written against React, shipped with Preact: docs/decisions/0027. */
 const REACT = {
   "react/jsx-runtime": "preact/jsx-runtime",
   "react/jsx-dev-runtime": "preact/jsx-dev-runtime",
