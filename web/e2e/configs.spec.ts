@@ -195,7 +195,10 @@ test.describe("the editor", () => {
     await write(page, "single_name:", 'single_name: "0.1234"');
     const firm = page.getByRole("combobox", { name: "Firm" });
     await firm.selectOption("another");
-    await page.getByRole("dialog", { name: "Leave without keeping it?" }).getByRole("button", { name: "Stay" }).click();
+    const asked = page.getByRole("dialog", { name: "Leave without keeping it?" });
+    await expect(asked).toBeVisible();
+    expect(await page.getByLabel("Firm", { exact: true }).inputValue(), "while it is asked").toBe(FIRM);
+    await asked.getByRole("button", { name: "Stay" }).click();
     await expect(firm).toHaveValue(FIRM);
     await expect(editorOf(page)).toContainText('single_name: "0.1234"');
   });

@@ -303,16 +303,30 @@ test.describe("a part that fails", () => {
     });
   }
 
-  test("what was there stays, grey and with its age", async ({ page, complaints }) => {
-    test.setTimeout(120_000); // where the demo stands still it is read anew once a minute
-    await signIn(page, "viewer", FIRM, "/portfolio");
-    await expect(page.locator("figure svg").first()).toBeVisible();
-    await fail(page, `${API}/accounts/*/portfolio`);
-    const old = page.getByRole("alert").filter({ hasText: /^As of .* ago: A test broke this/ });
-    await expect(old).toBeVisible({ timeout: 90_000 });
-    await expect(page.locator("figure svg").first()).toBeVisible();
-    complaints.splice(0);
-  });
+  for (const [route, broken, there] of [
+    ["portfolio", `${API}/accounts/*/portfolio`, "main figure svg"],
+    ["overview", `${API}/accounts`, "section[aria-label='Accounts'] a"],
+  ] as const) {
+    test(`what was there on ${route} stays, grey and with its age`, async ({ page, complaints }) => {
+      test.setTimeout(120_000); // where the demo stands still it is read anew once a minute
+      await signIn(page, "viewer", FIRM, `/${route}`);
+      const shown = page.locator(there).first();
+      await expect(shown).toBeVisible();
+      await fail(page, broken);
+      const old = page.getByRole("alert").filter({ hasText: /^As of .* ago: A test broke this/ });
+      await expect(old).toBeVisible({ timeout: 90_000 });
+      await expect(shown).toBeVisible();
+      expect(await shown.evaluate((one) => one.closest(".grayscale") !== null)).toBe(true);
+      const header = page.locator("header").first().getByText("as last read");
+      await expect(header, "mode and state").toHaveCount(route === "overview" ? 2 : 0);
+      await page.unroute(broken);
+      await old.getByRole("button", { name: "Try again" }).click();
+      await expect(old).toHaveCount(0);
+      await expect(page.locator(".grayscale")).toHaveCount(0);
+      await expect(header).toHaveCount(0);
+      complaints.splice(0);
+    });
+  }
 });
 
 test.describe("a chart whose file does not come", () => {

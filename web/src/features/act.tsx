@@ -1,6 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useRef, useState } from "react";
 import { ApiProblem, newKey, Unreachable } from "@/shared/api/client";
+import { serverNow } from "@/shared/clock";
 import { Button } from "@/shared/ui/Button";
 import { Dialog } from "@/shared/ui/Dialog";
 import { useScope } from "@/shell/scope";
@@ -143,7 +144,7 @@ const FRESH_MS = 290_000; // five minutes, less what a request takes
 export function Proven({ children }: { children: ReactNode }) {
   const { me } = useScope();
   const [proved, setProved] = useState(false);
-  const fresh = me.stepped_up_at !== null && Date.now() - new Date(me.stepped_up_at).getTime() < FRESH_MS;
+  const fresh = me.stepped_up_at !== null && serverNow() - new Date(me.stepped_up_at).getTime() < FRESH_MS;
   return fresh || proved ? children : <StepUp onDone={() => setProved(true)} />;
 }
 

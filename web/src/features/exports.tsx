@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { answered, api, type Schemas } from "@/shared/api/client";
 import { exportsQuery } from "@/shared/api/queries";
+import { serverNow } from "@/shared/clock";
 import { money, percent } from "@/shared/format/numbers";
 import { Button } from "@/shared/ui/Button";
 import { Chip, type Tone } from "@/shared/ui/Chip";
@@ -124,7 +125,7 @@ function Bundles({ firm }: { firm: string }) {
 
 function Bundle({ firm, made }: { firm: string; made: Export }) {
   const { job } = made;
-  const over = made.expires_at !== null && new Date(made.expires_at).getTime() < Date.now();
+  const over = made.expires_at !== null && new Date(made.expires_at).getTime() < serverNow();
   const ready = job.status === "done" && made.sha256 !== null && !over;
   const file = `/api/v1/firms/${encodeURIComponent(firm)}/audit/exports/${encodeURIComponent(job.job_id)}/download`;
   return (

@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { answered, api, type Schemas } from "@/shared/api/client";
 import { tokensQuery } from "@/shared/api/queries";
+import { serverNow } from "@/shared/clock";
 import { Button } from "@/shared/ui/Button";
 import { SelectField, TextField } from "@/shared/ui/Field";
 import { Time } from "@/shared/ui/Figure";
@@ -145,7 +146,7 @@ function MakeToken({ why }: { why: string | undefined }) {
   const make = useAct(
     (body: Omit<Schemas["TokenIn"], "expires_at"> & { days: number }, key) => {
       const { days: kept, ...rest } = body;
-      const expires_at = new Date(Date.now() + kept * 86_400_000 - 60_000).toISOString();
+      const expires_at = new Date(serverNow() + kept * 86_400_000 - 60_000).toISOString();
       return answered(
         api.POST("/api/v1/me/firms/{firm}/tokens", {
           params: { path: { firm }, header: { "Idempotency-Key": key } },

@@ -1,9 +1,10 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { type FormEvent, type ReactNode, useEffect, useState } from "react";
+import { type FormEvent, type ReactNode, useState } from "react";
 import { RuleLinks } from "@/features/decisions";
 import { answered, api, newKey, type Schemas } from "@/shared/api/client";
 import { artifactQuery } from "@/shared/api/queries";
+import { useNow } from "@/shared/clock";
 import { percent } from "@/shared/format/numbers";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
@@ -280,11 +281,7 @@ function Labelled({ name, children }: { name: string; children: ReactNode }) {
 }
 
 function Waiting({ since }: { since: number }) {
-  const [now, setNow] = useState(since);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, []);
+  const now = useNow(Date.now);
   return (
     <p role="status" className="text-muted">
       The days are decided again under both, {Math.max(0, Math.round((now - since) / 1_000))} s.

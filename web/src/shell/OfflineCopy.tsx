@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect } from "react";
 import type { Schemas } from "@/shared/api/client";
+import { useNow } from "@/shared/clock";
 import { copies, type Part } from "@/shared/copy";
 import { percent } from "@/shared/format/numbers";
 import { instant, span } from "@/shared/format/time";
@@ -20,7 +21,7 @@ export default function OfflineCopy() {
   const router = useRouter();
   const { zone } = usePrefs();
   const { data: parts } = useQuery({ queryKey: ["copy"], queryFn: () => copies.read(), staleTime: 0, gcTime: 0 });
-  const now = useNow();
+  const now = useNow(Date.now);
   useEffect(() => {
     const again = () => void router.invalidate();
     const timer = setInterval(again, AGAIN_MS);
@@ -94,15 +95,6 @@ export default function OfflineCopy() {
       </Page>
     </main>
   );
-}
-
-function useNow(): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, []);
-  return now;
 }
 
 function Copied({ title, at, now, children }: { title: string; at: number; now: number; children: ReactNode }) {

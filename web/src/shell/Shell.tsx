@@ -31,7 +31,7 @@ import {
 } from "react";
 import { door } from "@/shared/api/door";
 import { approvalsQuery, liveQuery } from "@/shared/api/queries";
-import { clockAhead, serverNow } from "@/shared/clock";
+import { clockAhead, serverNow, useNow } from "@/shared/clock";
 import { clock, span, zoneName } from "@/shared/format/time";
 import { useLive } from "@/shared/live/store";
 import { usePrefs } from "@/shared/prefs";
@@ -112,7 +112,7 @@ function Frame({ children }: { children: ReactNode }) {
       >
         Skip to content
       </a>
-      <ModeEdge mode={shown?.mode} asking={scope.asking} />
+      <ModeEdge mode={shown?.mode} asking={scope.asking} old={scope.old} />
       <header
         className="flex h-12 shrink-0 items-center gap-2 border-b border-line bg-bg px-4 max-desk:h-14 max-tablet:px-3"
         style={{ zIndex: "var(--z-header)" }}
@@ -129,8 +129,8 @@ function Frame({ children }: { children: ReactNode }) {
         <span className="flex items-center gap-1.5 max-tablet:hidden">
           {scope.asking ? null : (
             <>
-              <ModeChip mode={shown?.mode} />
-              <StateChip state={shown?.trading_state} />
+              <ModeChip mode={shown?.mode} old={scope.old} />
+              <StateChip state={shown?.trading_state} old={scope.old} />
             </>
           )}
         </span>
@@ -176,8 +176,11 @@ const EDGES: Record<string, string> = {
   unknown: "hatch",
 };
 
-function ModeEdge({ mode, asking }: { mode: string | null | undefined; asking: boolean }) {
-  return <div aria-hidden className={cx("h-0.5 shrink-0", EDGES[asking ? "plain" : modeOf(mode)[1]])} />;
+type ModeEdgeProps = { mode: string | null | undefined; asking: boolean; old: boolean };
+
+function ModeEdge({ mode, asking, old }: ModeEdgeProps) {
+  const tone = asking ? "plain" : old ? "unknown" : modeOf(mode)[1];
+  return <div aria-hidden className={cx("h-0.5 shrink-0", EDGES[tone])} />;
 }
 
 /** Which firm and which account is looked at; in the address, so that a link says it too. */
@@ -225,16 +228,6 @@ function Where() {
   );
 }
 
-/** The server's time, each second. */
-function useNow(): number {
-  const [now, setNow] = useState(serverNow);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(serverNow()), 1_000);
-    return () => clearInterval(timer);
-  }, []);
-  return now;
-}
-
 const LINKS: Record<string, [string, string]> = {
   live: ["Live", "bg-accent"],
   connecting: ["Connecting", "bg-muted"],
@@ -247,7 +240,7 @@ function Connection() {
   const { live } = useScope();
   const state = useLive(live, (told) => told.state);
   const { zone } = usePrefs();
-  const now = useNow();
+  const now = useNow(serverNow);
   const [name, dot] = LINKS[state] ?? ["Unknown", "bg-muted"];
   return (
     <span className="flex items-center gap-2 text-meta text-muted" data-link={state}>
@@ -267,7 +260,7 @@ function Banners() {
   const { live, me, firm } = useScope();
   const state = useLive(live, (told) => told.state);
   const { heardAt, reason } = live.snapshot();
-  const time = useNow();
+  const time = useNow(serverNow);
   const { zone } = usePrefs();
   const here = useRouterState({ select: (found) => found.location.href });
   const [held, setHeld] = useState(false);

@@ -16,6 +16,8 @@ export type Scope = {
   accounts: readonly Account[] | undefined;
   /** They are asked for the first time: nothing is known of them yet, and nothing is amiss. */
   asking: boolean;
+  /** They could not be read anew: what is known of them is what they were. */
+  old: boolean;
   /** The account that is looked at: the one of the address, else the first. */
   account: string | undefined;
   /** Ids of the accounts of the firm that this person has a role over; known as soon as somebody is signed in. */
@@ -82,13 +84,14 @@ export function ScopeProvider({ live, children }: { live: LiveStore; children: R
   const { data: me } = useSuspenseQuery(meQuery);
   const search = useSearch({ strict: false }) as Asked;
   const { firms, firm, ids, chosen, account } = placeOf(me, search);
-  const { data: accounts, isLoading: asking } = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
+  const { data: accounts, isLoading: asking, isError } = useQuery({ ...accountsQuery(firm), enabled: firm !== "" });
   const scope: Scope = {
     me,
     firm,
     firms,
     accounts,
     asking,
+    old: isError && accounts !== undefined,
     account,
     ids,
     chosen,

@@ -1,6 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
 import {
   type Approval,
   CLASS_WORDS,
@@ -12,6 +11,7 @@ import {
   secondsLeft,
 } from "@/features/approvals";
 import { approvalsQuery } from "@/shared/api/queries";
+import { serverNow, useNow } from "@/shared/clock";
 import { span } from "@/shared/format/time";
 import { Chip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
@@ -36,7 +36,7 @@ function Approvals() {
   const search = Route.useSearch();
   const { order = "severity", decided } = search;
   const query = useQuery({ ...approvalsQuery(firm), enabled: firm !== "" });
-  const now = useNow();
+  const now = useNow(serverNow, 10_000);
   return (
     <Page title="Approvals">
       <Loaded query={query} height={300}>
@@ -112,16 +112,6 @@ function Approvals() {
       </Loaded>
     </Page>
   );
-}
-
-/** The time, every ten seconds. */
-function useNow(): number {
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 10_000);
-    return () => clearInterval(timer);
-  }, []);
-  return now;
 }
 
 function Waiting({ asked, now }: { asked: Approval; now: number }) {

@@ -26,7 +26,7 @@ import { cx } from "@/shared/ui/cx";
 import { Nearby } from "@/shared/ui/Drawing";
 import { Age, Money, Percent, Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
-import { Empty, Failed, Loaded, Panel, useFailure } from "@/shared/ui/Panel";
+import { Empty, Failed, Kept, Loaded, Panel, useFailure } from "@/shared/ui/Panel";
 import { askAhead, useScope } from "@/shell/scope";
 
 export const Route = createFileRoute("/_desk/overview")({
@@ -94,77 +94,81 @@ function Accounts() {
   const others = (accounts?.length ?? 1) - 1;
   const folded = new Set(all ? [] : calm.slice(Math.max(0, OTHERS - (others - calm.length))).map((one) => one.account));
   return (
-    <section aria-label="Accounts" className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
-      {(accounts ?? ids.map(() => undefined)).map((one, n) => {
-        if (one === undefined)
-          return (
-            <div
-              key={ids[n]}
-              className={cx(
-                "h-[112px] rounded-panel border border-line desk:h-[104px]",
-                ids[n] === account ? "max-tablet:order-first max-tablet:h-[156px]" : "max-tablet:h-11",
-              )}
-            />
-          );
-        const halt = halts.get(one.account);
-        const chosen = one.account_id === account;
-        const worst = [...one.loss_limits].sort((a, b) => (b.used ?? -1) - (a.used ?? -1))[0];
-        return (
-          <Link
-            key={one.account}
-            to="/overview"
-            search={(before) => ({ ...before, account: one.account_id })}
-            className={cx(
-              "rounded-panel border bg-surface px-4 hover:border-muted tablet:block tablet:min-h-[112px] tablet:py-3 desk:min-h-[104px]",
-              chosen
-                ? "min-h-[156px] border-accent py-3 max-tablet:order-first"
-                : "flex min-h-11 flex-wrap items-center gap-x-3 border-line py-1",
-              folded.has(one.account) && "max-tablet:hidden",
-            )}
-          >
-            <span className={cx("flex flex-wrap items-center gap-2", !chosen && "max-tablet:flex-1")}>
-              <span className="mr-auto font-semibold">{one.account_id}</span>
-              <ModeChip mode={one.mode} />
-              <StateChip state={one.trading_state} />
-              {halt?.level === null ? (
-                <Chip tone="unknown">HALT UNKNOWN</Chip>
-              ) : halt && halt.level > 0 ? (
-                <Chip tone="safety">HALTED K{halt.level}</Chip>
-              ) : null}
-            </span>
-            <span className={cx("flex flex-wrap items-baseline gap-x-4", chosen ? "mt-2" : "tablet:mt-2")}>
-              <span className={cx("font-semibold tablet:text-section", chosen && "text-section")}>
-                <Money value={one.equity} currency={one.currency} />
-              </span>
-              <span className={cx(!chosen && "max-tablet:hidden")}>
-                <Percent value={one.day_return} sign />
-              </span>
-              <span className={cx("text-muted", !chosen && "max-tablet:hidden")}>
-                drawdown <Percent value={one.drawdown} />
-              </span>
-            </span>
-            {chosen ? <Worst account={one.account_id} /> : null}
-            <span className={cx("mt-1 block text-meta text-muted", !chosen && "max-tablet:hidden")}>
-              {worst?.used != null
-                ? `${worst.title}: ${percent(Math.max(0, worst.used), 0)} of its limit`
-                : one.last_decision === null
-                  ? "No decision yet"
-                  : "No loss limit can be measured"}
-              {one.last_decision ? (
-                <>
-                  {" "}
-                  · decided <Age at={one.last_decision.as_of} seconds={one.last_decision.age_s} />
-                </>
-              ) : null}
-            </span>
-          </Link>
-        );
-      })}
-      {folded.size > 0 ? (
-        <Button kind="quiet" className="tablet:hidden" onClick={() => setAll(true)}>
-          {folded.size} more, all calm
-        </Button>
-      ) : null}
+    <section aria-label="Accounts">
+      <Kept query={own}>
+        <div className="grid gap-2 tablet:grid-cols-2 wide:grid-cols-3">
+          {(accounts ?? ids.map(() => undefined)).map((one, n) => {
+            if (one === undefined)
+              return (
+                <div
+                  key={ids[n]}
+                  className={cx(
+                    "h-[112px] rounded-panel border border-line desk:h-[104px]",
+                    ids[n] === account ? "max-tablet:order-first max-tablet:h-[156px]" : "max-tablet:h-11",
+                  )}
+                />
+              );
+            const halt = halts.get(one.account);
+            const chosen = one.account_id === account;
+            const worst = [...one.loss_limits].sort((a, b) => (b.used ?? -1) - (a.used ?? -1))[0];
+            return (
+              <Link
+                key={one.account}
+                to="/overview"
+                search={(before) => ({ ...before, account: one.account_id })}
+                className={cx(
+                  "rounded-panel border bg-surface px-4 hover:border-muted tablet:block tablet:min-h-[112px] tablet:py-3 desk:min-h-[104px]",
+                  chosen
+                    ? "min-h-[156px] border-accent py-3 max-tablet:order-first"
+                    : "flex min-h-11 flex-wrap items-center gap-x-3 border-line py-1",
+                  folded.has(one.account) && "max-tablet:hidden",
+                )}
+              >
+                <span className={cx("flex flex-wrap items-center gap-2", !chosen && "max-tablet:flex-1")}>
+                  <span className="mr-auto font-semibold">{one.account_id}</span>
+                  <ModeChip mode={one.mode} />
+                  <StateChip state={one.trading_state} />
+                  {halt?.level === null ? (
+                    <Chip tone="unknown">HALT UNKNOWN</Chip>
+                  ) : halt && halt.level > 0 ? (
+                    <Chip tone="safety">HALTED K{halt.level}</Chip>
+                  ) : null}
+                </span>
+                <span className={cx("flex flex-wrap items-baseline gap-x-4", chosen ? "mt-2" : "tablet:mt-2")}>
+                  <span className={cx("font-semibold tablet:text-section", chosen && "text-section")}>
+                    <Money value={one.equity} currency={one.currency} />
+                  </span>
+                  <span className={cx(!chosen && "max-tablet:hidden")}>
+                    <Percent value={one.day_return} sign />
+                  </span>
+                  <span className={cx("text-muted", !chosen && "max-tablet:hidden")}>
+                    drawdown <Percent value={one.drawdown} />
+                  </span>
+                </span>
+                {chosen ? <Worst account={one.account_id} /> : null}
+                <span className={cx("mt-1 block text-meta text-muted", !chosen && "max-tablet:hidden")}>
+                  {worst?.used != null
+                    ? `${worst.title}: ${percent(Math.max(0, worst.used), 0)} of its limit`
+                    : one.last_decision === null
+                      ? "No decision yet"
+                      : "No loss limit can be measured"}
+                  {one.last_decision ? (
+                    <>
+                      {" "}
+                      · decided <Age at={one.last_decision.as_of} seconds={one.last_decision.age_s} />
+                    </>
+                  ) : null}
+                </span>
+              </Link>
+            );
+          })}
+          {folded.size > 0 ? (
+            <Button kind="quiet" className="tablet:hidden" onClick={() => setAll(true)}>
+              {folded.size} more, all calm
+            </Button>
+          ) : null}
+        </div>
+      </Kept>
     </section>
   );
 }

@@ -11,16 +11,26 @@ const TONES: Record<Tone, string> = {
   unknown: "border-dashed border-muted text-muted hatch-faint",
 };
 
-export function Chip({ tone = "plain", children, title }: { tone?: Tone; children: ReactNode; title?: string }) {
+type ChipProps = {
+  tone?: Tone;
+  children: ReactNode;
+  title?: string;
+  /** It could not be read anew. */
+  old?: boolean;
+};
+
+export function Chip({ tone = "plain", children, title, old = false }: ChipProps) {
   return (
     <span
       title={title}
       className={cx(
         "inline-flex h-5 items-center whitespace-nowrap gap-1 rounded-mark border px-1.5 text-label font-medium",
         TONES[tone],
+        old && "hatch-faint border-dashed",
       )}
     >
       {children}
+      {old ? <span className="sr-only">as last read</span> : null}
     </span>
   );
 }
@@ -36,9 +46,13 @@ export function modeOf(mode: string | null | undefined): [string, Tone] {
   return MODES[mode ?? ""] ?? ["MODE UNKNOWN", "unknown"];
 }
 
-export function ModeChip({ mode }: { mode: string | null | undefined }) {
+export function ModeChip({ mode, old = false }: { mode: string | null | undefined; old?: boolean }) {
   const [text, tone] = modeOf(mode);
-  return <Chip tone={tone}>{text}</Chip>;
+  return (
+    <Chip tone={tone} old={old}>
+      {text}
+    </Chip>
+  );
 }
 
 const STATES: Record<string, Tone> = {
@@ -49,7 +63,11 @@ const STATES: Record<string, Tone> = {
   LOCKED: "safety",
 };
 
-export function StateChip({ state }: { state: string | null | undefined }) {
+export function StateChip({ state, old = false }: { state: string | null | undefined; old?: boolean }) {
   if (!state) return <Chip tone="unknown">STATE UNKNOWN</Chip>;
-  return <Chip tone={STATES[state] ?? "warn"}>{state.replace("_", " ")}</Chip>;
+  return (
+    <Chip tone={STATES[state] ?? "warn"} old={old}>
+      {state.replace("_", " ")}
+    </Chip>
+  );
 }

@@ -50,7 +50,7 @@ export function Time({ at, seconds }: { at: string | null | undefined; seconds?:
 export function Age({ at, seconds }: { at: string | null | undefined; seconds: number | null | undefined }) {
   if (seconds === null || seconds === undefined) return "at an unknown time";
   if (seconds < 0) return "just now"; // made while the question was answered
-  if (seconds <= 2 * 86_400) return `${span(seconds)} ago`;
+  if (seconds <= 2 * 86_400) return <span className="whitespace-nowrap">{span(seconds)} ago</span>;
   return (
     <>
       at <Time at={at} />

@@ -1,6 +1,6 @@
 import type { UseQueryResult } from "@tanstack/react-query";
-import { render, screen } from "@testing-library/preact";
-import { expect, it } from "vitest";
+import { act, render, screen } from "@testing-library/preact";
+import { afterEach, expect, it, vi } from "vitest";
 import { Loaded } from "./Panel";
 
 const of = (state: Partial<UseQueryResult<string>>) =>
@@ -15,6 +15,8 @@ const of = (state: Partial<UseQueryResult<string>>) =>
     ...state,
   }) as unknown as UseQueryResult<string>;
 const shown = (state: Partial<UseQueryResult<string>>) => <Loaded query={of(state)}>{(data) => <p>{data}</p>}</Loaded>;
+
+afterEach(() => void vi.useRealTimers());
 
 it("says what went wrong at once, while it is tried again", () => {
   const { rerender } = render(shown({ isFetching: true }));
@@ -38,4 +40,13 @@ it("says what has failed until something comes, and of another question nothing"
   rerender(shown({ isError: true, error: new Error("the store is down"), errorUpdateCount: 1 }));
   rerender(shown({ isFetching: true }));
   expect(screen.queryByRole("alert")).toBeNull();
+});
+
+it("keeps what could not be read anew, with an age that goes on", () => {
+  vi.useFakeTimers({ now: 100_000 });
+  render(shown({ data: "there", dataUpdatedAt: 95_000, isError: true, error: new Error("the store is down") }));
+  expect(screen.getByText("there")).toBeVisible();
+  expect(screen.getByRole("alert")).toHaveTextContent("As of 5 s ago: the store is down");
+  act(() => void vi.advanceTimersByTime(30_000));
+  expect(screen.getByRole("alert")).toHaveTextContent("As of 35 s ago");
 });

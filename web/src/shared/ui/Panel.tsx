@@ -1,6 +1,7 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { ApiProblem, Unreachable } from "../api/client";
+import { useNow } from "../clock";
 import { span } from "../format/time";
 import { sentence } from "../format/words";
 import { Button } from "./Button";
@@ -36,22 +37,28 @@ export function useFailure(query: UseQueryResult<unknown>): Error | null {
   return failed.current;
 }
 
-/** The four states of a widget: loading, failed, empty, there. Data that could not be read anew stays, and says so. */
+/** The four states of a widget: loading, failed, empty, there. */
 export function Loaded<T>({ query, children, height = 96, empty }: LoadedProps<T>) {
   const failure = useFailure(query);
   if (query.data !== undefined) {
-    const old = query.isError ? <Old at={query.dataUpdatedAt} error={query.error} retry={query.refetch} /> : null;
-    return (
-      <>
-        {old}
-        <div className={cx(old && "opacity-60 grayscale")}>
-          {empty?.when(query.data) ? <Empty>{empty.why}</Empty> : children(query.data)}
-        </div>
-      </>
-    );
+    return <Kept query={query}>{empty?.when(query.data) ? <Empty>{empty.why}</Empty> : children(query.data)}</Kept>;
   }
   if (failure) return <Failed error={failure} retry={query.refetch} trying={query.isFetching} />;
   return <Waiting height={height} />;
+}
+
+/** What is there: where it could not be read anew it stays, grey and with its age. */
+export function Kept({ query, children }: { query: UseQueryResult<unknown>; children: ReactNode }) {
+  const old =
+    query.isError && query.data !== undefined ? (
+      <Old at={query.dataUpdatedAt} error={query.error} retry={query.refetch} />
+    ) : null;
+  return (
+    <>
+      {old}
+      <div className={cx(old && "opacity-60 grayscale")}>{children}</div>
+    </>
+  );
 }
 
 function Waiting({ height }: { height: number }) {
@@ -99,10 +106,11 @@ export function Failed({ error, retry, trying = false }: FailedProps) {
 }
 
 function Old({ at, error, retry }: { at: number; error: Error; retry: () => unknown }) {
+  const now = useNow(Date.now);
   return (
     <div role="alert" className="mb-2 flex items-center gap-2 rounded-control border border-warn px-2 py-1 text-meta">
       <span className="mr-auto">
-        As of {span((Date.now() - at) / 1_000)} ago: {error.message}
+        As of {span(Math.max(0, now - at) / 1_000)} ago: {error.message}
       </span>
       <Button kind="quiet" className="h-6 max-desk:h-9" onClick={() => void retry()}>
         Try again
