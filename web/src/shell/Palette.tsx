@@ -18,6 +18,7 @@ import { serverNow } from "@/shared/clock";
 import { getPrefs, type Prefs, setPrefs } from "@/shared/prefs";
 import { Dialog } from "@/shared/ui/Dialog";
 import { Time } from "@/shared/ui/Figure";
+import { DESK, useMedia } from "@/shared/ui/media";
 import { useConfirm } from "./confirming";
 import { usePlaces } from "./Shell";
 import { useScope } from "./scope";
@@ -40,6 +41,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
   const [back, setBack] = useState(-1);
   const [told, setTold] = useState("");
   const client = useQueryClient();
+  const isDesk = useMedia(DESK);
   const key = useRef(newKey());
   const input = useRef<HTMLInputElement>(null);
   const toLine = (event: Event) => {
@@ -121,7 +123,7 @@ export default function Palette({ start, onClose }: { start: string; onClose: ()
       value: one.to,
       words: one.name.toLowerCase(),
       name: one.name,
-      note: one.key ? `g ${one.key}` : "",
+      note: one.key && isDesk ? `g ${one.key}` : "",
       act: () => go(one.to),
     })),
     ...(scope.accounts ?? []).map((one) => ({

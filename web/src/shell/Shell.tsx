@@ -44,7 +44,7 @@ import { DESK, useMedia } from "@/shared/ui/media";
 import { ConfirmProvider, confirms } from "./confirming";
 import { HaltButton, HaltProvider } from "./Halt";
 import { HaltContext } from "./halt-inside";
-import { GO, useKeys } from "./keys";
+import { useKeys } from "./keys";
 import { type Permission, useScope } from "./scope";
 import { Undo } from "./undo";
 import { update } from "./update";
@@ -435,5 +435,3 @@ function Alarms() {
     </p>
   );
 }
-
-export { GO };
