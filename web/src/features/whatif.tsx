@@ -8,7 +8,7 @@ import { useNow } from "@/shared/clock";
 import { percent } from "@/shared/format/numbers";
 import { Button } from "@/shared/ui/Button";
 import { Chip } from "@/shared/ui/Chip";
-import { Percent, Time } from "@/shared/ui/Figure";
+import { Percent, Ticking, Time } from "@/shared/ui/Figure";
 import { Loaded } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
 import { useScope } from "@/shell/scope";
@@ -284,7 +284,7 @@ function Waiting({ since }: { since: number }) {
   const now = useNow(Date.now);
   return (
     <p role="status" className="text-muted">
-      The days are decided again under both, {Math.max(0, Math.round((now - since) / 1_000))} s.
+      The days are decided again under both, <Ticking>{Math.max(0, Math.round((now - since) / 1_000))} s</Ticking>.
     </p>
   );
 }

@@ -9,7 +9,7 @@ import { instant, span } from "@/shared/format/time";
 import { usePrefs } from "@/shared/prefs";
 import { Button } from "@/shared/ui/Button";
 import { Chip, ModeChip, StateChip } from "@/shared/ui/Chip";
-import { Money, Percent, Time } from "@/shared/ui/Figure";
+import { Money, Percent, Ticking, Time } from "@/shared/ui/Figure";
 import { Page } from "@/shared/ui/Page";
 import { Panel } from "@/shared/ui/Panel";
 import { type Column, Table } from "@/shared/ui/Table";
@@ -46,7 +46,11 @@ export default function OfflineCopy() {
             <div className="grid gap-1 rounded-control bg-surface px-3 py-2">
               <p className="font-semibold text-warn">
                 The server cannot be reached.{" "}
-                {newest > 0 ? `This is what was shown here ${span((now - newest) / 1_000)} ago, not what is now.` : ""}
+                {newest > 0 ? (
+                  <>
+                    This is what was shown here <Ticking>{span((now - newest) / 1_000)}</Ticking> ago, not what is now.
+                  </>
+                ) : null}
               </p>
               <p>
                 The engine and its guards go on without this screen. Nothing can be done from here, and nothing is kept

@@ -40,6 +40,7 @@ import { Button } from "@/shared/ui/Button";
 import { ModeChip, modeOf, StateChip } from "@/shared/ui/Chip";
 import { cx } from "@/shared/ui/cx";
 import { Dialog } from "@/shared/ui/Dialog";
+import { Ticking } from "@/shared/ui/Figure";
 import { DESK, useMedia } from "@/shared/ui/media";
 import { ConfirmProvider, confirms } from "./confirming";
 import { HaltButton, HaltProvider } from "./Halt";
@@ -294,9 +295,15 @@ function Banners() {
       {quiet && !shut && (heardAt > 0 || state !== "offline") ? (
         <div role="status" className="flex items-center gap-3 border-b border-warn bg-surface px-4 py-1 text-warn">
           <span className="mr-auto">
-            {state === "refused"
-              ? `The live channel is closed: ${reason || "rights changed"}. Figures are read once a minute.`
-              : `Last update ${clock(heardAt, zone)} ${zoneName(heardAt, zone)}, ${span((time - heardAt) / 1_000)} ago. What loosens anything is disabled until it is back.`}
+            {state === "refused" ? (
+              `The live channel is closed: ${reason || "rights changed"}. Figures are read once a minute.`
+            ) : (
+              <>
+                Last update {clock(heardAt, zone)} {zoneName(heardAt, zone)},{" "}
+                <Ticking>{span((time - heardAt) / 1_000)}</Ticking> ago. What loosens anything is disabled until it is
+                back.
+              </>
+            )}
           </span>
           <Button kind="quiet" className="h-6" onClick={() => live.hurry()}>
             Connect now

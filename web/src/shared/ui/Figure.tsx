@@ -1,3 +1,4 @@
+import type { ReactNode } from "react";
 import { money, percent, signed, signOf, UNKNOWN, type Figure as Value } from "../format/numbers";
 import { instant, span, type Zone } from "../format/time";
 import { usePrefs } from "../prefs";
@@ -43,6 +44,15 @@ export function Time({ at, seconds }: { at: string | null | undefined; seconds?:
     >
       {instant(at, zone, seconds)}
     </time>
+  );
+}
+
+/** A time that goes on, inside of what is read out when it comes: each second of it is not. */
+export function Ticking({ children }: { children: ReactNode }) {
+  return (
+    <span role="timer" className="whitespace-nowrap">
+      {children}
+    </span>
   );
 }
 

@@ -47,6 +47,7 @@ it("keeps what could not be read anew, with an age that goes on", () => {
   render(shown({ data: "there", dataUpdatedAt: 95_000, isError: true, error: new Error("the store is down") }));
   expect(screen.getByText("there")).toBeVisible();
   expect(screen.getByRole("alert")).toHaveTextContent("As of 5 s ago: the store is down");
+  expect(screen.getByRole("timer"), "its seconds are not read out").toHaveTextContent("5 s");
   act(() => void vi.advanceTimersByTime(30_000));
   expect(screen.getByRole("alert")).toHaveTextContent("As of 35 s ago");
 });

@@ -6,6 +6,7 @@ import { span } from "../format/time";
 import { sentence } from "../format/words";
 import { Button } from "./Button";
 import { cx } from "./cx";
+import { Ticking } from "./Figure";
 
 type PanelProps = { title: string; children: ReactNode; aside?: ReactNode; className?: string };
 
@@ -110,7 +111,7 @@ function Old({ at, error, retry }: { at: number; error: Error; retry: () => unkn
   return (
     <div role="alert" className="mb-2 flex items-center gap-2 rounded-control border border-warn px-2 py-1 text-meta">
       <span className="mr-auto">
-        As of {span(Math.max(0, now - at) / 1_000)} ago: {error.message}
+        As of <Ticking>{span(Math.max(0, now - at) / 1_000)}</Ticking> ago: {error.message}
       </span>
       <Button kind="quiet" className="h-6 max-desk:h-9" onClick={() => void retry()}>
         Try again
