@@ -216,7 +216,7 @@ test.describe("what is shown", () => {
 
   test("an account of the address stays over every page", async ({ page }) => {
     await signIn(page, "pm", FIRM, "/overview?account=defensive");
-    const more = page.getByRole("button", { name: "More" });
+    const more = page.getByRole("button", { name: "More", exact: true });
     if (await more.isVisible()) await more.click();
     await page.getByRole("link", { name: "Constraints" }).filter({ visible: true }).first().click();
     await expect(page).toHaveURL(/constraints.*account=defensive/);

@@ -100,7 +100,7 @@ test("halt is in reach under the palette, a dialog, the drawer and a sheet, at e
     ["page", async () => undefined],
     ["palette", async () => page.keyboard.press("Control+k")],
     ["halt dialog", async () => page.keyboard.press("Control+.")],
-    ["drawer", async () => page.getByRole("button", { name: "More" }).click()],
+    ["drawer", async () => page.getByRole("button", { name: "More", exact: true }).click()],
     ["sheet", async () => page.getByRole("button", { name: `Shadow ${ACCOUNT}` }).click()],
   ];
   for (const [name, open] of overlays) {
