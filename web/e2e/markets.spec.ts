@@ -319,6 +319,8 @@ test.describe("a part that fails", () => {
       expect(await shown.evaluate((one) => one.closest(".grayscale") !== null)).toBe(true);
       const header = page.locator("header").first().getByText("as last read");
       await expect(header, "mode and state").toHaveCount(route === "overview" ? 2 : 0);
+      const amount = page.getByRole("region", { name: "Equity and drawdown" }).locator("header .grayscale");
+      await expect(amount, "its amount is the account's").toHaveCount(route === "overview" ? 1 : 0);
       await page.unroute(broken);
       await old.getByRole("button", { name: "Try again" }).click();
       await expect(old).toHaveCount(0);

@@ -4,6 +4,7 @@ import type { Schemas } from "@/shared/api/client";
 import { boardQuery, decisionsQuery } from "@/shared/api/queries";
 import { numberOf } from "@/shared/format/numbers";
 import { usePrefs } from "@/shared/prefs";
+import { cx } from "@/shared/ui/cx";
 import { Drawing, Nearby } from "@/shared/ui/Drawing";
 import { Money, Percent, Time } from "@/shared/ui/Figure";
 import { Loaded, Panel } from "@/shared/ui/Panel";
@@ -19,7 +20,7 @@ const LEVELS = new Set(["LD-02"]);
 const FLOORS = new Set(["LD-01", "LD-03", "LD-04", "LD-05"]);
 
 export function EquityPanel({ className }: { className?: string }) {
-  const { account, accounts } = useScope();
+  const { account, accounts, old } = useScope();
   const shown = accounts?.find((one) => one.account_id === account);
   return (
     <Panel
@@ -27,7 +28,9 @@ export function EquityPanel({ className }: { className?: string }) {
       {...(className ? { className } : {})}
       aside={
         shown ? (
-          <span className="flex flex-wrap items-baseline gap-x-4 text-meta text-muted">
+          <span
+            className={cx("flex flex-wrap items-baseline gap-x-4 text-meta text-muted", old && "opacity-60 grayscale")}
+          >
             <span className="text-section font-semibold text-fg">
               <Money value={shown.equity} currency={shown.currency} />
             </span>
