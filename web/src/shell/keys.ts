@@ -2,7 +2,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
 
 /** Where `g` and a letter go. */
-export const GO: Record<string, string> = {
+const GO: Record<string, string> = {
   o: "/overview",
   p: "/portfolio",
   c: "/constraints",
